@@ -1,0 +1,108 @@
+"""Every error the service raises on purpose: a stable reason and the facts.   Knows no gRPC and no status code.
+
+`service.transport.status` owns the only table from these classes to status codes.
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """An error with a stable reason, a message for people, and facts for programs.
+
+    Args:
+        message: one line: what is wrong, where, and what was expected.
+        field: the request field at fault, as the proto spells it (`texts[3]`), or None.
+        facts: values that the message mentions, by name.
+    """
+
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, *, field: str | None = None, **facts: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.facts = {name: str(value) for name, value in facts.items()}
+
+
+class InvalidArgumentError(ServiceError):
+    """A field of the request is out of range, missing or contradictory."""
+
+    reason = "INVALID_ARGUMENT"
+
+
+class UndecodableMessageError(ServiceError):
+    """The bytes of a request are not the message that the method takes."""
+
+    reason = "UNDECODABLE_MESSAGE"
+
+
+class TextTooLongError(ServiceError):
+    """A text has more tokens than the model takes."""
+
+    reason = "TEXT_TOO_LONG"
+
+
+class ModelNotFoundError(ServiceError):
+    """No model, or no version of it, has this name."""
+
+    reason = "MODEL_NOT_FOUND"
+
+
+class ModelNotReadyError(ServiceError):
+    """The model is known but is not (or not yet, or no longer) able to answer."""
+
+    reason = "MODEL_NOT_READY"
+
+
+class WrongTaskError(ServiceError):
+    """The model does something else than the method asks for."""
+
+    reason = "WRONG_TASK"
+
+
+class AttentionNotAvailableError(ServiceError):
+    """Attention weights were asked of a model that has none."""
+
+    reason = "ATTENTION_NOT_AVAILABLE"
+
+
+class QueueFullError(ServiceError):
+    """The model's queue has no free place; the caller may try again later."""
+
+    reason = "QUEUE_FULL"
+
+
+class DeadlineExceededError(ServiceError):
+    """The deadline passed before the answer was complete."""
+
+    reason = "DEADLINE_EXCEEDED"
+
+
+class DrainingError(ServiceError):
+    """The server is shutting down and takes no new work."""
+
+    reason = "DRAINING"
+
+
+class EngineLostError(ServiceError):
+    """The engine died while it worked on the request; a new one is being started."""
+
+    reason = "ENGINE_LOST"
+
+
+class InferenceFailedError(ServiceError):
+    """A graph failed, or returned values that are not finite."""
+
+    reason = "INFERENCE_FAILED"
+
+
+class SettingsError(ServiceError):
+    """A setting, a port or a folder that the service was given cannot be used."""
+
+    reason = "BAD_SETTINGS"
+
+
+class BundleError(ServiceError):
+    """A bundle breaks a rule of FORMAT.md. The message names the file and the rule."""
+
+    reason = "BAD_BUNDLE"

@@ -1,0 +1,182 @@
+"""What the transport may ask of the serving layer, as plain values.   Knows no gRPC, no tensors, no queues."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, Protocol
+
+ModelState = Literal["loading", "active", "failed"]
+ModelTask = Literal["classification", "generation", "translation"]
+
+
+class FinishReason(Enum):
+    """Why a sequence ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One version of a model, as ListModels and GetModel show it. Unknown facts are None or empty."""
+
+    name: str
+    version: int
+    state: ModelState
+    failure: str = ""
+    task: ModelTask | None = None
+    digest: str = ""
+    precision: str = ""
+    provider: str = ""
+    labels: tuple[str, ...] = ()
+    max_token_count: int = 0
+    max_output_token_count: int = 0
+    source_language: str = ""
+    target_language: str = ""
+    has_attention: bool = False
+    load_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where a request's time went, in seconds."""
+
+    queue_seconds: float
+    compute_seconds: float
+    total_seconds: float
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """A label and its probability, 0 to 1."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Labels of one text, best first."""
+
+    labels: tuple[LabelScore, ...]
+    token_count: int
+
+
+@dataclass(frozen=True)
+class ClassifyResult:
+    """Answer to `InferenceFront.classify`, in the order of the texts."""
+
+    model: str
+    version: int
+    classifications: tuple[Classification, ...]
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How the next token is chosen.
+
+    Args:
+        temperature: divides the logits, 0 to 100; 0 takes the most probable token.
+        top_k: sample among this many most probable tokens; 0 means all.
+        top_p: sample among the fewest tokens that reach this mass, in (0, 1]; 1 means all.
+        seed: starts the random numbers, 0 to 2**63 - 1.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class GeneratedChunk:
+    """One message of a generation. `finish_reason` and `timings` are set in the last, and only there."""
+
+    model: str
+    version: int
+    text: str
+    first_token_index: int
+    token_count: int
+    finish_reason: FinishReason | None = None
+    timings: Timings | None = None
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where the decoder looked: `weights` has a row per target token and a column per source token."""
+
+    source_tokens: tuple[str, ...]
+    target_tokens: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Translation:
+    """Translation of one text."""
+
+    text: str
+    source_token_count: int
+    token_count: int
+    finish_reason: FinishReason
+    attention: Attention | None = None
+
+
+@dataclass(frozen=True)
+class TranslateResult:
+    """Answer to `InferenceFront.translate`, in the order of the texts."""
+
+    model: str
+    version: int
+    translations: tuple[Translation, ...]
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class TranslateOptions:
+    """What a caller may set for a translation. None means the model's own limit."""
+
+    max_output_token_count: int | None = None
+    include_attention: bool = False
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """What a caller may set for a generation. None means the model's own limit."""
+
+    max_output_token_count: int | None = None
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+
+
+class InferenceFront(Protocol):
+    """The serving layer as the transport sees it.
+
+    `model` is `name` (newest ready version) or `name@version`. `deadline` is a `time.monotonic()` value: work that is
+    not done by then is dropped and DeadlineExceededError raised. Cancelling the awaiting task (or closing the
+    iterator) frees the request's place within one step. Every method raises ServiceError classes and nothing else on
+    purpose; errors about a text name its field (`texts[3]`, `prompt`).
+    """
+
+    def list_models(self) -> Sequence[ModelInfo]:
+        """Every known version, by name, then by version."""
+        ...
+
+    def get_model(self, model: str) -> ModelInfo:
+        """One version: the newest ready one, else the newest, or the one named by `name@version`."""
+        ...
+
+    async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
+        """All labels of every text."""
+        ...
+
+    def generate(
+        self, model: str, prompt: str, options: GenerateOptions, *, deadline: float
+    ) -> AsyncIterator[GeneratedChunk]:
+        """Chunks as they come; several tokens share one when the reader is slow."""
+        ...
+
+    async def translate(
+        self, model: str, texts: Sequence[str], options: TranslateOptions, *, deadline: float
+    ) -> TranslateResult:
+        """A translation of every text, greedy."""
+        ...
