@@ -1,0 +1,56 @@
+"""Sequences of mixed lengths into padded batches.   Pure functions over lengths and ids; knows no queue."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from service.engine.steps import IntArray
+
+
+def pad(sequences: Sequence[IntArray], pad_id: int, *, time_multiple: int = 1) -> tuple[IntArray, IntArray]:
+    """Stack sequences into one array, padded on the right.
+
+    Args:
+        sequences: one or more arrays of at least one id each.
+        pad_id: fills the positions past a sequence's end.
+        time_multiple: the padded time is the longest length, rounded up to a multiple of this.
+
+    Returns:
+        token_ids [rows, time] and lengths [rows], both int64.
+    """
+    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    longest = int(lengths.max())
+    time = -(-longest // time_multiple) * time_multiple
+    token_ids = np.full((len(sequences), time), pad_id, dtype=np.int64)
+    for row, sequence in enumerate(sequences):
+        token_ids[row, : len(sequence)] = sequence
+    return token_ids, lengths
+
+
+def padding_ratio(lengths: IntArray, time: int) -> float:
+    """Share of positions that hold no token, 0 to 1."""
+    return 1.0 - float(lengths.sum()) / (len(lengths) * time)
+
+
+def pick_batch(lengths: Sequence[int], *, max_rows: int, padding_budget: float) -> list[int]:
+    """Choose which waiting sequences run together: the oldest, and those closest to it in length.
+
+    Args:
+        lengths: lengths of the waiting sequences, oldest first.
+        max_rows: most sequences to choose.
+        padding_budget: largest share of padded positions allowed, 0 to 1. 0 allows equal lengths only.
+
+    Returns:
+        Positions in `lengths`, sorted; position 0 is always among them, so no sequence waits for ever.
+    """
+    anchor = lengths[0]
+    by_distance = sorted(range(1, len(lengths)), key=lambda position: (abs(lengths[position] - anchor), position))
+    chosen, longest, total = [0], anchor, anchor
+    for position in by_distance:
+        if len(chosen) == max_rows:
+            break
+        new_longest, new_total = max(longest, lengths[position]), total + lengths[position]
+        if 1.0 - new_total / (new_longest * (len(chosen) + 1)) <= padding_budget:
+            chosen.append(position)
+            longest, total = new_longest, new_total
+    return sorted(chosen)

@@ -1,0 +1,86 @@
+"""Whole data sets through the engine, without a service: what evaluation and benchmarks' limits run."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from service.engine.batches import pad
+from service.engine.decode import DecodeLoop, DecodeRequest
+from service.engine.steps import Classify, FloatArray, IntArray, LanguageSteps, RowModel
+
+
+def classify_all(
+    classify: Classify, sequences: Sequence[Sequence[int]], *, pad_id: int, max_rows: int = 32
+) -> FloatArray:
+    """Classify every sequence, in batches of similar length.
+
+    Returns:
+        [sequences, labels] logits, in the order given.
+    """
+    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
+    logits: dict[int, FloatArray] = {}
+    for start in range(0, len(order), max_rows):
+        chosen = order[start : start + max_rows]
+        token_ids, lengths = pad([_ids(sequences[index]) for index in chosen], pad_id)
+        logits.update(zip(chosen, classify(token_ids, lengths), strict=True))
+    return np.stack([logits[index] for index in range(len(sequences))])
+
+
+def decode_all(
+    model: RowModel, sequences: Sequence[Sequence[int]], *, max_output_token_count: int, capacity: int = 32
+) -> list[list[int]]:
+    """Decode every prompt or source greedily, rows joining as others leave.
+
+    Returns:
+        Produced ids per sequence, in the order given, without the end-of-sequence token.
+    """
+    loop = DecodeLoop(model, capacity=capacity)
+    outputs: list[list[int]] = [[] for _ in sequences]
+    waiting = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
+    while waiting or loop.count:
+        joining = [waiting.pop() for _ in range(min(loop.free, len(waiting)))]
+        news = loop.step()
+        if joining:
+            news += loop.join([DecodeRequest(i, _ids(sequences[i]), max_output_token_count) for i in joining])
+        for produced in news:
+            if produced.token_id is not None:
+                outputs[produced.key].append(produced.token_id)
+    return outputs
+
+
+def log_likelihoods(
+    model: LanguageSteps, sequences: Sequence[Sequence[int]], *, bos_id: int, eos_id: int, max_rows: int = 64
+) -> npt.NDArray[np.float64]:
+    """Sum of ln p(token | tokens before) over each sequence and its end-of-sequence token.
+
+    Returns:
+        [sequences] float64, in nats, each <= 0.
+    """
+    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
+    totals = np.zeros(len(sequences), dtype=np.float64)
+    for start in range(0, len(order), max_rows):
+        chosen = order[start : start + max_rows]
+        inputs, lengths = pad([_ids([bos_id, *sequences[index]]) for index in chosen], eos_id)
+        targets, _ = pad([_ids([*sequences[index], eos_id]) for index in chosen], eos_id)
+        totals[chosen] = _batch_log_likelihoods(model, inputs, targets, lengths)
+    return totals
+
+
+def _batch_log_likelihoods(
+    model: LanguageSteps, inputs: IntArray, targets: IntArray, lengths: IntArray
+) -> npt.NDArray[np.float64]:
+    rows = np.arange(len(inputs))
+    state = np.zeros((len(inputs), model.state_size), dtype=np.float32)
+    totals = np.zeros(len(inputs), dtype=np.float64)
+    for time in range(inputs.shape[1]):
+        logits, state = model.step(inputs[:, time].copy(), state)
+        scores = logits.astype(np.float64)
+        top = scores.max(axis=-1, keepdims=True)
+        normaliser = top[:, 0] + np.log(np.exp(scores - top).sum(axis=-1))
+        totals += np.where(time < lengths, scores[rows, targets[:, time]] - normaliser, 0.0)
+    return totals
+
+
+def _ids(sequence: Sequence[int]) -> IntArray:
+    return np.array(sequence, dtype=np.int64)

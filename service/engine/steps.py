@@ -1,0 +1,128 @@
+"""The seams of the engine: what it needs of a model.   ONNX sessions in production, a few lines in tests."""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray: TypeAlias = npt.NDArray[np.int64]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+
+class Classify(Protocol):
+    """A classifier: whole sequences in, one row of logits each."""
+
+    def __call__(self, token_ids: IntArray, lengths: IntArray) -> FloatArray:
+        """Map [rows, time] ids and [rows] lengths to [rows, labels] logits."""
+        ...
+
+
+class LanguageSteps(Protocol):
+    """A language model: prefill reads a prompt, step reads one token per row."""
+
+    @property
+    def state_size(self) -> int:
+        """Width of one row of state."""
+        ...
+
+    def prefill(self, token_ids: IntArray, lengths: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Map [rows, time] ids, [rows] lengths and [rows, state] to [rows, vocab] last logits and the new state."""
+        ...
+
+    def step(self, token_ids: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Map [rows] ids and [rows, state] to [rows, vocab] logits and the new state."""
+        ...
+
+
+class EncodedSource(Protocol):
+    """A batch of encoded sources. `keys` and `values` are None for a model without attention."""
+
+    @property
+    def keys(self) -> FloatArray | None:
+        """[rows, time, key]: projected once, not at every step."""
+        ...
+
+    @property
+    def values(self) -> FloatArray | None:
+        """[rows, time, value]."""
+        ...
+
+    @property
+    def state(self) -> FloatArray:
+        """[rows, state]: the decoder's first state."""
+        ...
+
+
+class TranslationSteps(Protocol):
+    """An encoder-decoder: encode reads sources, step writes one target token per row."""
+
+    @property
+    def state_size(self) -> int:
+        """Width of one row of state."""
+        ...
+
+    def encode(self, token_ids: IntArray, lengths: IntArray) -> EncodedSource:
+        """Map [rows, time] ids and [rows] lengths to what the decoder needs."""
+        ...
+
+    def step(
+        self,
+        token_ids: IntArray,
+        state: FloatArray,
+        keys: FloatArray | None,
+        values: FloatArray | None,
+        lengths: IntArray,
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """Map [rows] ids, state and sources to [rows, vocab] logits, the new state and [rows, time] attention."""
+        ...
+
+
+@dataclass(frozen=True)
+class Started:
+    """Rows that have read their prompt or source.
+
+    Args:
+        state: [rows, state].
+        logits: [rows, vocab] for the first token to produce; None where the first step has yet to make them.
+        first_inputs: [rows] ids that the first step reads; ignored where logits are given.
+        keys: [rows, time, key] or None.
+        values: [rows, time, value] or None.
+        lengths: [rows] lengths of the prompts or sources, special tokens included.
+        padded_time: the time to which they were padded.
+    """
+
+    state: FloatArray
+    logits: FloatArray | None
+    first_inputs: IntArray
+    keys: FloatArray | None
+    values: FloatArray | None
+    lengths: IntArray
+    padded_time: int
+
+
+class RowModel(Protocol):
+    """A model whose rows decode side by side, whatever their task."""
+
+    eos_id: int
+    banned_ids: tuple[int, ...]
+
+    @property
+    def state_size(self) -> int:
+        """Width of one row of state."""
+        ...
+
+    def start(self, sequences: list[IntArray]) -> Started:
+        """Read prompts or sources, batched and padded."""
+        ...
+
+    def step(
+        self,
+        token_ids: IntArray,
+        state: FloatArray,
+        keys: FloatArray | None,
+        values: FloatArray | None,
+        lengths: IntArray,
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """One token per row; shapes as in `TranslationSteps.step`."""
+        ...

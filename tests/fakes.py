@@ -1,0 +1,91 @@
+"""Small stand-ins for models, with behaviour that a test can predict."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from service.engine.steps import FloatArray, IntArray, Started
+from service.errors import InferenceFailedError
+
+VOCABULARY = 12
+PAD, BOS, EOS = 0, 1, 2
+
+
+class CountingRows:
+    """Each row counts up from the last id of its prompt, and ends with EOS where `ends_at` says so.
+
+    The state holds the number of steps made; a row's choice depends on its own input alone.
+    """
+
+    eos_id = EOS
+    banned_ids = (PAD, BOS)
+    state_size = 1
+
+    def __init__(self, *, ends_at: int | None = None, poison: int | None = None, breaks_on: int | None = None) -> None:
+        self._ends_at = ends_at
+        self._poison = poison
+        self._breaks_on = breaks_on
+        self.batches: list[int] = []
+
+    def start(self, sequences: list[IntArray]) -> Started:
+        """Remember the last id of each prompt as the first input."""
+        if self._breaks_on is not None and any(self._breaks_on in sequence for sequence in sequences):
+            raise InferenceFailedError("the graph broke")
+        rows = len(sequences)
+        first = np.array([sequence[-1] for sequence in sequences], dtype=np.int64)
+        lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+        return Started(np.zeros((rows, 1), dtype=np.float32), None, first, None, None, lengths, int(lengths.max()))
+
+    def step(
+        self,
+        token_ids: IntArray,
+        state: FloatArray,
+        keys: FloatArray | None,
+        values: FloatArray | None,
+        lengths: IntArray,
+    ) -> tuple[FloatArray, FloatArray, None]:
+        """Prefer the id after the one read."""
+        self.batches.append(len(token_ids))
+        logits = np.zeros((len(token_ids), VOCABULARY), dtype=np.float32)
+        for row, token in enumerate(token_ids):
+            following = EOS if token == self._ends_at else 3 + (token - 2) % (VOCABULARY - 3)
+            logits[row, following] = 5.0
+            if token == self._poison:
+                logits[row] = np.nan
+        return logits, state + 1, None
+
+
+def lengths_classifier(labels: int = 2) -> Callable[[IntArray, IntArray], FloatArray]:
+    """A classifier whose logits are a row's length and the sum of its real ids; an id 9 breaks the whole batch."""
+
+    def classify(token_ids: IntArray, lengths: IntArray) -> FloatArray:
+        real = np.arange(token_ids.shape[1])[None, :] < lengths[:, None]
+        if (token_ids[real] == 9).any():
+            raise InferenceFailedError("the graph broke")
+        sums = np.where(real, token_ids, 0).sum(axis=1)
+        logits = np.stack([lengths, sums, *([lengths * 0] * (labels - 2))], axis=1).astype(np.float32)
+        logits[sums == 1000] = np.nan
+        return logits
+
+    return classify
+
+
+class ManualClock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+def ids(*values: int) -> IntArray:
+    """An array of token ids."""
+    return np.array(values, dtype=np.int64)
+
+
+def rows(*sequences: Sequence[int]) -> list[IntArray]:
+    """Arrays of token ids."""
+    return [np.array(sequence, dtype=np.int64) for sequence in sequences]
