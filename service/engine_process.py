@@ -1,0 +1,70 @@
+"""Entry point of an engine in a process of its own: commands in, events out, over one inherited socket.
+
+Started by `service.serving.hosts.ProcessHost`, never by hand. It ends when it is told to or when the front is gone.
+"""
+
+import logging
+import select
+import signal
+import socket
+import sys
+
+import msgspec
+
+from service.serving.engine_loop import EngineLimits, EngineLoop, run_engine
+from service.serving.messages import COMMAND, FRAME_HEADER, Command, Event, Stop, frame
+
+RECEIVE_BYTES = 1 << 18
+
+
+class Channel:
+    """The engine's end of the socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = bytearray()
+
+    def receive(self, timeout: float | None) -> list[Command]:
+        """Wait up to `timeout` seconds for commands; a closed socket reads as Stop."""
+        if not select.select([self._connection], [], [], timeout)[0]:
+            return []
+        data = self._connection.recv(RECEIVE_BYTES)
+        if not data:
+            return [Stop()]
+        self._buffer += data
+        return self._take_whole_frames()
+
+    def send(self, events: list[Event]) -> None:
+        """Tell the front; waits while it does not read."""
+        self._connection.sendall(frame(events))
+
+    def _take_whole_frames(self) -> list[Command]:
+        commands: list[Command] = []
+        position = 0
+        while len(self._buffer) - position >= FRAME_HEADER.size:
+            (length,) = FRAME_HEADER.unpack_from(self._buffer, position)
+            end = position + FRAME_HEADER.size + length
+            if end > len(self._buffer):
+                break
+            commands.append(COMMAND.decode(self._buffer[position + FRAME_HEADER.size : end]))
+            position = end
+        del self._buffer[:position]
+        return commands
+
+
+def main() -> None:
+    """Run an engine over the socket whose number is the first argument, with the limits of the second."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the front decides when the engine ends
+        signal.signal(number, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s engine %(name)s %(message)s")
+    limits = msgspec.json.decode(sys.argv[2], type=EngineLimits)
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        channel = Channel(connection)
+        try:
+            run_engine(EngineLoop(limits), channel.receive, channel.send)
+        except (BrokenPipeError, ConnectionResetError):
+            logging.getLogger(__name__).warning("front_gone")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""Which model versions serve: looks at the repository, decides, loads, swaps, and lends them out.
+
+A new version serves once it is proven; the old one goes on until then, and for good if the new one is refused.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from service.bundle.manifest import GRAPH_ROLES, MANIFEST_NAME, Classification, Generation, Manifest, Translation
+from service.bundle.store import OpenedBundle, open_bundle
+from service.errors import BundleError, ModelNotFoundError, ModelNotReadyError, ServiceError
+from service.metrics import Metrics
+from service.serving.api import ModelInfo
+from service.serving.pool import EnginePool
+from service.text.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
+
+_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+
+Stamp = tuple[int, int, int] | None
+"""What tells one manifest file from another: modification time in ns, inode, size. None: there is no manifest."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing to do to the catalog."""
+
+    verb: str
+    name: str
+    version: int
+
+
+@dataclass
+class ReadyModel:
+    """A version that answers. `outstanding` counts the texts that wait or run."""
+
+    model_id: int
+    info: ModelInfo
+    spec: Classification | Generation | Translation
+    tokenizers: tuple[Tokenizer, ...]
+    outstanding: int = 0
+    borrowed: int = 0
+    returned: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while nobody has borrowed it."""
+
+    @property
+    def reference(self) -> str:
+        """Name and version as a caller would write them."""
+        return f"{self.info.name}@{self.info.version}"
+
+
+@dataclass
+class _Entry:
+    info: ModelInfo
+    stamp: Stamp
+    ready: ReadyModel | None = None
+
+
+def scan(repository: Path) -> dict[tuple[str, int], Stamp]:
+    """Find every `<name>/<version>/` of a repository; other names are passed over."""
+    found: dict[tuple[str, int], Stamp] = {}
+    for folder in sorted(path for path in repository.iterdir() if _MODEL_NAME.fullmatch(path.name) and path.is_dir()):
+        for version in sorted(path for path in folder.iterdir() if _VERSION.fullmatch(path.name)):
+            found[folder.name, int(version.name)] = _stamp(version / MANIFEST_NAME)
+    return found
+
+
+def _stamp(manifest: Path) -> Stamp:
+    try:
+        status = manifest.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def plan(
+    found: Mapping[tuple[str, int], Stamp], known: Mapping[tuple[str, int], tuple[str, Stamp]], *, kept_versions: int
+) -> list[Action]:
+    """Decide what to load and what to drop. Pure: the same arguments, the same decision.
+
+    Per name, the newest `kept_versions` versions that have not failed should serve; an older one goes only once as
+    many newer ones are active. A failed version is tried again when its manifest changes.
+
+    Args:
+        found: what lies in the repository.
+        known: state (`active` or `failed`) and stamp of every version in the catalog.
+        kept_versions: how many versions of a name serve side by side.
+
+    Returns:
+        Loads first, newest first; then drops.
+    """
+    loads: list[Action] = []
+    drops = [Action("drop", *key) for key in known if key not in found]
+    for name in sorted({name for name, _ in found}):
+        versions = sorted((version for other, version in found if other == name), reverse=True)
+        failed = {v for v in versions if known.get((name, v)) == ("failed", found[name, v])}
+        active = {v for v in versions if known.get((name, v), ("", None))[0] == "active"}
+        wanted = [version for version in versions if version not in failed][:kept_versions]
+        loads += [Action("load", name, version) for version in wanted if version not in active]
+        if all(version in active for version in wanted):
+            drops += [Action("drop", name, version) for version in sorted(active - set(wanted))]
+    return loads + drops
+
+
+class Catalog:
+    """The model versions of one repository.
+
+    Args:
+        repository: folder of `<name>/<version>/` bundles.
+        pool: loads what the catalog decides on.
+        metrics: receives load times, failures and which versions serve.
+        device: `cpu` or `cuda`.
+        kept_versions: how many versions of a name serve side by side.
+        on_change: called with the names that can answer, whenever that changes.
+    """
+
+    def __init__(
+        self, repository: Path, pool: EnginePool, metrics: Metrics, *, device: str, kept_versions: int,
+        on_change: Callable[[set[str]], None],
+    ) -> None:  # fmt: skip
+        self._repository = repository
+        self._pool = pool
+        self._metrics = metrics
+        self._device = device
+        self._kept_versions = kept_versions
+        self._on_change = on_change
+        self._entries: dict[tuple[str, int], _Entry] = {}
+        self._unloading: set[asyncio.Task[None]] = set()
+
+    async def watch(self, poll_seconds: float) -> None:
+        """Look at the repository again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(poll_seconds)
+            try:
+                await self.refresh()
+            except OSError as error:
+                logger.warning("repository_unreadable path=%s problem=%s", self._repository, error)
+
+    async def refresh(self) -> None:
+        """Look at the repository once, and do what `plan` says.
+
+        A version that fails makes an older one wanted, so the plan is made anew until nothing is left to do.
+        """
+        while True:
+            found = await asyncio.to_thread(scan, self._repository)
+            known = {key: (entry.info.state, entry.stamp) for key, entry in self._entries.items()}
+            actions = plan(found, known, kept_versions=self._kept_versions)
+            if not actions:
+                return
+            for action in actions:
+                key = (action.name, action.version)
+                if action.verb == "load":
+                    await self._load(key, found[key])
+                else:
+                    self._drop(key)
+
+    def infos(self) -> Sequence[ModelInfo]:
+        """Every known version, by name, then by version."""
+        return [self._entries[key].info for key in sorted(self._entries)]
+
+    def info(self, reference: str) -> ModelInfo:
+        """One version: newest ready, else newest, or the one that is named.
+
+        Raises:
+            ModelNotFoundError: nothing has this name.
+        """
+        entries = self._candidates(reference)
+        return next((entry for entry in entries if entry.ready), entries[0]).info
+
+    @contextmanager
+    def lend(self, reference: str) -> Iterator[ReadyModel]:
+        """Lend a version that answers; it is not unloaded before it comes back.
+
+        Raises:
+            ModelNotFoundError: nothing has this name.
+            ModelNotReadyError: it is known, but does not answer.
+        """
+        entries = self._candidates(reference)
+        ready = next((entry.ready for entry in entries if entry.ready), None)
+        if ready is None:
+            info = entries[0].info
+            why = f": {info.failure}" if info.failure else ""
+            raise ModelNotReadyError(
+                f"model {info.name}@{info.version} is {info.state}{why}", field="model", model=info.name
+            )
+        ready.borrowed += 1
+        ready.returned.clear()
+        try:
+            yield ready
+        finally:
+            ready.borrowed -= 1
+            if not ready.borrowed:
+                ready.returned.set()
+
+    def _candidates(self, reference: str) -> list[_Entry]:
+        """Entries that a reference may mean, newest first; at least one."""
+        name, at, version = reference.partition("@")
+        found = [self._entries[key] for key in sorted(self._entries, reverse=True) if key[0] == name]
+        if at:
+            found = [entry for entry in found if str(entry.info.version) == version]
+        if not found:
+            raise ModelNotFoundError(f"no model is called {reference[:200]!r}", field="model", model=reference[:200])
+        return found
+
+    async def _load(self, key: tuple[str, int], stamp: Stamp) -> None:
+        name, version = key
+        entry = _Entry(ModelInfo(name, version, "loading"), stamp)
+        self._entries[key] = entry
+        path = self._repository / name / str(version)
+        try:
+            bundle = await asyncio.to_thread(_open_named, path, name, version)
+            entry.ready = await self._open(bundle, path)
+        except ServiceError as error:
+            entry.info = replace(entry.info, state="failed", failure=error.message)
+            self._metrics.add_model(name)
+            self._metrics.model_load_failures.labels(name).inc()
+            logger.error("model_failed model=%s version=%d problem=%s", name, version, error.message)  # noqa: TRY400
+            return
+        entry.info = entry.ready.info
+        self._announce(entry.info)
+
+    async def _open(self, bundle: OpenedBundle, path: Path) -> ReadyModel:
+        manifest = bundle.manifest
+        self._metrics.add_model(manifest.name, GRAPH_ROLES[manifest.spec.task])
+        model_id, loaded = await self._pool.load(manifest.name, str(path), self._device)
+        if loaded.digest != bundle.digest:
+            self._pool.unload(model_id)
+            raise BundleError(f"{MANIFEST_NAME} changed while the bundle was being opened; publish a new version")
+        info = replace(
+            describe(manifest),
+            state="active",
+            digest=bundle.digest,
+            precision=loaded.precision,
+            provider=loaded.provider,
+            load_seconds=loaded.load_seconds,
+        )
+        ready = ReadyModel(model_id, info, manifest.spec, tokenizers_of(bundle))
+        ready.returned.set()
+        return ready
+
+    def _announce(self, info: ModelInfo) -> None:
+        self._metrics.model_load_seconds.labels(info.name).observe(info.load_seconds)
+        self._metrics.model_info.labels(*_info_labels(info)).set(1)
+        logger.info("model_ready model=%s version=%d load_seconds=%.2f", info.name, info.version, info.load_seconds)
+        self._tell_change()
+
+    def _drop(self, key: tuple[str, int]) -> None:
+        ready = self._entries.pop(key).ready
+        logger.info("model_dropped model=%s version=%d", *key)
+        if ready is None:
+            return
+        self._metrics.model_info.remove(*_info_labels(ready.info))
+        self._tell_change()
+        task = asyncio.get_running_loop().create_task(self._unload_when_returned(ready))
+        self._unloading.add(task)
+        task.add_done_callback(self._unloading.discard)
+
+    async def _unload_when_returned(self, ready: ReadyModel) -> None:
+        await ready.returned.wait()
+        self._pool.unload(ready.model_id)
+
+    def _tell_change(self) -> None:
+        self._on_change({entry.info.name for entry in self._entries.values() if entry.ready})
+
+
+def _open_named(path: Path, name: str, version: int) -> OpenedBundle:
+    bundle = open_bundle(path)
+    found = (bundle.manifest.name, bundle.manifest.version)
+    if found != (name, version):
+        raise BundleError(f"{MANIFEST_NAME} says {found[0]}@{found[1]}, but lies in {name}/{version}")
+    return bundle
+
+
+def _info_labels(info: ModelInfo) -> tuple[str, ...]:
+    return info.name, str(info.version), info.digest, info.precision, info.provider
+
+
+def tokenizers_of(bundle: OpenedBundle) -> tuple[Tokenizer, ...]:
+    """The tokenizers of a bundle: (source, target) of a translator, else (text,)."""
+    spec = bundle.manifest.spec
+    texts = (spec.source, spec.target) if isinstance(spec, Translation) else (spec.text,)
+    return tuple(Tokenizer.from_bytes(bundle.files[text.tokenizer]) for text in texts)
+
+
+def describe(manifest: Manifest) -> ModelInfo:
+    """What a manifest alone tells of a model."""
+    spec = manifest.spec
+    info = ModelInfo(
+        manifest.name,
+        manifest.version,
+        "loading",
+        task=spec.task,
+        precision=manifest.default_precision,
+        max_token_count=spec.max_token_count,
+    )
+    if isinstance(spec, Classification):
+        return replace(info, labels=tuple(spec.labels))
+    info = replace(info, max_output_token_count=spec.max_output_token_count)
+    if isinstance(spec, Generation):
+        return info
+    return replace(
+        info,
+        source_language=spec.source.language or "",
+        target_language=spec.target.language or "",
+        has_attention=spec.key_size is not None,
+    )

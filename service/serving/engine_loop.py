@@ -1,0 +1,232 @@
+"""The engine: models, and whose turn it is.   One thread; told what to do by messages, tells what happened by events.
+
+It knows neither who hosts it (thread, process or event loop: `hosts.py`) nor what a request looked like as text.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from service.bundle.manifest import Generation, Translation
+from service.bundle.store import open_bundle
+from service.engine.rows import GenerationRows, TranslationRows
+from service.engine.steps import RowModel
+from service.errors import ModelNotReadyError, ServiceError
+from service.runtime.models import ClassifierModel, LanguageModel, LoadedModel, TranslationModel, load_model
+from service.serving.batcher import Batcher
+from service.serving.messages import (
+    Cancel,
+    ClassifyWork,
+    Command,
+    DecodeWork,
+    Event,
+    Failed,
+    Load,
+    Loaded,
+    LoadFailed,
+    Stop,
+    Unload,
+)
+from service.serving.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
+
+LOADING_POLL_SECONDS = 0.005
+"""How often an idle engine looks whether a model that it is opening is ready."""
+
+DECODING_GRAPHS = {"generation": ("prefill", "step"), "translation": ("encoder", "decoder_step")}
+"""Per task, the graph that starts rows and the one that steps."""
+
+
+@dataclass(frozen=True)
+class EngineLimits:
+    """How much an engine does at once.
+
+    Args:
+        max_batch_size: most texts in one run of a classifier.
+        decode_slots: most sequences that one model decodes side by side.
+        padding_budget: largest share of padded positions in a batch, 0 to 1.
+    """
+
+    max_batch_size: int
+    decode_slots: int
+    padding_budget: float
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What a loading thread brings back: a model, or why there is none."""
+
+    model_id: int
+    digest: str
+    result: LoadedModel | str
+    seconds: float
+
+
+class TaskQueue(Protocol):
+    """What Batcher and Scheduler have in common."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn has something to do."""
+        ...
+
+    def cancel(self, work_id: int) -> None:
+        """Drop a work."""
+        ...
+
+    def turn(self) -> list[Event]:
+        """Do one batch or step."""
+        ...
+
+
+class EngineLoop:
+    """Runs the models' turns. `handle` takes a command, `turn` does a little work of every busy model."""
+
+    def __init__(self, limits: EngineLimits) -> None:
+        self._limits = limits
+        self._queues: dict[int, TaskQueue] = {}
+        self._opened: queue.SimpleQueue[_Opened] = queue.SimpleQueue()
+        self._loading = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn has something to do now."""
+        return any(waiting.busy for waiting in self._queues.values())
+
+    @property
+    def loading(self) -> bool:
+        """Whether a model is being opened, so that a turn may soon have something to tell."""
+        return self._loading > 0
+
+    def handle(self, command: Command) -> list[Event]:
+        """Take one command; what it leads to comes from this call or from later turns."""
+        if isinstance(command, ClassifyWork | DecodeWork):
+            return self._submit(command)
+        if isinstance(command, Cancel):
+            for waiting in self._queues.values():
+                waiting.cancel(command.work_id)
+        elif isinstance(command, Load):
+            self._loading += 1
+            threading.Thread(target=self._open, args=(command,), name="load", daemon=True).start()
+        elif isinstance(command, Unload):
+            self._queues.pop(command.model_id, None)
+        return []
+
+    def turn(self) -> list[Event]:
+        """Give every busy model one batch or one step."""
+        events = self._take_opened() if self._loading else []
+        for waiting in self._queues.values():
+            if waiting.busy:
+                events += waiting.turn()
+        return events
+
+    def _submit(self, work: ClassifyWork | DecodeWork) -> list[Event]:
+        match self._queues.get(work.model_id), work:
+            case Batcher() as batcher, ClassifyWork():
+                batcher.submit(work)
+            case Scheduler() as scheduler, DecodeWork():
+                scheduler.submit(work)
+            case _:
+                return [Failed(work.work_id, ModelNotReadyError.reason, "the engine does not hold this model")]
+        return []
+
+    def _open(self, command: Load) -> None:
+        """Open and prove a bundle, on a thread of its own, so that running models go on."""
+        begun = time.monotonic()
+        result: LoadedModel | str
+        digest = ""
+        try:
+            bundle = open_bundle(Path(command.path))
+            digest = bundle.digest
+            result = load_model(bundle, provider=command.device)
+        except ServiceError as error:
+            result = error.message
+        except Exception as error:  # whatever a hostile graph makes a library raise must not end the engine
+            logger.exception("load_failed path=%s", command.path)
+            result = f"{type(error).__name__}: {error}"
+        self._opened.put(_Opened(command.model_id, digest, result, time.monotonic() - begun))
+
+    def _take_opened(self) -> list[Event]:
+        events: list[Event] = []
+        while not self._opened.empty():
+            opened = self._opened.get()
+            model_id, model = opened.model_id, opened.result
+            self._loading -= 1
+            if isinstance(model, str):
+                events.append(LoadFailed(model_id, model))
+                continue
+            self._queues[model_id] = self._queue_for(model_id, model)
+            events.append(Loaded(model_id, opened.digest, model.precision, model.provider, opened.seconds))
+        return events
+
+    def _queue_for(self, model_id: int, model: LoadedModel) -> TaskQueue:
+        limits = self._limits
+        if isinstance(model, ClassifierModel):
+            return Batcher(
+                model_id,
+                model.classify,
+                pad_id=model.spec.text.pad_id,
+                max_batch_size=limits.max_batch_size,
+                padding_budget=limits.padding_budget,
+            )
+        return Scheduler(
+            model_id,
+            decoding_rows(model),
+            graphs=DECODING_GRAPHS[model.manifest.spec.task],
+            slots=limits.decode_slots,
+            padding_budget=limits.padding_budget,
+        )
+
+
+def run_engine(
+    engine: EngineLoop, receive: Callable[[float | None], list[Command]], deliver: Callable[[list[Event]], None]
+) -> None:
+    """Run an engine until it is told to stop.
+
+    Args:
+        engine: what to run.
+        receive: waits up to so many seconds for commands (None: without end, 0: not at all) and returns what came.
+        deliver: takes events; may block, and the engine pauses meanwhile.
+    """
+    while True:
+        timeout = 0.0 if engine.busy else LOADING_POLL_SECONDS if engine.loading else None
+        events: list[Event] = []
+        for command in receive(timeout):
+            if isinstance(command, Stop):
+                return
+            events += engine.handle(command)
+        events += engine.turn()
+        if events:
+            deliver(events)
+
+
+def decoding_rows(model: LanguageModel | TranslationModel) -> RowModel:
+    """The rows of a language model or translator, with the special ids that its manifest names."""
+    spec = model.manifest.spec
+    if isinstance(model, LanguageModel) and isinstance(spec, Generation):
+        text = spec.text
+        return GenerationRows(model, pad_id=text.pad_id, bos_id=_known(text.bos_id), eos_id=_known(text.eos_id))
+    if isinstance(model, TranslationModel) and isinstance(spec, Translation):
+        return TranslationRows(
+            model,
+            source_pad_id=spec.source.pad_id,
+            source_eos_id=_known(spec.source.eos_id),
+            target_pad_id=spec.target.pad_id,
+            bos_id=_known(spec.target.bos_id),
+            eos_id=_known(spec.target.eos_id),
+            time_multiple=spec.time_multiple,
+        )
+    raise TypeError(f"{type(model).__name__} does not decode")
+
+
+def _known(token_id: int | None) -> int:
+    """Narrow an id that the manifest's own check has already required."""
+    if token_id is None:
+        raise ValueError("the manifest lacks a special id that its task needs")
+    return token_id

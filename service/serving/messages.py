@@ -1,0 +1,148 @@
+"""What front and engine say to each other: plain values that cross a thread or a process.   No tensors, no text.
+
+Times are `time.monotonic()` seconds, which on Linux all processes of a machine share.
+"""
+
+import struct
+
+import msgspec
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """Open the bundle at `path` under the number `model_id`, prove it, and answer Loaded or LoadFailed."""
+
+    model_id: int
+    path: str
+    device: str
+
+
+class Unload(msgspec.Struct, frozen=True, tag=True):
+    """Forget a model. Its work is done or cancelled by then."""
+
+    model_id: int
+
+
+class ClassifyWork(msgspec.Struct, frozen=True, tag=True):
+    """Classify sequences of token ids, each a row; answered by Classified or Failed."""
+
+    work_id: int
+    model_id: int
+    rows: list[list[int]]
+    arrival: float
+    deadline: float
+
+
+class DecodeWork(msgspec.Struct, frozen=True, tag=True):
+    """Decode prompts or sources, each a row; answered by Tokens (if it `streams`), then by Decoded or Failed."""
+
+    work_id: int
+    model_id: int
+    rows: list[list[int]]
+    arrival: float
+    deadline: float
+    max_output_token_count: int
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    streams: bool = False
+    keep_attention: bool = False
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """Drop a work, wherever it is. Not answered."""
+
+    work_id: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """End the engine."""
+
+
+Work = ClassifyWork | DecodeWork
+Command = Load | Unload | ClassifyWork | DecodeWork | Cancel | Stop
+
+
+class Loaded(msgspec.Struct, frozen=True, tag=True):
+    """The model answers from now on."""
+
+    model_id: int
+    digest: str
+    precision: str
+    provider: str
+    load_seconds: float
+
+
+class LoadFailed(msgspec.Struct, frozen=True, tag=True):
+    """The bundle cannot serve; `message` says which rule it breaks."""
+
+    model_id: int
+    message: str
+
+
+class Classified(msgspec.Struct, frozen=True, tag=True):
+    """Probabilities of every row, in order."""
+
+    work_id: int
+    probabilities: list[list[float]]
+    queue_seconds: float
+    compute_seconds: float
+
+
+class Tokens(msgspec.Struct, frozen=True, tag=True):
+    """More tokens of a streaming work."""
+
+    work_id: int
+    token_ids: list[int]
+    queue_seconds: float
+
+
+class DecodedRow(msgspec.Struct, frozen=True):
+    """A finished row. `attention` is [tokens][source tokens], or None."""
+
+    token_ids: list[int]
+    stopped: bool
+    attention: list[list[float]] | None
+
+
+class Decoded(msgspec.Struct, frozen=True, tag=True):
+    """Every row of a work has ended."""
+
+    work_id: int
+    rows: list[DecodedRow]
+    queue_seconds: float
+    compute_seconds: float
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """A work ended without an answer. `reason` is the reason of a ServiceError class."""
+
+    work_id: int
+    reason: str
+    message: str
+
+
+class Ran(msgspec.Struct, frozen=True, tag=True):
+    """A graph ran once: what the metrics want to know of it."""
+
+    model_id: int
+    graph: str
+    rows: int
+    padding_ratio: float
+    seconds: float
+
+
+Event = Loaded | LoadFailed | Classified | Tokens | Decoded | Failed | Ran
+
+COMMAND: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+EVENTS: msgspec.msgpack.Decoder[list[Event]] = msgspec.msgpack.Decoder(list[Event])
+FRAME_HEADER = struct.Struct(">I")
+"""Before each message on a byte stream: its length in bytes."""
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def frame(message: Command | list[Event]) -> bytes:
+    """A message as it goes over a byte stream: length, then MessagePack."""
+    body = _ENCODER.encode(message)
+    return FRAME_HEADER.pack(len(body)) + body

@@ -1,0 +1,217 @@
+"""Lets sequences join and leave one model's step loop.   Knows queues, deadlines, cancellation; no text, no gRPC."""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from service.engine.batches import padding_ratio, pick_batch
+from service.engine.decode import DecodeLoop, DecodeRequest, Ending, Produced
+from service.engine.sampling import Sampling
+from service.engine.steps import FloatArray, IntArray, RowModel, Started
+from service.errors import DeadlineExceededError, InferenceFailedError
+from service.serving.messages import Decoded, DecodedRow, DecodeWork, Event, Failed, Ran, Tokens
+
+MAX_JOINING_ROWS = 8
+"""Most rows that read their prompts in one turn, so that running rows never wait for more foreign prompts than that."""
+
+WINDOW_ROWS = 64
+"""How many of the oldest waiting rows are looked at for similar lengths."""
+
+
+@dataclass
+class _Pending:
+    """A work, and what its rows have produced."""
+
+    work: DecodeWork
+    token_ids: list[list[int]]
+    ended: list[DecodedRow | None]
+    begun: float | None = None
+    fresh: list[int] = field(default_factory=list)
+    """Tokens of a streaming work that have not been told yet."""
+
+
+class _TimedRows:
+    """A row model that notes what each of its runs took."""
+
+    def __init__(self, model: RowModel, model_id: int, graphs: tuple[str, str], clock: Callable[[], float]) -> None:
+        self._model = model
+        self._model_id = model_id
+        self._start_graph, self._step_graph = graphs
+        self._clock = clock
+        self.eos_id = model.eos_id
+        self.banned_ids = model.banned_ids
+        self.state_size = model.state_size
+        self.ran: list[Event] = []
+
+    def start(self, sequences: list[IntArray]) -> Started:
+        begun = self._clock()
+        started = self._model.start(sequences)
+        self._note(self._start_graph, len(sequences), padding_ratio(started.lengths, started.padded_time), begun)
+        return started
+
+    def step(
+        self,
+        token_ids: IntArray,
+        state: FloatArray,
+        keys: FloatArray | None,
+        values: FloatArray | None,
+        lengths: IntArray,
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        begun = self._clock()
+        result = self._model.step(token_ids, state, keys, values, lengths)
+        ratio = 0.0 if keys is None else padding_ratio(lengths, keys.shape[1])
+        self._note(self._step_graph, len(token_ids), ratio, begun)
+        return result
+
+    def _note(self, graph: str, rows: int, ratio: float, begun: float) -> None:
+        self.ran.append(Ran(self._model_id, graph, rows, ratio, self._clock() - begun))
+
+
+class Scheduler:
+    """Waiting and running rows of one model. `turn` lets rows join, then makes one step.
+
+    Args:
+        model_id: the number that events name the model by.
+        model: its steps.
+        graphs: names of the graph that starts rows and of the one that steps, for the metrics.
+        slots: most rows that run side by side.
+        padding_budget: largest share of padded positions among rows that join together, 0 to 1.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, model_id: int, model: RowModel, *, graphs: tuple[str, str], slots: int, padding_budget: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._timed = _TimedRows(model, model_id, graphs, clock)
+        self._loop = DecodeLoop(self._timed, capacity=slots)
+        self._padding_budget = padding_budget
+        self._clock = clock
+        self._keys = itertools.count()
+        self._works: dict[int, _Pending] = {}
+        self._waiting: deque[tuple[_Pending, int]] = deque()  # (work, row index), oldest first
+        self._running: dict[int, tuple[_Pending, int]] = {}  # by the row's key in the loop
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn has something to do."""
+        return bool(self._works)
+
+    def submit(self, work: DecodeWork) -> None:
+        """Queue the rows of a work."""
+        pending = _Pending(work, [[] for _ in work.rows], [None] * len(work.rows))
+        self._works[work.work_id] = pending
+        self._waiting.extend((pending, row) for row in range(len(work.rows)))
+
+    def cancel(self, work_id: int) -> None:
+        """Drop a work, if it is still here; its running rows leave before the next step."""
+        pending = self._works.pop(work_id, None)
+        if pending is None:
+            return
+        self._waiting = deque(entry for entry in self._waiting if entry[0] is not pending)
+        for key in [key for key, (owner, _) in self._running.items() if owner is pending]:
+            self._loop.leave(key)
+            del self._running[key]
+
+    def turn(self) -> list[Event]:
+        """Drop what has expired, let rows join, make one step, and tell what came of it."""
+        events = self._expire()
+        if self._waiting and self._loop.free:
+            events += self._join(self._take_joining())
+        if self._running:
+            events += self._step()
+        ran, self._timed.ran = self._timed.ran, []
+        return ran + events + self._tell_tokens()
+
+    def _expire(self) -> list[Event]:
+        now = self._clock()
+        expired = [work_id for work_id, pending in self._works.items() if pending.work.deadline <= now]
+        for work_id in expired:
+            self.cancel(work_id)
+        message = "the deadline passed before every sequence was decoded"
+        return [Failed(work_id, DeadlineExceededError.reason, message) for work_id in expired]
+
+    def _take_joining(self) -> list[tuple[_Pending, int]]:
+        window = [self._waiting[i] for i in range(min(len(self._waiting), WINDOW_ROWS))]
+        lengths = [len(pending.work.rows[row]) + 1 for pending, row in window]  # a special token is added to each
+        most = min(self._loop.free, MAX_JOINING_ROWS)
+        chosen = pick_batch(lengths, max_rows=most, padding_budget=self._padding_budget)
+        for position in reversed(chosen):
+            del self._waiting[position]
+        return [window[position] for position in chosen]
+
+    def _join(self, joining: list[tuple[_Pending, int]]) -> list[Event]:
+        now = self._clock()
+        requests = []
+        for pending, row in joining:
+            pending.begun = now if pending.begun is None else pending.begun
+            key = next(self._keys)
+            self._running[key] = (pending, row)
+            requests.append(_request(key, pending.work, row))
+        try:
+            return self._take(self._loop.join(requests))
+        except InferenceFailedError as error:
+            for request in requests:
+                del self._running[request.key]
+            if len(joining) > 1:  # one bad row must not fail the others
+                return [event for entry in joining for event in self._join([entry])]
+            return self._fail([joining[0][0]], error.message)
+
+    def _step(self) -> list[Event]:
+        try:
+            return self._take(self._loop.step())
+        except InferenceFailedError as error:
+            return self._fail([pending for pending, _ in self._running.values()], error.message)
+
+    def _take(self, news: list[Produced]) -> list[Event]:
+        events: list[Event] = []
+        for produced in news:
+            if produced.key not in self._running:
+                continue  # its request failed in this very step, by another of its rows
+            pending, row = self._running[produced.key]
+            if produced.token_id is not None:
+                pending.token_ids[row].append(produced.token_id)
+                if pending.work.streams:
+                    pending.fresh.append(produced.token_id)
+            if produced.ending is not None:
+                del self._running[produced.key]
+                events += self._end_row(pending, row, produced)
+        return events
+
+    def _end_row(self, pending: _Pending, row: int, produced: Produced) -> list[Event]:
+        if produced.ending is Ending.NOT_FINITE:
+            return self._fail([pending], "the logits of a step are not finite")
+        attention = None if produced.attention is None else produced.attention.tolist()
+        pending.ended[row] = DecodedRow(pending.token_ids[row], produced.ending is Ending.STOP, attention)
+        rows = [ended for ended in pending.ended if ended is not None]
+        if len(rows) < len(pending.ended) or pending.begun is None:
+            return []
+        work = self._works.pop(pending.work.work_id).work
+        told: list[Event] = self._tokens_of(pending)
+        return [*told, Decoded(work.work_id, rows, pending.begun - work.arrival, self._clock() - pending.begun)]
+
+    def _fail(self, failed: Iterable[_Pending], message: str) -> list[Event]:
+        work_ids = sorted({pending.work.work_id for pending in failed} & self._works.keys())
+        for work_id in work_ids:
+            self.cancel(work_id)
+        return [Failed(work_id, InferenceFailedError.reason, message) for work_id in work_ids]
+
+    def _tell_tokens(self) -> list[Event]:
+        owners = {id(pending): pending for pending, _ in self._running.values() if pending.fresh}
+        return [event for pending in owners.values() for event in self._tokens_of(pending)]
+
+    def _tokens_of(self, pending: _Pending) -> list[Event]:
+        if not pending.fresh or pending.begun is None:
+            return []
+        fresh, pending.fresh = pending.fresh, []
+        return [Tokens(pending.work.work_id, fresh, pending.begun - pending.work.arrival)]
+
+
+def _request(key: int, work: DecodeWork, row: int) -> DecodeRequest:
+    sampling = Sampling(work.temperature, work.top_k, work.top_p, work.seed)
+    token_ids = np.array(work.rows[row], dtype=np.int64)
+    return DecodeRequest(key, token_ids, work.max_output_token_count, sampling, work.keep_attention)

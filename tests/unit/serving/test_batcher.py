@@ -1,0 +1,89 @@
+"""Classification batches: grouping, deadlines, cancellation, and rows that fail alone."""
+
+import pytest
+
+from service.serving.batcher import Batcher
+from service.serving.messages import Classified, ClassifyWork, Failed, Ran
+from tests.fakes import ManualClock, lengths_classifier
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def make(clock: ManualClock, *, max_batch_size: int = 4, padding_budget: float = 1.0) -> Batcher:
+    return Batcher(
+        7,
+        lengths_classifier(),
+        pad_id=0,
+        max_batch_size=max_batch_size,
+        padding_budget=padding_budget,
+        clock=clock,
+    )
+
+
+def work(work_id: int, *rows: list[int], deadline: float = 1e9) -> ClassifyWork:
+    return ClassifyWork(work_id, 7, list(rows), 99.0, deadline)
+
+
+def test_rows_of_different_requests_share_a_batch(clock: ManualClock) -> None:
+    batcher = make(clock)
+    batcher.submit(work(1, [5]))
+    batcher.submit(work(2, [6], [7]))
+    ran, *answers = batcher.turn()
+    assert isinstance(ran, Ran)
+    assert (ran.model_id, ran.graph, ran.rows) == (7, "classifier", 3)
+    assert {answer.work_id for answer in answers if isinstance(answer, Classified)} == {1, 2}
+    assert not batcher.busy
+
+
+def test_a_request_larger_than_a_batch_is_answered_when_its_last_row_is(clock: ManualClock) -> None:
+    batcher = make(clock, max_batch_size=2)
+    batcher.submit(work(1, [5], [6, 6], [7]))
+    assert [type(event) for event in batcher.turn()] == [Ran]
+    _, answer = batcher.turn()
+    assert isinstance(answer, Classified)
+    assert len(answer.probabilities) == 3
+    assert answer.queue_seconds == pytest.approx(1.0)
+
+
+def test_lengths_that_would_break_the_padding_budget_wait_for_the_next_batch(clock: ManualClock) -> None:
+    batcher = make(clock, padding_budget=0.1)
+    batcher.submit(work(1, [5] * 10))
+    batcher.submit(work(2, [5]))
+    first, answer = batcher.turn()
+    assert isinstance(first, Ran)
+    assert isinstance(answer, Classified)
+    assert (first.rows, first.padding_ratio, answer.work_id) == (1, 0.0, 1)
+
+
+def test_an_expired_request_is_dropped_before_it_costs_a_run(clock: ManualClock) -> None:
+    batcher = make(clock)
+    batcher.submit(work(1, [5], deadline=clock.now - 1))
+    (failed,) = batcher.turn()
+    assert isinstance(failed, Failed)
+    assert failed.reason == "DEADLINE_EXCEEDED"
+    assert not batcher.busy
+
+
+def test_a_cancelled_request_is_forgotten(clock: ManualClock) -> None:
+    batcher = make(clock)
+    batcher.submit(work(1, [5], [5]))
+    batcher.submit(work(2, [5]))
+    batcher.cancel(1)
+    ran, answer = batcher.turn()
+    assert isinstance(ran, Ran)
+    assert isinstance(answer, Classified)
+    assert (ran.rows, answer.work_id) == (1, 2)
+
+
+@pytest.mark.parametrize("bad", [pytest.param([9], id="breaks the graph"), pytest.param([1000], id="gives NaN")])
+def test_a_bad_row_fails_its_request_and_no_other(clock: ManualClock, bad: list[int]) -> None:
+    batcher = make(clock)
+    batcher.submit(work(1, [5]))
+    batcher.submit(work(2, bad))
+    events = [event for event in batcher.turn() if not isinstance(event, Ran)]
+    outcome = {event.work_id: type(event) for event in events if isinstance(event, Classified | Failed)}
+    assert outcome == {1: Classified, 2: Failed}
+    assert not batcher.busy

@@ -1,0 +1,210 @@
+"""Every layout of the engine gives the same answers; a process that dies is replaced."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service.errors import (
+    DeadlineExceededError,
+    EngineLostError,
+    ModelNotReadyError,
+    QueueFullError,
+    ServiceError,
+    TextTooLongError,
+    WrongTaskError,
+)
+from service.metrics import Metrics
+from service.serving.api import GenerateOptions, SamplingOptions, TranslateOptions
+from service.serving.catalog import Catalog
+from service.serving.engine_loop import EngineLimits
+from service.serving.front import Front
+from service.serving.hosts import Host, InlineHost, ProcessHost, ThreadHost
+from service.serving.pool import EnginePool
+from tests.bundles import publish_tiny
+
+LIMITS = EngineLimits(max_batch_size=8, decode_slots=4, padding_budget=0.25)
+LAYOUTS: dict[str, Callable[[], Host]] = {
+    "inline": lambda: InlineHost(LIMITS),
+    "thread": lambda: ThreadHost(LIMITS),
+    "process": lambda: ProcessHost(LIMITS),
+}
+
+
+@dataclass(frozen=True)
+class Running:
+    front: Front
+    catalog: Catalog
+    pool: EnginePool
+    metrics: Metrics
+    ups: list[bool]
+
+
+@asynccontextmanager
+async def running(repository: Path, layout: str, *, count: int = 1, capacity: int = 256) -> AsyncIterator[Running]:
+    metrics, ups = Metrics(CollectorRegistry()), list[bool]()
+    pool = EnginePool(LAYOUTS[layout], count=count, metrics=metrics, on_change=ups.append)
+    await pool.start()
+    try:
+        catalog = Catalog(repository, pool, metrics, device="cpu", kept_versions=1, on_change=lambda names: None)
+        await catalog.refresh()
+        front = Front(catalog, pool, metrics, queue_capacity=capacity, max_text_characters=1_000)
+        yield Running(front, catalog, pool, metrics, ups)
+    finally:
+        await pool.close()
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for task in ("classification", "generation", "translation"):
+        publish_tiny(folder, task)
+    return folder
+
+
+async def answers(front: Front) -> list[object]:
+    deadline = time.monotonic() + 20
+    classified = await front.classify("tiny-classification", ["good film", "a bad film"], deadline=deadline)
+    sampling = SamplingOptions(temperature=1.0, seed=3)
+    stream = front.generate("tiny-generation", "A", GenerateOptions(20, sampling), deadline=deadline)
+    text = "".join([chunk.text async for chunk in stream])
+    translated = await front.translate("tiny-translation", ["the dog"], TranslateOptions(5, True), deadline=deadline)
+    return [classified.classifications, text, translated.translations]
+
+
+async def test_every_layout_gives_the_same_answers(repository: Path) -> None:
+    found = []
+    for layout in LAYOUTS:
+        async with running(repository, layout) as parts:
+            found.append(await answers(parts.front))
+    assert found[0] == found[1] == found[2]
+
+
+async def test_several_engines_share_the_work(repository: Path) -> None:
+    async with running(repository, "process", count=2) as parts:
+        assert len(psutil.Process().children()) == 2
+        together = await asyncio.gather(*(answers(parts.front) for _ in range(6)))
+        assert all(found == together[0] for found in together)
+
+
+async def test_an_engine_process_that_is_killed_is_replaced_and_its_requests_are_told(repository: Path) -> None:
+    async with running(repository, "process") as parts:
+        before = await answers(parts.front)
+        (child,) = psutil.Process().children()
+        child.suspend()
+        deadline = time.monotonic() + 20
+        stuck = asyncio.create_task(parts.front.classify("tiny-classification", ["good"], deadline=deadline))
+        await asyncio.sleep(0.05)
+        child.kill()
+        with pytest.raises(EngineLostError):
+            await stuck
+        while not parts.ups[-1]:
+            await asyncio.sleep(0.02)
+        assert parts.ups == [True, False, True]
+        assert await answers(parts.front) == before
+        assert parts.metrics.registry.get_sample_value("seqserve_engine_restarts_total") == 1
+
+
+async def test_a_new_version_replaces_the_old_one_and_a_broken_one_does_not(tmp_path: Path) -> None:
+    publish_tiny(tmp_path, "classification")
+    async with running(tmp_path, "inline") as parts:
+        publish_tiny(tmp_path, "classification", version=2, seed=1)
+        await parts.catalog.refresh()
+        assert [info.version for info in parts.front.list_models()] == [2]
+        broken = publish_tiny(tmp_path, "classification", version=3)
+        (broken / "tokenizer.json").write_bytes(b"junk")
+        await parts.catalog.refresh()
+        await parts.catalog.refresh()
+        states = {info.version: info.state for info in parts.front.list_models()}
+        assert states == {2: "active", 3: "failed"}
+        assert "tokenizer.json" in parts.front.get_model("tiny-classification@3").failure
+        result = await parts.front.classify("tiny-classification", ["good"], deadline=time.monotonic() + 5)
+        assert result.version == 2
+        failures = parts.metrics.registry.get_sample_value(
+            "seqserve_model_load_failures_total", {"model": "tiny-classification"}
+        )
+        assert failures == 1
+
+
+async def test_a_request_in_flight_keeps_its_version_loaded(tmp_path: Path) -> None:
+    publish_tiny(tmp_path, "generation")
+    async with running(tmp_path, "inline") as parts:
+        stream = parts.front.generate("tiny-generation", "A", GenerateOptions(200), deadline=time.monotonic() + 20)
+        first = await anext(stream)
+        publish_tiny(tmp_path, "generation", version=2, seed=1)
+        await parts.catalog.refresh()
+        rest = [chunk async for chunk in stream]
+        assert {chunk.version for chunk in [first, *rest]} == {1}
+        assert rest[-1].finish_reason is not None
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "error", "field"),
+    [
+        pytest.param("tiny-classification", "film " * 100, TextTooLongError, "texts[1]", id="too many tokens"),
+        pytest.param("tiny-classification", "x" * 1_001, TextTooLongError, "texts[1]", id="too many characters"),
+        pytest.param("tiny-translation", "good", WrongTaskError, "model", id="wrong task"),
+        pytest.param("tiny-classification@7", "good", ServiceError, "model", id="unknown version"),
+        pytest.param("nothing", "good", ServiceError, "model", id="unknown model"),
+    ],
+)
+async def test_a_request_that_does_not_fit_is_refused_by_name(
+    repository: Path, model: str, text: str, error: type[ServiceError], field: str
+) -> None:
+    async with running(repository, "inline") as parts:
+        with pytest.raises(error) as refused:
+            await parts.front.classify(model, ["good", text], deadline=time.monotonic() + 5)
+        assert refused.value.field == field
+
+
+async def test_the_queue_refuses_at_once_what_does_not_fit_and_frees_places_again(repository: Path) -> None:
+    async with running(repository, "inline", capacity=3) as parts:
+        deadline = time.monotonic() + 5
+        calls = [parts.front.classify("tiny-classification", ["good"], deadline=deadline) for _ in range(5)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert sum(isinstance(result, QueueFullError) for result in results) == 2
+        await parts.front.classify("tiny-classification", ["good"] * 3, deadline=deadline)
+        labels = {"model": "tiny-classification"}
+        assert parts.metrics.registry.get_sample_value("seqserve_requests_in_flight", labels) == 0
+        refused = parts.metrics.registry.get_sample_value(
+            "seqserve_requests_rejected_total", labels | {"reason": "QUEUE_FULL"}
+        )
+        assert refused == 2
+
+
+async def test_a_deadline_that_passes_is_told_and_frees_the_place(repository: Path) -> None:
+    async with running(repository, "process") as parts:
+        (child,) = psutil.Process().children()
+        child.suspend()
+        with pytest.raises(DeadlineExceededError):
+            await parts.front.classify("tiny-classification", ["good"], deadline=time.monotonic() + 0.05)
+        child.resume()
+        labels = {"model": "tiny-classification"}
+        assert parts.metrics.registry.get_sample_value("seqserve_requests_in_flight", labels) == 0
+
+
+async def test_a_stream_that_is_left_is_cancelled_in_the_engine(repository: Path) -> None:
+    async with running(repository, "inline") as parts:
+        stream = parts.front.generate("tiny-generation", "A", GenerateOptions(200), deadline=time.monotonic() + 20)
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+        labels = {"model": "tiny-generation"}
+        assert parts.metrics.registry.get_sample_value("seqserve_requests_in_flight", labels) == 0
+        await asyncio.sleep(0.05)
+        told = parts.metrics.registry.get_sample_value("seqserve_generated_tokens_total", labels)
+        assert told is not None
+        assert told < 100
+
+
+async def test_a_model_that_failed_to_load_says_why(tmp_path: Path) -> None:
+    path = publish_tiny(tmp_path, "classification")
+    (path / "extra.txt").write_text("x")
+    async with running(tmp_path, "inline") as parts:
+        with pytest.raises(ModelNotReadyError, match=r"extra\.txt"):
+            await parts.front.classify("tiny-classification", ["good"], deadline=time.monotonic() + 5)

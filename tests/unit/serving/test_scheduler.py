@@ -1,0 +1,168 @@
+"""Decode scheduling: joining, bounds, deadlines, cancellation, failures; driven by a fake step and a manual clock."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from service.serving.messages import Decoded, DecodeWork, Event, Failed, Ran, Tokens
+from service.serving.scheduler import MAX_JOINING_ROWS, Scheduler
+from tests.fakes import CountingRows, ManualClock
+
+
+def make(model: CountingRows, clock: ManualClock, *, slots: int = 4) -> Scheduler:
+    return Scheduler(7, model, graphs=("encoder", "decoder_step"), slots=slots, padding_budget=1.0, clock=clock)
+
+
+def work(work_id: int, *rows: list[int], limit: int = 3, deadline: float = 1e9, streams: bool = False) -> DecodeWork:
+    return DecodeWork(work_id, 7, list(rows), 99.0, deadline, limit, streams=streams)
+
+
+def finish(scheduler: Scheduler) -> list[Event]:
+    events: list[Event] = []
+    while scheduler.busy:
+        events += scheduler.turn()
+    return [event for event in events if not isinstance(event, Ran)]
+
+
+def test_all_rows_of_a_request_come_back_in_order() -> None:
+    scheduler = make(CountingRows(ends_at=6), ManualClock())
+    scheduler.submit(work(1, [3], [5], [6]))
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert [(row.token_ids, row.stopped) for row in decoded.rows] == [([4, 5, 6], False), ([6], True), ([], True)]
+
+
+def test_a_streaming_request_tells_tokens_as_they_come() -> None:
+    scheduler = make(CountingRows(), ManualClock())
+    scheduler.submit(work(1, [3], streams=True))
+    *told, decoded = finish(scheduler)
+    assert [event.token_ids for event in told if isinstance(event, Tokens)] == [[4], [5], [6]]
+    assert isinstance(decoded, Decoded)
+    assert decoded.rows[0].token_ids == [4, 5, 6]
+
+
+def test_waiting_rows_join_as_soon_as_running_ones_leave() -> None:
+    model = CountingRows()
+    scheduler = make(model, ManualClock(), slots=2)
+    scheduler.submit(work(1, [3], limit=1))
+    scheduler.submit(work(2, [3], limit=3))
+    scheduler.submit(work(3, [3], limit=2))
+    finish(scheduler)
+    assert model.batches == [2, 2, 2]
+
+
+def test_no_turn_lets_more_rows_join_than_its_bound() -> None:
+    model = CountingRows()
+    scheduler = make(model, ManualClock(), slots=100)
+    scheduler.submit(work(1, *([[3]] * (MAX_JOINING_ROWS + 3)), limit=5))
+    scheduler.turn()
+    scheduler.turn()
+    assert model.batches == [MAX_JOINING_ROWS, MAX_JOINING_ROWS + 3]
+
+
+def test_an_expired_request_leaves_before_the_next_step() -> None:
+    clock, model = ManualClock(), CountingRows()
+    scheduler = make(model, clock)
+    scheduler.submit(work(1, [3], limit=9, deadline=clock.now + 1))
+    scheduler.submit(work(2, [3], limit=2))
+    scheduler.turn()
+    clock.now += 2
+    events = [event for event in scheduler.turn() if not isinstance(event, Ran)]
+    assert [type(event) for event in events] == [Failed, Decoded]
+    assert model.batches == [2, 1]
+
+
+def test_a_cancelled_request_frees_its_slots_before_the_next_step() -> None:
+    model = CountingRows()
+    scheduler = make(model, ManualClock(), slots=1)
+    scheduler.submit(work(1, [3], limit=9))
+    scheduler.turn()
+    scheduler.cancel(1)
+    scheduler.submit(work(2, [5], limit=1))
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert (decoded.work_id, decoded.rows[0].token_ids) == (2, [6])
+
+
+def test_a_prompt_that_breaks_the_graph_fails_alone() -> None:
+    scheduler = make(CountingRows(breaks_on=9), ManualClock())
+    scheduler.submit(work(1, [9], limit=1))
+    scheduler.submit(work(2, [3], limit=1))
+    events = finish(scheduler)
+    assert [(type(event), event.work_id) for event in events if isinstance(event, Failed | Decoded)] == [
+        (Failed, 1),
+        (Decoded, 2),
+    ]
+
+
+def test_a_row_that_is_not_finite_fails_its_request_and_no_other() -> None:
+    scheduler = make(CountingRows(poison=4), ManualClock())
+    scheduler.submit(work(1, [3], [8], limit=9))
+    scheduler.submit(work(2, [6], limit=2))
+    failed, decoded = finish(scheduler)
+    assert isinstance(failed, Failed)
+    assert isinstance(decoded, Decoded)
+    assert (failed.work_id, failed.reason, decoded.work_id) == (1, "INFERENCE_FAILED", 2)
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Whatever is submitted, cancelled or expires, in any order: nothing is lost, and slots are never exceeded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = ManualClock()
+        self.model = CountingRows(ends_at=9)
+        self.scheduler = make(self.model, self.clock, slots=3)
+        self.open: dict[int, DecodeWork] = {}
+        self.next_id = 0
+
+    @rule(
+        prompts=st.lists(st.lists(st.integers(3, 11), min_size=1, max_size=5), min_size=1, max_size=4),
+        limit=st.integers(1, 5),
+        patience=st.sampled_from([1.0, 3.0, 1e6]),
+    )
+    def submit(self, prompts: list[list[int]], limit: int, patience: float) -> None:
+        self.next_id += 1
+        added = work(self.next_id, *prompts, limit=limit, deadline=self.clock.now + patience)
+        self.open[self.next_id] = added
+        self.scheduler.submit(added)
+
+    @rule(seconds=st.sampled_from([0.5, 2.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        if self.open:
+            work_id = data.draw(st.sampled_from(sorted(self.open)))
+            self.scheduler.cancel(work_id)
+            del self.open[work_id]
+
+    @rule()
+    def turn(self) -> None:
+        for event in self.scheduler.turn():
+            if isinstance(event, Decoded):
+                self._check(self.open.pop(event.work_id), event)
+            elif isinstance(event, Failed):
+                assert self.open.pop(event.work_id).deadline <= self.clock.now
+
+    @staticmethod
+    def _check(asked: DecodeWork, event: Decoded) -> None:
+        for prompt, row in zip(asked.rows, event.rows, strict=True):
+            expected, token = [], prompt[-1]
+            while token != 9 and len(expected) < asked.max_output_token_count:
+                token = 3 + (token - 2) % 9
+                expected.append(token)
+            assert row.token_ids == expected
+
+    @invariant()
+    def slots_are_never_exceeded(self) -> None:
+        assert max(self.model.batches, default=0) <= 3
+
+    @invariant()
+    def the_scheduler_is_busy_exactly_while_something_is_open(self) -> None:
+        assert self.scheduler.busy == bool(self.open)
+
+
+TestSchedulerMachine = SchedulerMachine.TestCase
+TestSchedulerMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True)
