@@ -1,0 +1,61 @@
+# What a person types. Each target makes .venv when it is missing or out of date; `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TORCH_VERSION := 2.13.0
+# Extra arguments for the step that installs torch, for instance the index of its CPU builds.
+TORCH_PIP_ARGS ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo models serve test check bench image-test lock proto clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+$(INSTALLED): requirements/dev.txt pyproject.toml
+	@echo "installing into $(VENV): locked requirements first, then torch $(TORCH_VERSION) in a step of its own"
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	$(PIP) install --quiet $(TORCH_PIP_ARGS) torch==$(TORCH_VERSION)
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(INSTALLED) ## Train three small models, serve them, ask them, draw what they looked at
+	@$(BIN)/python -m training.demo
+
+models: $(INSTALLED) ## Train the three sample models into .build/models (those that are missing)
+	@for recipe in sentiment melody en-it; do $(BIN)/python -m training train training/recipes/sample-$$recipe.toml || exit $$?; done
+
+serve: models ## Serve .build/models on 127.0.0.1:50051
+	@$(BIN)/python -m service serve --models .build/models
+
+test: models ## Run the tests
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## Format, lint, types, import rules, proto lint, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint proto
+	$(BIN)/python proto/generate.py --check
+
+bench: models ## Measure the engine layouts side by side; writes docs/engine-layouts.md
+	$(BIN)/python -m tests.bench.layouts
+
+image-test: models ## Build the service image without Docker (buildah) and send it a request
+	deploy/image-test.sh
+
+proto: $(INSTALLED) ## Generate seqserve/v1 from proto/
+	$(BIN)/python proto/generate.py
+
+lock: $(INSTALLED) ## Resolve the requirements anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group service --extra cli pyproject.toml -o requirements/service.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev --extra cli pyproject.toml -o requirements/dev.txt
+
+clean: ## Remove what was built, except .venv
+	rm -rf .build dist build *.egg-info
