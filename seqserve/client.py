@@ -1,0 +1,228 @@
+"""The blocking client.   Talks; requests, results and errors are made elsewhere, for both clients."""
+
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from seqserve import convert
+from seqserve.connection import (
+    CHANNEL_OPTIONS,
+    DEFAULT_TARGET,
+    DEFAULT_TIMEOUT_S,
+    HEALTH_CHECK_METHOD,
+    Attempts,
+    checked_timeout,
+)
+from seqserve.errors import from_rpc_error
+from seqserve.results import ClassifyResult, GeneratedChunk, GeneratedText, Model, TranslateResult
+from seqserve.v1 import inference_service_pb2 as inference
+from seqserve.v1 import model_service_pb2 as models
+from seqserve.v1.inference_service_pb2_grpc import InferenceServiceStub
+from seqserve.v1.model_service_pb2_grpc import ModelServiceStub
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class GenerationStream:
+    """Chunks of one generation, as they come. Leaving early cancels it on the server.
+
+    Iterate it directly, or inside `with`, which cancels at once whatever still holds a reference.
+    """
+
+    def __init__(self, call: "grpc._CallIterator[inference.GenerateTextResponse]") -> None:
+        self._call = call
+        self._closed = False
+
+    def __iter__(self) -> Iterator[GeneratedChunk]:
+        return self
+
+    def __next__(self) -> GeneratedChunk:
+        if self._closed:
+            raise StopIteration
+        try:
+            return convert.generated_chunk(next(self._call))
+        except grpc.RpcError as error:
+            if self._closed:  # by another thread, while this one waited
+                raise StopIteration from None
+            raise from_rpc_error(error) from error
+
+    def close(self) -> None:
+        """Cancel what is left; iterating ends."""
+        self._closed = True
+        self._call.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Client:
+    """Client of a seqserve server, for blocking code. Threads may share one; AsyncClient is its twin for asyncio.
+
+    Every call raises a SeqserveError when it fails, and takes `timeout_s` to replace the client's own.
+
+    Args:
+        target: address, `host:port` or any gRPC target.
+        timeout_s: seconds until a call fails with DeadlineExceededError, retries included.
+        credentials: for TLS, from `grpc.ssl_channel_credentials`; None connects without.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._timeout_s = checked_timeout(timeout_s)
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(target, credentials, CHANNEL_OPTIONS)
+        self._inference = InferenceServiceStub(self._channel)
+        self._models = ModelServiceStub(self._channel)
+        self._check_health = self._channel.unary_unary(
+            HEALTH_CHECK_METHOD,
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+
+    def classify(
+        self,
+        model: str,
+        texts: str | Sequence[str],
+        *,
+        top_label_count: int | None = None,
+        timeout_s: float | None = None,
+    ) -> ClassifyResult:
+        """Give each text a probability for every label, or for the best `top_label_count`.
+
+        Args:
+            model: `name` (newest ready version) or `name@version`.
+            texts: one text, or 1 to 256.
+            top_label_count: labels to return per text, 1 and up; None means all.
+            timeout_s: as in Client.
+        """
+        request = convert.classify_request(model, texts, top_label_count)
+        return convert.classify_result(self._call(self._inference.ClassifyText, request, timeout_s))
+
+    def generate(
+        self,
+        model: str,
+        prompt: str = "",
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[convert.GenerateOptions],
+    ) -> GenerationStream:
+        """Continue a prompt: a stream of chunks, each with its `text`.
+
+        Args:
+            model: `name` (newest ready version) or `name@version`.
+            prompt: text to continue; empty means start from nothing.
+            timeout_s: as in Client, for the stream as a whole.
+            options: `max_output_token_count`, `temperature`, `top_k`, `top_p`, `seed`; see GenerateOptions.
+        """
+        request = convert.generate_request(model, prompt, options)
+        return GenerationStream(self._inference.GenerateText(request, timeout=self._timeout(timeout_s)))
+
+    def generate_text(
+        self,
+        model: str,
+        prompt: str = "",
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[convert.GenerateOptions],
+    ) -> GeneratedText:
+        """Continue a prompt and wait for all of it. Arguments as in `generate`."""
+        with self.generate(model, prompt, timeout_s=timeout_s, **options) as stream:
+            return convert.generated_text(list(stream))
+
+    def translate(
+        self,
+        model: str,
+        texts: str | Sequence[str],
+        *,
+        include_attention: bool = False,
+        max_output_token_count: int | None = None,
+        timeout_s: float | None = None,
+    ) -> TranslateResult:
+        """Translate each text.
+
+        Args:
+            model: `name` (newest ready version) or `name@version`.
+            texts: one text, or 1 to 64.
+            include_attention: whether each translation brings its attention weights.
+            max_output_token_count: most tokens to produce per text; None means the model's own limit.
+            timeout_s: as in Client.
+        """
+        request = convert.translate_request(
+            model, texts, max_output_token_count=max_output_token_count, include_attention=include_attention
+        )
+        return convert.translate_result(self._call(self._inference.TranslateText, request, timeout_s))
+
+    def list_models(self, *, timeout_s: float | None = None) -> tuple[Model, ...]:
+        """Every version that the server knows, by name, then by version. `timeout_s` is for each page of 100."""
+        found: list[Model] = []
+        request = models.ListModelsRequest()
+        while True:
+            page = self._call(self._models.ListModels, request, timeout_s)
+            found += map(convert.model, page.models)
+            if not page.next_page_token:
+                return tuple(found)
+            request = models.ListModelsRequest(page_token=page.next_page_token)
+
+    def get_model(self, model: str, *, timeout_s: float | None = None) -> Model:
+        """One version of a model: of `name` the newest ready one, else the newest; or `name@version`."""
+        request = models.GetModelRequest(model=model)
+        return convert.model(self._call(self._models.GetModel, request, timeout_s).model)
+
+    def health(self, service: str = "", *, timeout_s: float | None = None) -> bool:
+        """Whether the server, or the part of it that `service` names, is serving.
+
+        Raises:
+            NotFoundError: the server knows no `service` of this name.
+        """
+        request = health_pb2.HealthCheckRequest(service=service)
+        answer = self._call(self._check_health, request, timeout_s)
+        return answer.status == health_pb2.HealthCheckResponse.SERVING
+
+    def close(self) -> None:
+        """Close the connection; calls in flight are cancelled."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _timeout(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else checked_timeout(timeout_s)
+
+    def _call(
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[Request, Response]",
+        request: Request,
+        timeout_s: float | None,
+    ) -> Response:
+        attempts = Attempts(self._timeout(timeout_s))
+        while True:
+            try:
+                return method(request, timeout=attempts.seconds_left())
+            except grpc.RpcError as error:
+                failure = from_rpc_error(error)
+                delay = attempts.delay_after(failure)
+                if delay is None:
+                    raise failure from error
+            time.sleep(delay)

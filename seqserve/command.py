@@ -1,0 +1,27 @@
+"""Entry of the `seqserve` command: one line and an exit code for whatever goes wrong.
+
+The command itself is in `seqserve.command_line`, which needs the extra `cli`; the client does not.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from seqserve.errors import SeqserveError
+
+EXTRA = {"rich", "typer"}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command with `arguments`, or the process's own; exit 0, 1 for a server's error, 2 for a wrong usage."""
+    try:
+        command_line = importlib.import_module("seqserve.command_line")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRA:
+            raise
+        sys.exit("seqserve: the command needs more than the client: pip install 'seqserve[cli]'")
+    try:
+        code = command_line.run(arguments)
+    except SeqserveError as error:
+        sys.exit(f"seqserve: {' '.join(str(error).split())}")
+    sys.exit(code)

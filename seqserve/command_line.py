@@ -1,0 +1,207 @@
+"""The verbs of the `seqserve` command.   Reads arguments and standard input, calls the client, prints what it says."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from seqserve.client import Client
+from seqserve.command_output import OutputFormat, as_json, classification_lines, models_table
+from seqserve.connection import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
+
+CLASSIFY_TEXTS_PER_CALL = 256  # the most that ClassifyText takes
+TRANSLATE_TEXTS_PER_CALL = 64  # the most that TranslateText takes
+MAX_INT32 = 2**31 - 1
+MAX_INT64 = 2**63 - 1
+PIPE_WIDTH = 200  # columns of a table that goes to no terminal
+
+app = typer.Typer(
+    help="Ask a seqserve server: classify, generate, translate.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Model, as name (newest version) or name@version.")]
+TextsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="TEXT", help="Texts. Without any, the lines of standard input; blank ones are left out."),
+]
+TargetOption = Annotated[str, typer.Option("--target", envvar="SEQSERVE_TARGET", help="Server, as host:port.")]
+OutputOption = Annotated[OutputFormat, typer.Option("--output", help="For people, or one JSON object per line.")]
+TimeoutOption = Annotated[float, typer.Option("--timeout-s", help="Seconds until a call fails.")]
+MaxTokensOption = Annotated[
+    int | None,
+    typer.Option("--max-output-token-count", min=1, max=MAX_INT32, help="Most tokens to produce; default the model's."),
+]
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run the command; return its exit code, 2 with one line on standard error for a wrong usage."""
+    try:
+        code = app(arguments, prog_name="seqserve", standalone_mode=False)
+    except typer.TyperException as error:
+        typer.echo(f"seqserve: {' '.join(error.format_message().split())}", err=True)
+        return error.exit_code
+    return int(code or 0)
+
+
+@app.command()
+def classify(
+    model: ModelArgument,
+    texts: TextsArgument = None,
+    *,
+    top_label_count: Annotated[
+        int | None, typer.Option(min=1, max=MAX_INT32, help="Labels per text, best first; default all.")
+    ] = None,
+    target: TargetOption = DEFAULT_TARGET,
+    output: OutputOption = OutputFormat.TEXT,
+    timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
+) -> None:
+    """Give each text its most probable labels."""
+    with connect(target, timeout_s) as client:
+        for group in grouped(given_texts(texts), CLASSIFY_TEXTS_PER_CALL):
+            result = client.classify(model, group, top_label_count=top_label_count)
+            for text, classification in zip(group, result.classifications, strict=True):
+                if output is OutputFormat.JSON:
+                    typer.echo(as_json(classification, source=text, model=str(result.model_version)))
+                else:
+                    typer.echo(classification_lines(text, classification))
+
+
+@app.command()
+def generate(
+    model: ModelArgument,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Text to continue.")] = "",
+    *,
+    max_output_token_count: MaxTokensOption = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 to 100; 0 takes the most probable token always; default 1.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, max=MAX_INT32, help="Sample among this many tokens; default all.")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Sample among the tokens that reach this mass, above 0 to 1; default 1.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_INT64, help="The same seed gives the same text.")] = None,
+    target: TargetOption = DEFAULT_TARGET,
+    output: OutputOption = OutputFormat.TEXT,
+    timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
+) -> None:
+    """Continue a prompt, printed as it comes."""
+    prompt = valid_text(prompt)
+    with (
+        connect(target, timeout_s) as client,
+        client.generate(
+            model,
+            prompt,
+            max_output_token_count=max_output_token_count,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+        ) as stream,
+    ):
+        for chunk in stream:
+            if output is OutputFormat.JSON:
+                typer.echo(as_json(chunk))
+            else:
+                typer.echo(chunk.text, nl=chunk.finish_reason is not None)
+
+
+@app.command()
+def translate(
+    model: ModelArgument,
+    texts: TextsArgument = None,
+    *,
+    max_output_token_count: MaxTokensOption = None,
+    target: TargetOption = DEFAULT_TARGET,
+    output: OutputOption = OutputFormat.TEXT,
+    timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
+) -> None:
+    """Translate each text, one line for one."""
+    with connect(target, timeout_s) as client:
+        for group in grouped(given_texts(texts), TRANSLATE_TEXTS_PER_CALL):
+            result = client.translate(model, group, max_output_token_count=max_output_token_count)
+            for text, translation in zip(group, result.translations, strict=True):
+                if output is OutputFormat.JSON:
+                    typer.echo(as_json(translation, source=text, model=str(result.model_version)))
+                else:
+                    typer.echo(translation.text)
+
+
+@app.command()
+def models(
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Only this one, name or name@version.")] = None,
+    *,
+    target: TargetOption = DEFAULT_TARGET,
+    output: OutputOption = OutputFormat.TEXT,
+    timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
+) -> None:
+    """List the models that the server knows."""
+    with connect(target, timeout_s) as client:
+        found = client.list_models() if model is None else (client.get_model(model),)
+    if output is OutputFormat.JSON:
+        for each in found:
+            typer.echo(as_json(each))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+        console.print(models_table(found))
+
+
+@app.command()
+def health(
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="Part of the server; default the whole.")] = "",
+    *,
+    target: TargetOption = DEFAULT_TARGET,
+    output: OutputOption = OutputFormat.TEXT,
+    timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
+) -> None:
+    """Tell whether the server is serving; exit 1 if it is not."""
+    with connect(target, timeout_s) as client:
+        serving = client.health(service)
+    if output is OutputFormat.JSON:
+        typer.echo(as_json({"service": service, "serving": serving}))
+    else:
+        typer.echo("serving" if serving else "not serving")
+    if not serving:
+        raise typer.Exit(1)
+
+
+def connect(target: str, timeout_s: float) -> Client:
+    """Client for the options that every verb has."""
+    try:
+        return Client(target, timeout_s=timeout_s)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--timeout-s") from error
+
+
+def given_texts(arguments: Sequence[str] | None) -> Iterator[str]:
+    """The texts of the command line, or else the lines of standard input that are not blank."""
+    if arguments:
+        yield from map(valid_text, arguments)
+        return
+    try:
+        yield from (valid_text(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"standard input is not UTF-8: {error}") from error
+
+
+def valid_text(text: str) -> str:
+    """`text` itself; refuses what no UTF-8 can spell, such as bytes of another encoding in an argument."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise typer.BadParameter(f"text is not UTF-8: {error}") from error
+    return text
+
+
+def grouped(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    """`texts` in lists of at most `size`, each as soon as it is full."""
+    remaining = iter(texts)
+    while group := list(islice(remaining, size)):
+        yield group

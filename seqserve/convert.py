@@ -1,0 +1,204 @@
+"""Arguments to request messages, response messages to results.   Shared by both clients; does no I/O."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from seqserve.errors import InternalError
+from seqserve.results import (
+    Attention,
+    Classification,
+    ClassifyResult,
+    FinishReason,
+    GeneratedChunk,
+    GeneratedText,
+    LabelScore,
+    Model,
+    ModelState,
+    ModelVersion,
+    Task,
+    Timings,
+    TranslateResult,
+    Translation,
+)
+from seqserve.v1 import inference_service_pb2 as inference
+from seqserve.v1 import model_service_pb2 as models
+
+FINISH_REASONS = {
+    inference.FINISH_REASON_STOP: FinishReason.STOP,
+    inference.FINISH_REASON_LENGTH: FinishReason.LENGTH,
+}
+MODEL_STATES = {
+    models.Model.STATE_LOADING: ModelState.LOADING,
+    models.Model.STATE_ACTIVE: ModelState.ACTIVE,
+    models.Model.STATE_FAILED: ModelState.FAILED,
+}
+TASKS = {
+    models.TASK_CLASSIFICATION: Task.CLASSIFICATION,
+    models.TASK_GENERATION: Task.GENERATION,
+    models.TASK_TRANSLATION: Task.TRANSLATION,
+}
+
+
+def as_texts(texts: str | Sequence[str]) -> Sequence[str]:
+    """One text as a list of one; a str is itself a sequence of str, which is never what is meant."""
+    return [texts] if isinstance(texts, str) else texts
+
+
+def classify_request(
+    model: str, texts: str | Sequence[str], top_label_count: int | None
+) -> inference.ClassifyTextRequest:
+    """Request for ClassifyText; None leaves a field unset."""
+    return inference.ClassifyTextRequest(model=model, texts=as_texts(texts), top_label_count=top_label_count)
+
+
+def classify_result(response: inference.ClassifyTextResponse) -> ClassifyResult:
+    """Answer of ClassifyText."""
+    return ClassifyResult(
+        model_version=_model_version(response.model_version),
+        classifications=tuple(
+            Classification(
+                labels=tuple(LabelScore(score.label, score.probability) for score in classification.labels),
+                token_count=classification.token_count,
+            )
+            for classification in response.classifications
+        ),
+        timings=_timings(response.timings),
+    )
+
+
+class GenerateOptions(TypedDict, total=False):
+    """What a caller may set for a generation. Absent or None means the server's default.
+
+    `max_output_token_count`: most tokens to produce, 1 to the model's own limit, which is the default.
+    `temperature`: divides the logits, 0 to 100; 0 takes the most probable token always; default 1.
+    `top_k`: samples among this many most probable tokens, 1 and up; default all.
+    `top_p`: samples among the fewest tokens that reach this mass, above 0 to 1; default 1, which keeps all.
+    `seed`: starts the random numbers, 0 to 2**63 - 1; the same seed gives the same text; default drawn by the server.
+    """
+
+    max_output_token_count: int | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    seed: int | None
+
+
+def generate_request(model: str, prompt: str, options: GenerateOptions) -> inference.GenerateTextRequest:
+    """Request for GenerateText; None leaves a field unset."""
+    return inference.GenerateTextRequest(model=model, prompt=prompt, **options)
+
+
+def generated_chunk(response: inference.GenerateTextResponse) -> GeneratedChunk:
+    """One message of GenerateText. The seed belongs to the first message, which is the one with the model version."""
+    first = response.HasField("model_version")
+    return GeneratedChunk(
+        text=response.text,
+        first_token_index=response.first_token_index,
+        token_count=response.token_count,
+        model_version=_model_version(response.model_version) if first else None,
+        seed=response.seed if first else None,
+        finish_reason=_finish_reason(response.finish_reason) if response.finish_reason else None,
+        timings=_timings(response.timings) if response.HasField("timings") else None,
+    )
+
+
+def generated_text(chunks: Sequence[GeneratedChunk]) -> GeneratedText:
+    """All chunks of one stream as one text.
+
+    Raises:
+        InternalError: the first or the last chunk lacks what the protocol promises.
+    """
+    model_version, seed = (chunks[0].model_version, chunks[0].seed) if chunks else (None, None)
+    finish_reason, timings = (chunks[-1].finish_reason, chunks[-1].timings) if chunks else (None, None)
+    if model_version is None or seed is None or finish_reason is None or timings is None:
+        raise InternalError("the server's stream lacks its first or its last message", code=grpc.StatusCode.INTERNAL)
+    return GeneratedText(
+        text="".join(chunk.text for chunk in chunks),
+        token_count=sum(chunk.token_count for chunk in chunks),
+        finish_reason=finish_reason,
+        model_version=model_version,
+        seed=seed,
+        timings=timings,
+    )
+
+
+def translate_request(
+    model: str, texts: str | Sequence[str], *, max_output_token_count: int | None, include_attention: bool
+) -> inference.TranslateTextRequest:
+    """Request for TranslateText; None leaves a field unset."""
+    return inference.TranslateTextRequest(
+        model=model,
+        texts=as_texts(texts),
+        max_output_token_count=max_output_token_count,
+        include_attention=include_attention,
+    )
+
+
+def translate_result(response: inference.TranslateTextResponse) -> TranslateResult:
+    """Answer of TranslateText."""
+    return TranslateResult(
+        model_version=_model_version(response.model_version),
+        translations=tuple(
+            Translation(
+                text=translation.text,
+                source_token_count=translation.source_token_count,
+                token_count=translation.token_count,
+                finish_reason=_finish_reason(translation.finish_reason),
+                attention=_attention(translation.attention) if translation.HasField("attention") else None,
+            )
+            for translation in response.translations
+        ),
+        timings=_timings(response.timings),
+    )
+
+
+def model(message: models.Model) -> Model:
+    """One version of a model, of ListModels or GetModel."""
+    return Model(
+        name=message.name,
+        version=message.version,
+        state=MODEL_STATES.get(message.state, ModelState.OTHER),
+        failure=message.failure,
+        task=TASKS.get(message.task, Task.OTHER),
+        digest=message.digest,
+        precision=message.precision,
+        provider=message.provider,
+        labels=tuple(message.labels),
+        max_token_count=message.max_token_count,
+        max_output_token_count=message.max_output_token_count,
+        source_language=message.source_language,
+        target_language=message.target_language,
+        has_attention=message.has_attention,
+        load_seconds=_seconds(message.load_duration),
+    )
+
+
+def _model_version(message: inference.ModelVersion) -> ModelVersion:
+    return ModelVersion(message.name, message.version)
+
+
+def _timings(message: inference.ServerTimings) -> Timings:
+    return Timings(
+        queue_seconds=_seconds(message.queue_duration),
+        compute_seconds=_seconds(message.compute_duration),
+        total_seconds=_seconds(message.total_duration),
+    )
+
+
+def _attention(message: inference.Attention) -> Attention:
+    return Attention(
+        source_tokens=tuple(message.source_tokens),
+        target_tokens=tuple(message.target_tokens),
+        weights=tuple(tuple(row.weights) for row in message.rows),
+    )
+
+
+def _finish_reason(value: inference.FinishReason) -> FinishReason:
+    return FINISH_REASONS.get(value, FinishReason.OTHER)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9

@@ -1,0 +1,161 @@
+"""What the client returns: plain frozen values.   Knows no protobuf and no gRPC.
+
+Names are those of proto/seqserve/v1; times are seconds.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class FinishReason(Enum):
+    """Why a sequence ended. OTHER is a reason that this client is too old to know."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    OTHER = "other"
+
+
+class ModelState(Enum):
+    """What the server does with a version of a model. OTHER is a state that this client is too old to know."""
+
+    LOADING = "loading"
+    ACTIVE = "active"
+    FAILED = "failed"
+    OTHER = "other"
+
+
+class Task(Enum):
+    """What a model does. OTHER is a task that is unknown, to the server or to this client."""
+
+    CLASSIFICATION = "classification"
+    GENERATION = "generation"
+    TRANSLATION = "translation"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A model and the version of it that answered. As text it is `name@version`, which requests take as `model`."""
+
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where a request's time went in the server; for several texts, the longest of them."""
+
+    queue_seconds: float
+    compute_seconds: float
+    total_seconds: float
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """A label and its probability, 0 to 1."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Labels of one text, best first."""
+
+    labels: tuple[LabelScore, ...]
+    token_count: int
+
+    @property
+    def best(self) -> LabelScore:
+        """The most probable label."""
+        return self.labels[0]
+
+
+@dataclass(frozen=True)
+class ClassifyResult:
+    """Answer to `classify`: one classification per text, in the order of the texts."""
+
+    model_version: ModelVersion
+    classifications: tuple[Classification, ...]
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class GeneratedChunk:
+    """One message of a generation; its text is to be appended to what came before.
+
+    `model_version` and `seed` are set in the first chunk, `finish_reason` and `timings` in the last, and only there.
+    """
+
+    text: str
+    first_token_index: int
+    token_count: int
+    model_version: ModelVersion | None = None
+    seed: int | None = None
+    finish_reason: FinishReason | None = None
+    timings: Timings | None = None
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """A whole generation. `seed` produces it again."""
+
+    text: str
+    token_count: int
+    finish_reason: FinishReason
+    model_version: ModelVersion
+    seed: int
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where the decoder looked: `weights` has a row per target token and a column per source token."""
+
+    source_tokens: tuple[str, ...]
+    target_tokens: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Translation:
+    """Translation of one text. `attention` is set when it was asked for."""
+
+    text: str
+    source_token_count: int
+    token_count: int
+    finish_reason: FinishReason
+    attention: Attention | None = None
+
+
+@dataclass(frozen=True)
+class TranslateResult:
+    """Answer to `translate`: one translation per text, in the order of the texts."""
+
+    model_version: ModelVersion
+    translations: tuple[Translation, ...]
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class Model:
+    """One version of a model, as the server knows it. `failure` tells why loading failed, else it is empty."""
+
+    name: str
+    version: int
+    state: ModelState
+    failure: str
+    task: Task
+    digest: str
+    precision: str
+    provider: str
+    labels: tuple[str, ...]
+    max_token_count: int
+    max_output_token_count: int
+    source_language: str
+    target_language: str
+    has_attention: bool
+    load_seconds: float

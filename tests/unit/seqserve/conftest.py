@@ -1,0 +1,249 @@
+"""A real gRPC server in the test's own event loop, with answers made of the request, and clients for it.
+
+The blocking client runs in a thread meanwhile: grpc.aio wants one event loop per process.
+"""
+
+# ruff: noqa: N802 - handlers are named by the proto
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from seqserve import AsyncClient, Client
+from seqserve.v1 import inference_service_pb2 as inference
+from seqserve.v1 import model_service_pb2 as models
+from seqserve.v1.inference_service_pb2_grpc import InferenceServiceServicer, add_InferenceServiceServicer_to_server
+from seqserve.v1.model_service_pb2_grpc import ModelServiceServicer, add_ModelServiceServicer_to_server
+
+SERVER_OPTIONS = [("grpc.max_receive_message_length", 16 * 2**20)]
+MODEL_VERSION = inference.ModelVersion(name="fake", version=3)
+TIMINGS = inference.ServerTimings(
+    queue_duration=Duration(nanos=250_000_000), compute_duration=Duration(seconds=1), total_duration=Duration(seconds=2)
+)
+MODELS = [
+    models.Model(
+        name="fake-classifier",
+        version=2,
+        state=models.Model.STATE_ACTIVE,
+        task=models.TASK_CLASSIFICATION,
+        digest="ab12",
+        precision="fp32",
+        provider="CPUExecutionProvider",
+        labels=["bad", "good"],
+        max_token_count=512,
+        load_duration=Duration(nanos=500_000_000),
+    ),
+    models.Model(name="fake-broken", version=1, state=models.Model.STATE_FAILED, failure="no [such] graph"),
+    models.Model(
+        name="fake-translator",
+        version=1,
+        state=models.Model.STATE_ACTIVE,
+        task=models.TASK_TRANSLATION,
+        source_language="en",
+        target_language="it",
+        has_attention=True,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Received:
+    """A call as the server saw it. `seconds` is the monotonic clock's."""
+
+    method: str
+    request: Any
+    seconds_left: float | None
+    seconds: float
+
+
+def status(code: grpc.StatusCode, message: str, *details: Message) -> status_pb2.Status:
+    """A google.rpc.Status with its details packed."""
+    packed = status_pb2.Status(code=code.value[0], message=message)
+    for detail in details:
+        packed.details.add().Pack(detail)
+    return packed
+
+
+@dataclass
+class FakeServer(InferenceServiceServicer, ModelServiceServicer):
+    """Answers from the request alone; fails with `failures`, one per call, before it answers."""
+
+    target: str = ""
+    delay_seconds: float = 0.0
+    failures: list[status_pb2.Status] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
+    endless_stream_left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def ClassifyText(
+        self, request: inference.ClassifyTextRequest, context: Any
+    ) -> inference.ClassifyTextResponse:
+        await self._receive("ClassifyText", request, context)
+        scores = [
+            inference.LabelScore(label="good", probability=0.75),
+            inference.LabelScore(label="bad", probability=0.25),
+        ]
+        count = request.top_label_count if request.HasField("top_label_count") else 2
+        return inference.ClassifyTextResponse(
+            model_version=MODEL_VERSION,
+            classifications=[
+                inference.Classification(labels=scores[:count], token_count=len(text.split())) for text in request.texts
+            ],
+            timings=TIMINGS,
+        )
+
+    async def GenerateText(
+        self, request: inference.GenerateTextRequest, context: Any
+    ) -> AsyncIterator[inference.GenerateTextResponse]:
+        """Echoes the prompt word by word; the prompt `endless` never ends, `broken` fails after one chunk."""
+        await self._receive("GenerateText", request, context)
+        if request.prompt == "endless":
+            try:
+                while True:
+                    yield inference.GenerateTextResponse(text="la ", token_count=1, model_version=MODEL_VERSION)
+                    await asyncio.sleep(0.01)
+            finally:
+                self.endless_stream_left.set()
+        words = request.prompt.split()
+        for index, word in enumerate(words):
+            yield inference.GenerateTextResponse(
+                text=f"{word} ",
+                first_token_index=index,
+                token_count=1,
+                model_version=MODEL_VERSION if index == 0 else None,
+                seed=request.seed or 77 if index == 0 else 0,
+            )
+            if request.prompt == "broken":
+                await context.abort(grpc.StatusCode.INTERNAL, "no more")
+        if request.prompt != "unfinished":
+            yield inference.GenerateTextResponse(
+                first_token_index=len(words),
+                model_version=None if words else MODEL_VERSION,
+                finish_reason=inference.FINISH_REASON_STOP,
+                timings=TIMINGS,
+            )
+
+    async def TranslateText(
+        self, request: inference.TranslateTextRequest, context: Any
+    ) -> inference.TranslateTextResponse:
+        """Writes each text backwards."""
+        await self._receive("TranslateText", request, context)
+        attention = inference.Attention(
+            source_tokens=["a", "b"], target_tokens=["c"], rows=[inference.AttentionRow(weights=[0.5, 0.5])]
+        )
+        return inference.TranslateTextResponse(
+            model_version=MODEL_VERSION,
+            translations=[
+                inference.Translation(
+                    text=text[::-1],
+                    source_token_count=2,
+                    token_count=1,
+                    finish_reason=inference.FINISH_REASON_LENGTH,
+                    attention=attention if request.include_attention else None,
+                )
+                for text in request.texts
+            ],
+            timings=TIMINGS,
+        )
+
+    async def ListModels(self, request: models.ListModelsRequest, context: Any) -> models.ListModelsResponse:
+        """Pages of two."""
+        await self._receive("ListModels", request, context)
+        start = int(request.page_token or 0)
+        more = str(start + 2) if start + 2 < len(MODELS) else ""
+        return models.ListModelsResponse(models=MODELS[start : start + 2], next_page_token=more)
+
+    async def GetModel(self, request: models.GetModelRequest, context: Any) -> models.GetModelResponse:
+        await self._receive("GetModel", request, context)
+        return models.GetModelResponse(model=next(model for model in MODELS if model.name == request.model))
+
+    async def _receive(self, method: str, request: Message, context: Any) -> None:
+        self.received.append(Received(method, request, context.time_remaining(), time.monotonic()))
+        await asyncio.sleep(self.delay_seconds)
+        if self.failures:
+            await context.abort_with_status(rpc_status.to_status(self.failures.pop(0)))
+
+
+class InThread:
+    """A blocking client whose methods are awaited."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+        return lambda *arguments, **options: asyncio.to_thread(method, *arguments, **options)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeServer]:
+    """A running fake server; health says SERVING for "" and NOT_SERVING for "idle"."""
+    fake, grpc_server, health_servicer = (
+        FakeServer(),
+        grpc.aio.server(options=SERVER_OPTIONS),
+        health.aio.HealthServicer(),
+    )
+    await health_servicer.set("idle", health_pb2.HealthCheckResponse.NOT_SERVING)
+    add_InferenceServiceServicer_to_server(fake, grpc_server)
+    add_ModelServiceServicer_to_server(fake, grpc_server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, grpc_server)
+    fake.target = f"127.0.0.1:{grpc_server.add_insecure_port('127.0.0.1:0')}"
+    await grpc_server.start()
+    yield fake
+    await grpc_server.stop(None)
+
+
+@pytest.fixture
+async def sync_client(server: FakeServer) -> AsyncIterator[Client]:
+    """To be used in a thread only."""
+    with Client(server.target) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_client(server: FakeServer) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(server.target) as client:
+        yield client
+
+
+@pytest.fixture(params=["Client", "AsyncClient"])
+def client(request: pytest.FixtureRequest, sync_client: Client, async_client: AsyncClient) -> AsyncClient:
+    """Either client; every method but `generate` is awaited."""
+    return async_client if request.param == "AsyncClient" else cast(AsyncClient, InThread(sync_client))
+
+
+@pytest.fixture
+def refuse(server: FakeServer) -> Callable[..., None]:
+    """Lets the server fail its next call: `refuse(code, message, reason=..., field=..., retry_seconds=...)`."""
+
+    def refuse_next(
+        code: grpc.StatusCode,
+        message: str = "refused",
+        *,
+        reason: str | None = None,
+        field: str | None = None,
+        retry_seconds: float | None = None,
+        **facts: str,
+    ) -> None:
+        details: list[Message] = []
+        if reason is not None:
+            details.append(error_details_pb2.ErrorInfo(reason=reason, domain="seqserve", metadata=facts))
+        if field is not None:
+            violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
+            details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+        if retry_seconds is not None:
+            delay = Duration(nanos=int(retry_seconds * 1e9))
+            details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+        server.failures.append(status(code, message, *details))
+
+    return refuse_next

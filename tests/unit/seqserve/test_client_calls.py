@@ -1,0 +1,221 @@
+"""Both clients, method by method, against a real server."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from seqserve import (
+    AsyncClient,
+    Attention,
+    Classification,
+    Client,
+    DeadlineExceededError,
+    FinishReason,
+    InternalError,
+    InvalidArgumentError,
+    LabelScore,
+    ModelState,
+    ModelVersion,
+    NotFoundError,
+    ResourceExhaustedError,
+    SeqserveError,
+    Task,
+    Timings,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from tests.unit.seqserve.conftest import FakeServer
+
+
+async def test_one_text_is_classified(client: AsyncClient) -> None:
+    result = await client.classify("fake", "a fine film")
+    assert result.model_version == ModelVersion("fake", 3)
+    assert result.classifications == (
+        Classification(labels=(LabelScore("good", 0.75), LabelScore("bad", 0.25)), token_count=3),
+    )
+    assert result.classifications[0].best.label == "good"
+    assert result.timings == Timings(queue_seconds=0.25, compute_seconds=1.0, total_seconds=2.0)
+
+
+async def test_texts_are_classified_in_order(client: AsyncClient) -> None:
+    result = await client.classify("fake", ["one", "one two", "one two three"], top_label_count=1)
+    assert [c.token_count for c in result.classifications] == [1, 2, 3]
+    assert [len(c.labels) for c in result.classifications] == [1, 1, 1]
+
+
+async def test_what_is_not_given_is_not_sent(client: AsyncClient, server: "FakeServer") -> None:
+    await client.classify("fake", "text")
+    await client.translate("fake", "text")
+    await client.generate_text("fake")
+    classify, translate, generate = (received.request for received in server.received)
+    assert not classify.HasField("top_label_count")
+    assert not translate.HasField("max_output_token_count")
+    assert [field.name for field, _ in generate.ListFields()] == ["model"]
+
+
+async def test_every_generation_option_is_sent(client: AsyncClient, server: "FakeServer") -> None:
+    await client.generate_text("fake", "x", max_output_token_count=9, temperature=0.5, top_k=3, top_p=0.25, seed=2**62)
+    request = server.received[0].request
+    sent = (request.max_output_token_count, request.temperature, request.top_k, request.top_p, request.seed)
+    assert sent == (9, 0.5, 3, 0.25, 2**62)
+
+
+async def test_texts_are_translated_in_order(client: AsyncClient) -> None:
+    result = await client.translate("fake", ["abc", "xyz"], max_output_token_count=4)
+    assert [translation.text for translation in result.translations] == ["cba", "zyx"]
+    assert [translation.attention for translation in result.translations] == [None, None]
+    assert result.translations[0].finish_reason is FinishReason.LENGTH
+
+
+async def test_attention_comes_when_asked_for(client: AsyncClient) -> None:
+    result = await client.translate("fake", "abc", include_attention=True)
+    assert result.translations[0].attention == Attention(("a", "b"), ("c",), ((0.5, 0.5),))
+
+
+async def test_a_whole_text_is_generated(client: AsyncClient) -> None:
+    result = await client.generate_text("fake", "one two three", seed=5)
+    assert (result.text, result.token_count, result.seed) == ("one two three ", 3, 5)
+    assert result.finish_reason is FinishReason.STOP
+    assert result.model_version == ModelVersion("fake", 3)
+    assert result.timings.total_seconds == 2.0
+
+
+async def test_a_stream_without_its_last_message_is_an_error(client: AsyncClient) -> None:
+    with pytest.raises(InternalError, match="first or its last message"):
+        await client.generate_text("fake", "unfinished")
+
+
+async def test_every_page_of_models_is_read(client: AsyncClient, server: "FakeServer") -> None:
+    models = await client.list_models()
+    assert [str(ModelVersion(model.name, model.version)) for model in models] == [
+        "fake-classifier@2",
+        "fake-broken@1",
+        "fake-translator@1",
+    ]
+    assert [received.request.page_token for received in server.received] == ["", "2"]
+
+
+async def test_a_model_is_described(client: AsyncClient) -> None:
+    model = await client.get_model("fake-classifier")
+    assert (model.state, model.task, model.labels) == (ModelState.ACTIVE, Task.CLASSIFICATION, ("bad", "good"))
+    assert (model.digest, model.precision, model.max_token_count, model.load_seconds) == ("ab12", "fp32", 512, 0.5)
+    broken = await client.get_model("fake-broken")
+    assert (broken.state, broken.failure, broken.task) == (ModelState.FAILED, "no [such] graph", Task.OTHER)
+
+
+async def test_health_tells_whether_the_server_serves(client: AsyncClient) -> None:
+    assert await client.health()
+    assert not await client.health("idle")
+    with pytest.raises(NotFoundError):
+        await client.health("nobody")
+
+
+async def test_a_call_has_the_clients_deadline(client: AsyncClient, server: "FakeServer") -> None:
+    await client.classify("fake", "text")
+    await client.generate_text("fake", "text")
+    await client.list_models(timeout_s=5)
+    default, stream, own, _ = (received.seconds_left for received in server.received)
+    assert default is not None
+    assert stream is not None
+    assert own is not None
+    assert 25 < default < 31  # gRPC rounds up on the wire
+    assert 25 < stream < 31
+    assert 1 < own < 6
+
+
+async def test_a_passed_deadline_is_an_error(client: AsyncClient, server: "FakeServer") -> None:
+    server.delay_seconds = 5
+    with pytest.raises(DeadlineExceededError):
+        await client.classify("fake", "text", timeout_s=0.2)
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, math.inf, math.nan])
+async def test_a_timeout_that_is_none_is_refused(timeout_s: float, client: AsyncClient, server: "FakeServer") -> None:
+    with pytest.raises(ValueError, match="timeout_s"):
+        await client.classify("fake", "text", timeout_s=timeout_s)
+    with pytest.raises(ValueError, match="timeout_s"):
+        Client(server.target, timeout_s=timeout_s)
+    with pytest.raises(ValueError, match="timeout_s"):
+        AsyncClient(server.target, timeout_s=timeout_s)
+
+
+async def test_an_unavailable_server_is_asked_again(
+    client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
+) -> None:
+    refuse(grpc.StatusCode.UNAVAILABLE, "draining", reason="DRAINING")
+    refuse(grpc.StatusCode.UNAVAILABLE, "draining", reason="DRAINING")
+    assert (await client.translate("fake", "abc")).translations[0].text == "cba"
+    assert len(server.received) == 3
+
+
+async def test_a_server_that_stays_unavailable_is_asked_four_times(
+    client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
+) -> None:
+    for _ in range(9):
+        refuse(grpc.StatusCode.UNAVAILABLE, "draining", reason="DRAINING")
+    with pytest.raises(UnavailableError, match="DRAINING: draining"):
+        await client.classify("fake", "text")
+    assert len(server.received) == 4
+
+
+async def test_nobody_listening_is_unavailable() -> None:
+    with Client("127.0.0.1:1", timeout_s=10) as client, pytest.raises(UnavailableError):
+        await asyncio.to_thread(client.list_models)
+
+
+async def test_a_full_queue_is_asked_again_when_it_says_when(
+    client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
+) -> None:
+    refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, reason="QUEUE_FULL", retry_seconds=0.05)
+    await client.classify("fake", "text")
+    first, second = server.received
+    assert second.seconds - first.seconds >= 0.05
+
+
+async def test_a_full_queue_is_not_asked_again_after_the_deadline(
+    client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
+) -> None:
+    refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, reason="QUEUE_FULL", retry_seconds=0.9)
+    with pytest.raises(ResourceExhaustedError) as caught:
+        await client.classify("fake", "text", timeout_s=0.5)
+    assert caught.value.retry_delay_seconds == 0.9
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT]
+)
+async def test_what_would_fail_again_is_not_repeated(
+    code: grpc.StatusCode, client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
+) -> None:
+    refuse(code)
+    with pytest.raises(SeqserveError) as caught:
+        await client.classify("fake", "text")
+    assert caught.value.code is code
+    assert len(server.received) == 1
+
+
+async def test_an_error_brings_reason_facts_and_fields(client: AsyncClient, refuse: Callable[..., None]) -> None:
+    refuse(grpc.StatusCode.INVALID_ARGUMENT, "too long", reason="TEXT_TOO_LONG", field="texts[3]", token_count="600")
+    with pytest.raises(InvalidArgumentError) as caught:
+        await client.classify("fake", "text")
+    error = caught.value
+    assert (error.reason, error.message, error.facts) == ("TEXT_TOO_LONG", "too long", {"token_count": "600"})
+    assert [(v.field, v.description) for v in error.field_violations] == [("texts[3]", "too long")]
+    assert str(error) == "TEXT_TOO_LONG: too long (in texts[3])"
+
+
+async def test_an_answer_above_grpcs_own_limit_arrives(client: AsyncClient) -> None:
+    text = "x" * 5 * 2**20
+    assert (await client.translate("fake", text)).translations[0].text == text
+
+
+async def test_a_request_above_the_clients_limit_is_not_sent(client: AsyncClient, server: "FakeServer") -> None:
+    with pytest.raises(ResourceExhaustedError):
+        await client.translate("fake", "x" * 17 * 2**20)
+    assert server.received == []

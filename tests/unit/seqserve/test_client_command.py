@@ -1,0 +1,223 @@
+"""The `seqserve` command against a real server: what it prints, and how it fails."""
+
+import asyncio
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from seqserve.command import main
+
+if TYPE_CHECKING:
+    from tests.unit.seqserve.conftest import FakeServer
+
+Run = Callable[..., Awaitable[tuple[int, str, str]]]
+TWO_SECONDS = {"queue_seconds": 0.25, "compute_seconds": 1.0, "total_seconds": 2.0}
+
+
+@pytest.fixture
+def run(server: "FakeServer", capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command against the fake server: exit code, standard output, standard error."""
+    monkeypatch.setenv("SEQSERVE_TARGET", server.target)
+
+    def in_thread(arguments: tuple[str, ...]) -> int:
+        try:
+            main(arguments)
+        except SystemExit as done:
+            if isinstance(done.code, str):  # the interpreter would print it and exit 1
+                sys.stderr.write(f"{done.code}\n")
+                return 1
+            return done.code or 0
+        raise AssertionError("the command did not exit")
+
+    async def run_command(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        code = await asyncio.to_thread(in_thread, arguments)
+        return code, *capfd.readouterr()
+
+    return run_command
+
+
+def parsed(output: str) -> list[Any]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+async def test_classify_prints_each_text_and_its_labels(run: Run) -> None:
+    assert await run("classify", "fake", "a fine film", "a bad one") == (
+        0,
+        "a fine film\n  good   75.0%\n  bad    25.0%\na bad one\n  good   75.0%\n  bad    25.0%\n",
+        "",
+    )
+
+
+async def test_classify_prints_json(run: Run) -> None:
+    code, output, _ = await run("classify", "fake", "a fine film", "--output", "json", "--top-label-count", "1")
+    assert code == 0
+    assert parsed(output) == [
+        {
+            "source": "a fine film",
+            "model": "fake@3",
+            "labels": [{"label": "good", "probability": 0.75}],
+            "token_count": 3,
+        }
+    ]
+
+
+async def test_translate_prints_a_line_for_each_line_of_standard_input(run: Run, server: "FakeServer") -> None:
+    assert await run("translate", "fake", stdin="abc\n\n  \nèxyz\r\nlast") == (0, "cba\nzyxè\ntsal\n", "")
+    assert list(server.received[0].request.texts) == ["abc", "èxyz", "last"]
+
+
+async def test_translate_splits_a_long_input_into_calls_that_the_server_takes(run: Run, server: "FakeServer") -> None:
+    code, output, _ = await run("translate", "fake", stdin="".join(f"{index}\n" for index in range(130)))
+    assert (code, output.splitlines()) == (0, [str(index)[::-1] for index in range(130)])
+    assert [len(received.request.texts) for received in server.received] == [64, 64, 2]
+
+
+async def test_translate_prints_json(run: Run) -> None:
+    _, output, _ = await run("translate", "fake", "è", "--output", "json")
+    assert parsed(output) == [
+        {
+            "source": "è",
+            "model": "fake@3",
+            "text": "è",
+            "source_token_count": 2,
+            "token_count": 1,
+            "finish_reason": "length",
+            "attention": None,
+        }
+    ]
+    assert "è" in output
+
+
+async def test_generate_prints_the_text_as_it_comes(run: Run, server: "FakeServer") -> None:
+    options = (
+        "--temperature",
+        "0.5",
+        "--top-k",
+        "3",
+        "--top-p",
+        "0.25",
+        "--seed",
+        "8",
+        "--max-output-token-count",
+        "9",
+    )
+    assert await run("generate", "fake", "one two", *options) == (0, "one two \n", "")
+    request = server.received[0].request
+    sent = (request.max_output_token_count, request.temperature, request.top_k, request.top_p, request.seed)
+    assert sent == (9, 0.5, 3, 0.25, 8)
+
+
+async def test_generate_prints_a_json_line_per_chunk(run: Run) -> None:
+    _, output, _ = await run("generate", "fake", "one two", "--output", "json")
+    chunks = parsed(output)
+    assert [chunk["text"] for chunk in chunks] == ["one ", "two ", ""]
+    assert (chunks[0]["model_version"], chunks[0]["seed"]) == ({"name": "fake", "version": 3}, 77)
+    assert (chunks[2]["finish_reason"], chunks[2]["timings"]) == ("stop", TWO_SECONDS)
+
+
+async def test_models_prints_a_table_and_takes_no_markup_from_the_server(run: Run) -> None:
+    code, output, _ = await run("models")
+    rows = [line.split(maxsplit=2) for line in output.splitlines()]
+    assert code == 0
+    assert [row[:2] for row in rows] == [
+        ["model", "state"],
+        ["fake-classifier@2", "active"],
+        ["fake-broken@1", "failed"],
+        ["fake-translator@1", "active"],
+    ]
+    assert "bad, good" in output
+    assert "no [such] graph" in output
+    assert "en to it" in output
+
+
+async def test_models_prints_json_of_one_model(run: Run) -> None:
+    _, output, _ = await run("models", "fake-classifier", "--output", "json")
+    (model,) = parsed(output)
+    assert (model["name"], model["state"], model["labels"]) == ("fake-classifier", "active", ["bad", "good"])
+
+
+async def test_health_tells_by_word_and_exit_code(run: Run) -> None:
+    assert await run("health") == (0, "serving\n", "")
+    assert await run("health", "idle") == (1, "not serving\n", "")
+    assert await run("health", "idle", "--output", "json") == (1, '{"service": "idle", "serving": false}\n', "")
+
+
+async def test_a_servers_error_is_one_line_with_its_reason(run: Run, refuse: Callable[..., None]) -> None:
+    refuse(grpc.StatusCode.INVALID_ARGUMENT, "too\nlong", reason="TEXT_TOO_LONG", field="texts[0]")
+    assert await run("classify", "fake", "x") == (1, "", "seqserve: TEXT_TOO_LONG: too long (in texts[0])\n")
+
+
+async def test_a_failure_in_mid_stream_is_reported_after_what_came_before(run: Run) -> None:
+    assert await run("generate", "fake", "broken") == (1, "broken ", "seqserve: INTERNAL: no more\n")
+
+
+async def test_nobody_listening_is_one_line(run: Run) -> None:
+    code, output, error = await run("models", "--target", "127.0.0.1:1")
+    assert (code, output) == (1, "")
+    assert error.startswith("seqserve: UNAVAILABLE: ")
+    assert error.count("\n") == 1
+
+
+async def test_a_passed_deadline_is_one_line(run: Run, server: "FakeServer") -> None:
+    server.delay_seconds = 5
+    code, _, error = await run("classify", "fake", "x", "--timeout-s", "0.2")
+    assert (code, error) == (1, "seqserve: DEADLINE_EXCEEDED: Deadline Exceeded\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param((), "Missing command", id="nothing"),
+        pytest.param(("nope",), "No such command", id="unknown verb"),
+        pytest.param(("classify",), "Missing argument", id="no model"),
+        pytest.param(("models", "--bogus"), "No such option", id="unknown option"),
+        pytest.param(("models", "--output", "xml"), "--output", id="unknown format"),
+        pytest.param(("models", "--timeout-s", "nan"), "--timeout-s", id="timeout that is no number"),
+        pytest.param(("models", "--timeout-s", "0"), "--timeout-s", id="no time"),
+        pytest.param(("generate", "fake", "--top-k", "0"), "--top-k", id="top_k of zero"),
+        pytest.param(("generate", "fake", "--seed", str(2**63)), "--seed", id="seed beyond 63 bits"),
+        pytest.param(("generate", "fake", "\udcff"), "UTF-8", id="prompt that is no UTF-8"),
+        pytest.param(("translate", "fake", "\udcff"), "UTF-8", id="text that is no UTF-8"),
+    ],
+)
+async def test_a_wrong_usage_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...], expected: str, run: Run, server: "FakeServer"
+) -> None:
+    code, output, error = await run(*arguments)
+    assert (code, output, server.received) == (2, "", [])
+    assert error.startswith("seqserve: ")
+    assert expected in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["classify", "generate", "translate", "models", "health"])
+async def test_every_verb_has_help(verb: str, run: Run) -> None:
+    code, output, _ = await run(verb, "--help")
+    assert code == 0
+    assert "SEQSERVE_TARGET" in output
+
+
+async def test_ctrl_c_ends_a_generation_here_and_on_the_server(server: "FakeServer") -> None:
+    code = "from seqserve.command import main; main(['generate', 'fake', 'endless'])"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        code,
+        env={**os.environ, "SEQSERVE_TARGET": server.target},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readexactly(6) == b"la la "
+    process.send_signal(signal.SIGINT)
+    _, error = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, error) == (130, b"")
+    await asyncio.wait_for(server.endless_stream_left.wait(), 5)

@@ -1,0 +1,66 @@
+"""What importing the package gives, and what it must not need."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import seqserve
+from seqserve import AsyncClient, Client
+
+COMMAND_MODULES = {"command_line", "command_output"}
+PACKAGE = Path(inspect.getfile(seqserve)).parent
+
+
+def imported_packages(path: Path) -> set[str]:
+    """Top-level packages that a module imports, at any depth of its code."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    froms = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in plain | froms}
+
+
+def test_public_names_are_complete_and_sorted() -> None:
+    public = {
+        name
+        for name, value in vars(seqserve).items()
+        if not name.startswith("_") and not inspect.ismodule(value) and value is not seqserve
+    }
+    assert seqserve.__all__ == sorted(public)
+
+
+def test_public_names_have_help() -> None:
+    assert [name for name in seqserve.__all__ if not inspect.getdoc(getattr(seqserve, name))] == []
+
+
+def test_both_clients_have_the_same_methods_with_the_same_parameters() -> None:
+    def signatures(client: type) -> dict[str, list[inspect.Parameter]]:
+        methods = inspect.getmembers(client, inspect.isfunction)
+        named = {name: list(inspect.signature(method).parameters.values()) for name, method in methods}
+        return {
+            name: parameters for name, parameters in named.items() if not name.startswith("_") or name == "__init__"
+        }
+
+    assert signatures(Client) == signatures(AsyncClient)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.name)
+def test_only_the_command_needs_the_extra(path: Path) -> None:
+    assert path.stem in COMMAND_MODULES or not imported_packages(path) & {"typer", "rich", "click"}
+
+
+def test_importing_the_client_loads_neither_typer_nor_rich() -> None:
+    code = "import sys, seqserve, seqserve.command; print(*{'typer', 'rich', 'click'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_the_command_without_its_extra_is_one_clear_line(missing: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; from seqserve.command import main; main(['models'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "seqserve: the command needs more than the client: pip install 'seqserve[cli]'\n"
