@@ -16,8 +16,11 @@ FORMAT = 1
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1_000_000
 
-FileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9_.-]{0,99}|MODEL_CARD\.md)$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+UtcTime = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}(\.[0-9]{1,9})?(Z|\+00:00)$")
+]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Precision = Literal["fp32", "int8", "fp16"]
 Dtype = Literal["float32", "int64"]
@@ -25,9 +28,9 @@ GraphRole = Literal["classifier", "prefill", "step", "encoder", "decoder_step"]
 
 
 class _Strict(BaseModel):
-    """Frozen, typed as written, unknown keys refused."""
+    """Frozen, typed as written; unknown keys and numbers that are not finite refused."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FileEntry(_Strict):
@@ -198,7 +201,7 @@ class Manifest(_Strict):
     format: int
     name: ModelName
     version: Annotated[int, Field(ge=1)]
-    created_time: str
+    created_time: UtcTime
     """RFC 3339, UTC."""
     producer: Producer
     architecture: Architecture
@@ -214,7 +217,8 @@ class Manifest(_Strict):
         for precision, variant in self.variants.items():
             expected = GRAPH_ROLES[self.spec.task]
             if set(variant.graphs) != set(expected):
-                raise ValueError(f"variants.{precision}.graphs must be {sorted(expected)}, not {sorted(variant.graphs)}")
+                found = sorted(variant.graphs)
+                raise ValueError(f"variants.{precision}.graphs must be {sorted(expected)}, not {found}")
         missing = self.referenced_files() - self.files.keys()
         if missing:
             raise ValueError(f"files lacks {sorted(missing)}")
@@ -240,6 +244,7 @@ def parse_manifest(raw: bytes) -> Manifest:
         raise BundleError(f"{MANIFEST_NAME} has {len(raw)} bytes, at most {MAX_MANIFEST_BYTES} are allowed")
     try:
         document = json.loads(raw, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        json.dumps(document, ensure_ascii=False).encode()  # fails on half a surrogate pair, which no wire can carry
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{MANIFEST_NAME} is not valid JSON: {error}") from error
     _check_format(document)

@@ -104,8 +104,15 @@ class Started:
 class RowModel(Protocol):
     """A model whose rows decode side by side, whatever their task."""
 
-    eos_id: int
-    banned_ids: tuple[int, ...]
+    @property
+    def eos_id(self) -> int:
+        """The token that ends a row."""
+        ...
+
+    @property
+    def banned_ids(self) -> tuple[int, ...]:
+        """Tokens that must never be produced."""
+        ...
 
     @property
     def state_size(self) -> int:

@@ -6,7 +6,9 @@ import pytest
 from service.engine.sampling import SamplingRows, choose_tokens, keep_likeliest, uniform
 
 
-def settings(count: int, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0) -> SamplingRows:
+def settings(
+    count: int, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0
+) -> SamplingRows:
     return SamplingRows(
         np.full(count, temperature),
         np.full(count, top_k, dtype=np.int64),
@@ -89,5 +91,7 @@ def test_a_rows_choice_does_not_depend_on_its_neighbours() -> None:
     together = choose_tokens(logits, mixed)
     for row in range(count):
         one = slice(row, row + 1)
-        alone = SamplingRows(mixed.temperature[one], mixed.top_k[one], mixed.top_p[one], mixed.seed[one], mixed.drawn[one])
+        alone = SamplingRows(
+            mixed.temperature[one], mixed.top_k[one], mixed.top_p[one], mixed.seed[one], mixed.drawn[one]
+        )
         assert choose_tokens(logits[one], alone)[0] == together[row]

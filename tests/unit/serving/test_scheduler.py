@@ -149,7 +149,8 @@ class SchedulerMachine(RuleBasedStateMachine):
     @staticmethod
     def _check(asked: DecodeWork, event: Decoded) -> None:
         for prompt, row in zip(asked.rows, event.rows, strict=True):
-            expected, token = [], prompt[-1]
+            expected: list[int] = []
+            token = prompt[-1]
             while token != 9 and len(expected) < asked.max_output_token_count:
                 token = 3 + (token - 2) % 9
                 expected.append(token)

@@ -1,0 +1,193 @@
+"""A bundle brought to life: graphs opened, golden runs replayed, then named by what they do.   Knows no queue.
+
+Arrays are numpy, float32 and int64. Every method runs one graph once, over the rows it is given; nothing is batched,
+padded or sampled here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from service.bundle.graphs import check_graph
+from service.bundle.manifest import (
+    Classification,
+    Generation,
+    GraphRole,
+    Manifest,
+    Precision,
+    TextSpec,
+    Translation,
+    Variant,
+)
+from service.bundle.signatures import embedded_vocabulary_size
+from service.bundle.store import OpenedBundle
+from service.errors import BundleError, SettingsError
+from service.runtime.golden import Array, Deviation, read_golden, replay_golden
+from service.runtime.session import GraphSession, check_provider, open_session
+from service.text.tokenizer import Tokenizer
+
+
+class EncodedSource(NamedTuple):
+    """What the encoder hands to the decoder.
+
+    Args:
+        keys: [rows, time, key_size], or None without attention.
+        values: [rows, time, value_size], or None without attention.
+        state: [rows, state_size], the decoder's first state.
+    """
+
+    keys: Array | None
+    values: Array | None
+    state: Array
+
+
+@dataclass(frozen=True)
+class _Model:
+    manifest: Manifest
+    digest: str
+    precision: str
+    provider: str
+    sessions: Mapping[GraphRole, GraphSession]
+    proof: Deviation
+    """Where the replay of the golden runs was furthest from the recording."""
+
+
+@dataclass(frozen=True)
+class ClassifierModel(_Model):
+    """Many to one."""
+
+    spec: Classification
+
+    def classify(self, token_ids: Array, lengths: Array) -> Array:
+        """Logits [rows, labels] of `token_ids` [rows, time], of which the first `lengths` [rows] are real."""
+        run = self.sessions["classifier"]
+        if self.spec.state_size is None:
+            return run(token_ids, lengths)[0]
+        start = np.zeros((len(token_ids), self.spec.state_size), dtype=np.float32)
+        return run(token_ids, lengths, start)[0]
+
+
+@dataclass(frozen=True)
+class LanguageModel(_Model):
+    """One to many. A state of zeros is the start."""
+
+    spec: Generation
+
+    @property
+    def state_size(self) -> int:
+        """Width of the carried state."""
+        return self.spec.state_size
+
+    def prefill(self, token_ids: Array, lengths: Array, state: Array) -> tuple[Array, Array]:
+        """Read `token_ids` [rows, time]: (logits [rows, vocabulary] after the last real one, state)."""
+        logits, after = self.sessions["prefill"](token_ids, lengths, state)
+        return logits, after
+
+    def step(self, token_ids: Array, state: Array) -> tuple[Array, Array]:
+        """Read one token per row, `token_ids` [rows]: (logits [rows, vocabulary], state)."""
+        logits, after = self.sessions["step"](token_ids, state)
+        return logits, after
+
+
+@dataclass(frozen=True)
+class TranslationModel(_Model):
+    """Encoder and decoder. The caller pads time to a multiple of `spec.time_multiple`."""
+
+    spec: Translation
+
+    @property
+    def state_size(self) -> int:
+        """Width of the carried state."""
+        return self.spec.state_size
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether keys, values and attention exist; they are None otherwise."""
+        return self.spec.key_size is not None
+
+    def encode(self, token_ids: Array, lengths: Array) -> EncodedSource:
+        """Read the sources, `token_ids` [rows, time]."""
+        *memory, state = self.sessions["encoder"](token_ids, lengths)
+        keys, values = memory if self.has_attention else (None, None)
+        return EncodedSource(keys, values, state)
+
+    def step(
+        self, token_ids: Array, state: Array, keys: Array | None, values: Array | None, lengths: Array
+    ) -> tuple[Array, Array, Array | None]:
+        """Write one token per row, `token_ids` [rows]: (logits [rows, vocabulary], state, attention [rows, time])."""
+        run = self.sessions["decoder_step"]
+        if keys is None or values is None:
+            logits, after = run(token_ids, state)
+            return logits, after, None
+        logits, after, attention = run(token_ids, state, keys, values, lengths)
+        return logits, after, attention
+
+
+LoadedModel = ClassifierModel | LanguageModel | TranslationModel
+
+
+def load_model(bundle: OpenedBundle, *, precision: str | None = None, provider: str = "cpu") -> LoadedModel:
+    """Check the graphs of one precision, open them on `provider` and replay their golden runs.
+
+    Args:
+        bundle: what `open_bundle` returned.
+        precision: a variant of the bundle; None takes its default.
+        provider: one of `service.runtime.session.PROVIDERS`.
+
+    Raises:
+        BundleError: a graph, a tokenizer or the proof breaks a rule of FORMAT.md; names file and rule.
+        SettingsError: the precision or the provider cannot be had.
+    """
+    manifest = bundle.manifest
+    chosen, variant = _variant(manifest, precision, provider)
+    _check_tokenizers(bundle)
+    sessions = _open_sessions(bundle, variant, provider)
+    golden = variant.golden
+    cases = read_golden(bundle.files[golden.file], variant.graphs, where=golden.file)
+    proof = replay_golden(cases, sessions, golden)
+    parts = (manifest, bundle.digest, chosen, provider, sessions, proof)
+    match manifest.spec:
+        case Classification() as spec:
+            return ClassifierModel(*parts, spec)
+        case Generation() as spec:
+            return LanguageModel(*parts, spec)
+        case Translation() as spec:
+            return TranslationModel(*parts, spec)
+
+
+def _variant(manifest: Manifest, precision: str | None, provider: str) -> tuple[Precision, Variant]:
+    check_provider(provider)
+    wanted = precision or manifest.default_precision
+    if wanted == "fp16" and provider != "cuda":
+        raise SettingsError("fp16 is proven on provider cuda alone")
+    for name, variant in manifest.variants.items():
+        if name == wanted:
+            return name, variant
+    raise SettingsError(f"{manifest.name} has no precision {wanted!r}, only {', '.join(manifest.variants)}")
+
+
+def _open_sessions(bundle: OpenedBundle, variant: Variant, provider: str) -> Mapping[GraphRole, GraphSession]:
+    sessions: dict[GraphRole, GraphSession] = {}
+    for role, graph in variant.graphs.items():
+        raw = bundle.files[graph.file]
+        size = embedded_vocabulary_size(bundle.manifest.spec, role)
+        check_graph(raw, graph, where=graph.file, vocabulary_size=size)
+        sessions[role] = open_session(raw, graph, where=graph.file, provider=provider)
+    return sessions
+
+
+def _check_tokenizers(bundle: OpenedBundle) -> None:
+    spec = bundle.manifest.spec
+    texts: tuple[TextSpec, ...] = (spec.source, spec.target) if isinstance(spec, Translation) else (spec.text,)
+    for text in texts:
+        try:
+            found = Tokenizer.from_bytes(bundle.files[text.tokenizer]).vocabulary_size
+        except BundleError as error:
+            raise BundleError(f"{text.tokenizer}: {error.message}", file=text.tokenizer) from error
+        if found != text.vocabulary_size:
+            raise BundleError(
+                f"{text.tokenizer}: the vocabulary has {found} tokens, the manifest says {text.vocabulary_size}",
+                file=text.tokenizer,
+            )

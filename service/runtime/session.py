@@ -1,0 +1,125 @@
+"""One ONNX graph on ONNX Runtime: plain arrays in, plain arrays out.   Knows no bundle folder, no task, no batch."""
+
+from collections.abc import Mapping
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Any
+
+import onnxruntime
+from numpy.typing import NDArray
+
+from service.bundle.manifest import Graph, TensorSpec
+from service.bundle.signatures import describe
+from service.errors import BundleError, InferenceFailedError, SettingsError
+
+Array = NDArray[Any]
+
+_PROVIDERS: Mapping[str, list[Any]] = MappingProxyType(
+    {
+        "cpu": ["CPUExecutionProvider"],
+        # TF32 would round fp32 products to 10 bits; the CPU takes what CUDA has no kernel for
+        "cuda": [("CUDAExecutionProvider", {"use_tf32": 0}), "CPUExecutionProvider"],
+    }
+)
+PROVIDERS = tuple(_PROVIDERS)
+
+_DTYPES = MappingProxyType({"tensor(float)": "float32", "tensor(int64)": "int64"})
+
+
+class GraphSession:
+    """A graph, ready to run. Threads may call one session at the same time."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, graph: Graph, where: str) -> None:
+        self.graph = graph
+        self._session = session
+        self._where = where
+        self._inputs = [tensor.name for tensor in graph.inputs]
+        self._outputs = [tensor.name for tensor in graph.outputs]
+
+    def __call__(self, *arrays: Array) -> tuple[Array, ...]:
+        """Run the graph once.
+
+        Args:
+            arrays: the inputs in manifest order, with the dtypes and shapes that the manifest gives.
+
+        Returns:
+            The outputs in manifest order. They may hold values that are not finite: the caller looks row by row.
+
+        Raises:
+            InferenceFailedError: ONNX Runtime refused the inputs or failed.
+        """
+        feeds = dict(zip(self._inputs, arrays, strict=True))
+        try:
+            return tuple(self._session.run(self._outputs, feeds))
+        except Exception as error:
+            # ONNX Runtime's exceptions share no class of their own
+            raise InferenceFailedError(f"{self._where}: {_first_line(error)}") from error
+
+
+def open_session(raw: bytes, graph: Graph, *, where: str, provider: str = "cpu") -> GraphSession:
+    """Open a checked graph on `provider`, one thread, not spinning, and compare its signature with the manifest.
+
+    Args:
+        raw: bytes that `check_graph` accepted.
+        graph: the signature that the manifest declares.
+        where: the file's name, for errors.
+        provider: one of `PROVIDERS`; never replaced by another.
+
+    Raises:
+        SettingsError: the provider is unknown, or not available here.
+        BundleError: ONNX Runtime refuses the graph, or sees another signature.
+    """
+    check_provider(provider)
+    wanted = _PROVIDERS[provider]
+    # from bytes, ONNX Runtime would look for external data in the working directory: give it an empty one
+    with TemporaryDirectory(prefix="seqserve-empty-") as empty:
+        try:
+            session = onnxruntime.InferenceSession(raw, _options(empty), providers=wanted)
+        except Exception as error:
+            raise BundleError(f"{where}: ONNX Runtime refuses it: {_first_line(error)}", file=where) from error
+    if session.get_providers()[0] != _provider_name(provider):
+        raise SettingsError(f"provider {provider} does not start here, only {session.get_providers()}")
+    _check_signature(session, graph, where)
+    return GraphSession(session, graph, where)
+
+
+def check_provider(provider: str) -> None:
+    """Raise SettingsError unless ONNX Runtime, as installed here, has `provider`."""
+    if provider not in _PROVIDERS:
+        raise SettingsError(f"provider {provider!r} is unknown, choose one of {', '.join(PROVIDERS)}")
+    available = onnxruntime.get_available_providers()
+    if _provider_name(provider) not in available:
+        raise SettingsError(f"provider {provider} is not in this ONNX Runtime, which has {', '.join(available)}")
+
+
+def _provider_name(provider: str) -> str:
+    first = _PROVIDERS[provider][0]
+    return first if isinstance(first, str) else first[0]
+
+
+def _options(empty_folder: str) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # else one giant batch keeps its memory for good; costs no measurable time
+    options.enable_mem_pattern = False  # patterns are kept per shape, and shapes vary without end
+    options.log_severity_level = 4  # failures are raised; ONNX Runtime would also print them
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", empty_folder)
+    return options
+
+
+def _check_signature(session: onnxruntime.InferenceSession, graph: Graph, where: str) -> None:
+    sides = (("inputs", session.get_inputs(), graph.inputs), ("outputs", session.get_outputs(), graph.outputs))
+    for side, found, expected in sides:
+        ours = [
+            TensorSpec.model_construct(name=one.name, dtype=_DTYPES.get(one.type, one.type), shape=list(one.shape))
+            for one in found
+        ]
+        if ours != expected:
+            raise BundleError(f"{where}: the session's {side} are ({describe(ours)}), not ({describe(expected)})")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

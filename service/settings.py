@@ -1,0 +1,170 @@
+"""What the service can be told: flag, then environment (`SEQSERVE_...`), then default.   Read once, frozen afterwards.
+
+Knows no part that it configures: each part is handed the values it needs.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    DirectoryPath,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import SettingsError
+
+MOST_TEXTS_PER_REQUEST = 256
+ENVIRONMENT_PREFIX = "SEQSERVE_"
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split `HOST:PORT` (`[::1]:9464` for IPv6; port 0 lets the system choose).
+
+    Raises:
+        ValueError: it is not that.
+    """
+    host, colon, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("expected HOST:PORT with a port from 0 to 65535")
+    return host, int(port)
+
+
+def join_address(host: str, port: int) -> str:
+    """Join what `split_address` splits."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _check_address(address: str) -> str:
+    split_address(address)
+    return address
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
+
+
+class GrpcSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """The gRPC server's share of the settings; `ServiceSettings` explains each."""
+
+    address: Address = "127.0.0.1:50051"
+    reflection: bool = True
+    drain_seconds: NonNegativeFloat = 0.0
+    grace_seconds: NonNegativeFloat = 20.0
+    max_request_seconds: PositiveFloat = 60.0
+    max_message_bytes: PositiveInt = 4 * 1024 * 1024
+    max_concurrent_rpcs: PositiveInt = 2000
+    max_connection_age_seconds: PositiveFloat | None = None
+
+
+class ServiceSettings(BaseSettings):
+    """Everything the service can be told. Each field's description is its help text."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", allow_inf_nan=False
+    )
+
+    models: DirectoryPath = Field(description="Folder of bundles, laid out as NAME/VERSION/.")
+    grpc_address: Address = Field("127.0.0.1:50051", description="HOST:PORT of the gRPC server; port 0: any free one.")
+    metrics_address: Address = Field("127.0.0.1:9464", description="HOST:PORT of /metrics; port 0: any free one.")
+    reflection: bool = Field(True, description="Answer gRPC reflection, so that tools can list the methods.")
+    drain_seconds: NonNegativeFloat = Field(
+        0.0, description="Seconds to go on serving after SIGTERM while health already says NOT_SERVING."
+    )
+    grace_seconds: NonNegativeFloat = Field(
+        20.0, description="Most seconds that requests in flight get to finish after the drain."
+    )
+    max_request_seconds: PositiveFloat = Field(
+        60.0, le=3600, description="Longest time for one request, in seconds; a client's shorter deadline wins."
+    )
+    max_message_bytes: PositiveInt = Field(
+        4 * 1024 * 1024, le=16 * 1024 * 1024, description="Largest request message, in bytes."
+    )
+    max_concurrent_rpcs: PositiveInt = Field(
+        2000, description="Most calls at once, health included: a backstop, each model's queue refuses earlier."
+    )
+    max_connection_age_seconds: PositiveFloat | None = Field(
+        None, description="Age at which a connection is asked to reconnect, in seconds. Unset: never."
+    )
+    engine_layout: Literal["process", "thread", "inline"] = Field(
+        "process", description="Where models run: in processes of their own, in a thread, or on the event loop."
+    )
+    engine_count: PositiveInt = Field(1, le=64, description="Number of engine processes.")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where graphs run.")
+    max_batch_size: PositiveInt = Field(32, le=1024, description="Most rows of a classification or prefill batch.")
+    decode_slots: PositiveInt = Field(32, le=1024, description="Sequences that one model decodes side by side.")
+    queue_capacity: PositiveInt = Field(
+        512, ge=MOST_TEXTS_PER_REQUEST, description="Texts that may wait per model; more are refused at once."
+    )
+    padding_budget: float = Field(0.25, ge=0, le=1, description="Largest share of a batch that may be padding, 0 to 1.")
+    kept_versions: PositiveInt = Field(
+        1, le=16, description="Versions of a model that serve side by side, newest first."
+    )
+    poll_seconds: PositiveFloat = Field(2.0, description="Seconds between looks at the folder of bundles.")
+    max_text_characters: PositiveInt = Field(
+        100_000, description="Characters beyond which a text is refused before it is split into tokens."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    @property
+    def grpc(self) -> GrpcSettings:
+        """The gRPC server's share."""
+        return GrpcSettings(
+            address=self.grpc_address,
+            reflection=self.reflection,
+            drain_seconds=self.drain_seconds,
+            grace_seconds=self.grace_seconds,
+            max_request_seconds=self.max_request_seconds,
+            max_message_bytes=self.max_message_bytes,
+            max_concurrent_rpcs=self.max_concurrent_rpcs,
+            max_connection_age_seconds=self.max_connection_age_seconds,
+        )
+
+
+def parse_settings(arguments: Sequence[str]) -> ServiceSettings:
+    """Build the settings from command-line flags (`--queue-capacity 512`), then the environment.
+
+    `--help` prints every flag and leaves.
+
+    Raises:
+        SettingsError: a value is missing, unknown or out of range; one line names setting, value and expectation.
+    """
+
+    class CommandLine(ServiceSettings):
+        model_config = SettingsConfigDict(
+            cli_parse_args=list(arguments),
+            cli_kebab_case=True,
+            cli_implicit_flags=True,
+            cli_prog_name="python -m service serve",
+            cli_hide_none_type=True,
+            cli_avoid_json=True,
+            cli_exit_on_error=False,
+        )
+
+    try:
+        return CommandLine.model_validate({})
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from error
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(_line(fault["loc"], fault["input"], fault["msg"], fault["type"]) for fault in error.errors())
+
+
+def _line(location: tuple[int | str, ...], value: object, expectation: str, kind: str) -> str:
+    """One fault as `queue_capacity is '5': input should be ...`."""
+    expectation = expectation.removeprefix("Value error, ").replace("Input should", "it should", 1)
+    if not location:  # a flag that the command line's parser refused
+        return expectation.removeprefix("error parsing CLI: ")
+    setting = str(location[0])
+    if kind == "missing":
+        return f"{setting} is not set (flag --{setting.replace('_', '-')} or {ENVIRONMENT_PREFIX}{setting.upper()})"
+    if kind == "extra_forbidden":
+        return f"{setting} is not a setting"
+    return f"{setting} is {str(value)!r}: {expectation}"

@@ -1,0 +1,300 @@
+"""Request messages into checked plain values, and results into messages.   Knows ranges; knows no model."""
+
+import base64
+import math
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from google.protobuf import duration_pb2
+
+from seqserve.v1 import inference_service_pb2 as inference
+from seqserve.v1 import model_service_pb2 as models
+from service.errors import InvalidArgumentError
+from service.serving.api import (
+    Attention,
+    Classification,
+    ClassifyResult,
+    FinishReason,
+    GeneratedChunk,
+    GenerateOptions,
+    ModelInfo,
+    SamplingOptions,
+    Timings,
+    TranslateOptions,
+    TranslateResult,
+    Translation,
+)
+
+MOST_MODEL_CHARACTERS = 200
+MOST_CLASSIFY_TEXTS = 256
+MOST_TRANSLATE_TEXTS = 64
+MOST_TEMPERATURE = 100.0
+DEFAULT_PAGE_SIZE = 100
+MOST_PAGE_SIZE = 1000
+SEED_BITS = 63
+
+_FINISH_REASON = {
+    FinishReason.STOP: inference.FINISH_REASON_STOP,
+    FinishReason.LENGTH: inference.FINISH_REASON_LENGTH,
+}
+_TASK = {
+    None: models.TASK_UNSPECIFIED,
+    "classification": models.TASK_CLASSIFICATION,
+    "generation": models.TASK_GENERATION,
+    "translation": models.TASK_TRANSLATION,
+}
+_STATE = {
+    "loading": models.Model.STATE_LOADING,
+    "active": models.Model.STATE_ACTIVE,
+    "failed": models.Model.STATE_FAILED,
+}
+
+
+@dataclass(frozen=True)
+class ClassifyCall:
+    """A checked ClassifyTextRequest. `top_label_count` None means all labels."""
+
+    model: str
+    texts: tuple[str, ...]
+    top_label_count: int | None
+
+
+@dataclass(frozen=True)
+class GenerateCall:
+    """A checked GenerateTextRequest."""
+
+    model: str
+    prompt: str
+    options: GenerateOptions
+
+
+@dataclass(frozen=True)
+class TranslateCall:
+    """A checked TranslateTextRequest."""
+
+    model: str
+    texts: tuple[str, ...]
+    options: TranslateOptions
+
+
+def to_classify_call(request: inference.ClassifyTextRequest) -> ClassifyCall:
+    """Check a request; InvalidArgumentError names the field at fault."""
+    return ClassifyCall(
+        model=_model(request.model),
+        texts=_texts(request.texts, MOST_CLASSIFY_TEXTS),
+        top_label_count=_count("top_label_count", request.top_label_count)
+        if request.HasField("top_label_count")
+        else None,
+    )
+
+
+def to_generate_call(request: inference.GenerateTextRequest) -> GenerateCall:
+    """Check a request; InvalidArgumentError names the field at fault. Without a seed, one is drawn."""
+    model = _model(request.model)
+    options = GenerateOptions(
+        max_output_token_count=_output_count(request),
+        sampling=SamplingOptions(
+            temperature=_temperature(request.temperature) if request.HasField("temperature") else 1.0,
+            top_k=_count("top_k", request.top_k) if request.HasField("top_k") else 0,
+            top_p=_top_p(request.top_p) if request.HasField("top_p") else 1.0,
+            seed=_seed(request.seed) if request.HasField("seed") else secrets.randbits(SEED_BITS),
+        ),
+    )
+    return GenerateCall(model, request.prompt, options)
+
+
+def to_translate_call(request: inference.TranslateTextRequest) -> TranslateCall:
+    """Check a request; InvalidArgumentError names the field at fault."""
+    return TranslateCall(
+        model=_model(request.model),
+        texts=_texts(request.texts, MOST_TRANSLATE_TEXTS),
+        options=TranslateOptions(_output_count(request), request.include_attention),
+    )
+
+
+def to_model_reference(request: models.GetModelRequest) -> str:
+    """Check a request; InvalidArgumentError names the field at fault."""
+    return _model(request.model)
+
+
+def to_page(request: models.ListModelsRequest, known: Sequence[ModelInfo]) -> models.ListModelsResponse:
+    """Cut the page that a request asks for out of all models, which are in order of name and version.
+
+    A token names the last model of the page before, so models that come and go between two calls shift nothing.
+    """
+    if request.page_size < 0:
+        raise _refused("page_size", request.page_size, "0 or more")
+    size = min(request.page_size or DEFAULT_PAGE_SIZE, MOST_PAGE_SIZE)
+    after = _read_page_token(request.page_token)
+    rest = [info for info in known if (info.name, info.version) > after]
+    token = _page_token(rest[size - 1]) if len(rest) > size else ""
+    return models.ListModelsResponse(models=[to_model(info) for info in rest[:size]], next_page_token=token)
+
+
+def to_classify_response(result: ClassifyResult, top_label_count: int | None) -> inference.ClassifyTextResponse:
+    """Write a result, the best `top_label_count` labels of each text."""
+    return inference.ClassifyTextResponse(
+        model_version=inference.ModelVersion(name=result.model, version=result.version),
+        classifications=[_classification(found, top_label_count) for found in result.classifications],
+        timings=_timings(result.timings),
+    )
+
+
+def to_generate_response(chunk: GeneratedChunk, first_seed: int | None) -> inference.GenerateTextResponse:
+    """Write a chunk. `first_seed` is the seed in use for the first message of a stream, None for all others."""
+    response = inference.GenerateTextResponse(
+        text=chunk.text, first_token_index=chunk.first_token_index, token_count=chunk.token_count
+    )
+    if first_seed is not None:
+        response.model_version.CopyFrom(inference.ModelVersion(name=chunk.model, version=chunk.version))
+        response.seed = first_seed
+    if chunk.finish_reason is not None:
+        response.finish_reason = _FINISH_REASON[chunk.finish_reason]
+    if chunk.timings is not None:
+        response.timings.CopyFrom(_timings(chunk.timings))
+    return response
+
+
+def to_translate_response(result: TranslateResult) -> inference.TranslateTextResponse:
+    """Write a result."""
+    return inference.TranslateTextResponse(
+        model_version=inference.ModelVersion(name=result.model, version=result.version),
+        translations=[_translation(found) for found in result.translations],
+        timings=_timings(result.timings),
+    )
+
+
+def to_model(info: ModelInfo) -> models.Model:
+    """Write what is known of one version."""
+    return models.Model(
+        name=info.name,
+        version=info.version,
+        state=_STATE[info.state],
+        failure=info.failure,
+        task=_TASK[info.task],
+        digest=info.digest,
+        precision=info.precision,
+        provider=info.provider,
+        labels=info.labels,
+        max_token_count=info.max_token_count,
+        max_output_token_count=info.max_output_token_count,
+        source_language=info.source_language,
+        target_language=info.target_language,
+        has_attention=info.has_attention,
+        load_duration=_duration(info.load_seconds),
+    )
+
+
+def _refused(field: str, value: object, expected: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{field} is {value}, expected {expected}", field=field, value=value)
+
+
+def _model(reference: str) -> str:
+    if not reference.strip():
+        raise InvalidArgumentError("model is blank, expected `name` or `name@version`", field="model")
+    if len(reference) > MOST_MODEL_CHARACTERS:
+        raise InvalidArgumentError(
+            f"model has {len(reference)} characters, at most {MOST_MODEL_CHARACTERS} are allowed",
+            field="model",
+            character_count=len(reference),
+            limit=MOST_MODEL_CHARACTERS,
+        )
+    return reference
+
+
+def _texts(texts: Sequence[str], most: int) -> tuple[str, ...]:
+    if not 1 <= len(texts) <= most:
+        raise InvalidArgumentError(
+            f"texts has {len(texts)} entries, expected 1 to {most}", field="texts", text_count=len(texts), limit=most
+        )
+    for index, text in enumerate(texts):
+        if not text.strip():
+            raise InvalidArgumentError(f"texts[{index}] is blank", field=f"texts[{index}]")
+    return tuple(texts)
+
+
+def _count(field: str, value: int) -> int:
+    if value < 1:
+        raise _refused(field, value, "1 or more")
+    return value
+
+
+def _output_count(request: inference.GenerateTextRequest | inference.TranslateTextRequest) -> int | None:
+    if not request.HasField("max_output_token_count"):
+        return None
+    return _count("max_output_token_count", request.max_output_token_count)
+
+
+def _temperature(value: float) -> float:
+    if math.isnan(value) or not 0 <= value <= MOST_TEMPERATURE:
+        raise _refused("temperature", value, f"0 to {MOST_TEMPERATURE:g}")
+    return value
+
+
+def _top_p(value: float) -> float:
+    if math.isnan(value) or not 0 < value <= 1:
+        raise _refused("top_p", value, "above 0 and at most 1")
+    return value
+
+
+def _seed(value: int) -> int:
+    if value < 0:
+        raise _refused("seed", value, "0 to 2^63 - 1")
+    return value
+
+
+def _page_token(last: ModelInfo) -> str:
+    return base64.urlsafe_b64encode(f"{last.name}@{last.version}".encode()).decode()
+
+
+def _read_page_token(token: str) -> tuple[str, int]:
+    """The name and version after which the page starts; what sorts before everything for an empty token."""
+    if not token:
+        return "", 0
+    try:
+        name, version = base64.b64decode(token, altchars=b"-_", validate=True).decode().rsplit("@", 1)
+        return name, int(version)
+    except ValueError as error:  # binascii.Error and UnicodeDecodeError are among them
+        raise InvalidArgumentError("page_token is none that this server gave out", field="page_token") from error
+
+
+def _classification(found: Classification, top_label_count: int | None) -> inference.Classification:
+    return inference.Classification(
+        labels=[
+            inference.LabelScore(label=score.label, probability=score.probability)
+            for score in found.labels[:top_label_count]
+        ],
+        token_count=found.token_count,
+    )
+
+
+def _translation(found: Translation) -> inference.Translation:
+    return inference.Translation(
+        text=found.text,
+        source_token_count=found.source_token_count,
+        token_count=found.token_count,
+        finish_reason=_FINISH_REASON[found.finish_reason],
+        attention=None if found.attention is None else _attention(found.attention),
+    )
+
+
+def _attention(attention: Attention) -> inference.Attention:
+    return inference.Attention(
+        source_tokens=attention.source_tokens,
+        target_tokens=attention.target_tokens,
+        rows=[inference.AttentionRow(weights=weights) for weights in attention.weights],
+    )
+
+
+def _timings(timings: Timings) -> inference.ServerTimings:
+    return inference.ServerTimings(
+        queue_duration=_duration(timings.queue_seconds),
+        compute_duration=_duration(timings.compute_seconds),
+        total_duration=_duration(timings.total_seconds),
+    )
+
+
+def _duration(seconds: float) -> duration_pb2.Duration:
+    whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
+    return duration_pb2.Duration(seconds=whole, nanos=nanos)

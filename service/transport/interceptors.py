@@ -1,0 +1,210 @@
+"""What happens around every RPC: decoding, error translation, metrics.   Knows no method by name.
+
+Health and reflection pass through here too. Calls that gRPC itself turns away (too large a message,
+`max_concurrent_rpcs`) never get here and are not counted.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from service.errors import ServiceError, UndecodableMessageError
+from service.metrics import UNKNOWN, MethodSeries, Metrics
+from service.transport.status import to_internal_status, to_status
+
+logger = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for type checkers only
+
+_GO_SPELLING = {"OK": "OK", "CANCELLED": "Canceled"}
+GO_CODES = {code: _GO_SPELLING.get(code.name, code.name.title().replace("_", "")) for code in grpc.StatusCode}
+"""Status codes as dashboards spell them: `NotFound`."""
+
+_GRPC_TYPE = {
+    (False, False): "unary",
+    (True, False): "client_stream",
+    (False, True): "server_stream",
+    (True, True): "bidi_stream",
+}
+_MAKE_HANDLER: dict[tuple[bool, bool], Callable[..., Handler]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+MOST_PEERS = 1000
+
+
+@dataclass(frozen=True)
+class Undecodable:
+    """Stands for a request whose bytes are not the message that the method takes."""
+
+    problem: str
+    byte_count: int
+
+
+class OncePerSecond:
+    """Lets one event per key and second through. Remembers a bounded number of keys."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def allows(self, key: str, now: float) -> bool:
+        """Whether an event of `key` at `now` (seconds, any monotonic clock) may pass."""
+        while self._last and now - next(iter(self._last.values())) >= 1.0:  # the oldest come first
+            del self._last[next(iter(self._last))]
+        if key in self._last or len(self._last) >= MOST_PEERS:
+            return False
+        self._last[key] = now
+        return True
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Surrounds every handler. One per server.
+
+    Args:
+        metrics: receives the grpc_server_* series.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._series: dict[str, MethodSeries] = {}
+        self._running: set[asyncio.Task[Any]] = set()
+        self._undecodable = OncePerSecond()
+        self._unknown = metrics.add_method("unary", UNKNOWN, UNKNOWN, GO_CODES.values())
+
+    @property
+    def running(self) -> frozenset[asyncio.Task[Any]]:
+        """Tasks of the calls that have not ended."""
+        return frozenset(self._running)
+
+    def expect(self, service: str, method: str, *, request_streaming: bool, response_streaming: bool) -> None:
+        """Create the series of a method, before it is called for the first time."""
+        grpc_type = _GRPC_TYPE[request_streaming, response_streaming]
+        series = self._metrics.add_method(grpc_type, service, method, GO_CODES.values())
+        self._series[f"/{service}/{method}"] = series
+
+    async def intercept_service(
+        self,
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        """Give a handler that does what the server's own does, and all the rest."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            self._unknown.started.inc()
+            self._unknown.handled[GO_CODES[grpc.StatusCode.UNIMPLEMENTED]].inc()
+            return None
+        return self._surrounded(handler, handler_call_details.method)
+
+    def _surrounded(self, handler: Handler, method: str) -> Handler:
+        kinds = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
+        behaviour: Any = next(kind for kind in kinds if kind is not None)
+        series = self._series.get(method, self._unknown)
+        received = self._received_stream if handler.request_streaming else self._received
+
+        async def answer(request: Any, context: Context) -> Any:
+            async with self._counted(series, context), self._translated(context):
+                reply = await behaviour(received(request, series, context), context)
+                series.sent.inc()
+                return reply
+
+        async def answer_in_parts(request: Any, context: Context) -> None:
+            async with (
+                self._counted(series, context),
+                self._translated(context),
+                aclosing(behaviour(received(request, series, context), context)) as replies,
+            ):
+                async for reply in replies:
+                    await context.write(reply)
+                    series.sent.inc()
+
+        return _MAKE_HANDLER[handler.request_streaming, handler.response_streaming](
+            answer_in_parts if handler.response_streaming else answer,
+            request_deserializer=_tolerant(handler.request_deserializer),
+            response_serializer=handler.response_serializer,
+        )
+
+    def _received(self, request: Any, series: MethodSeries, context: Context) -> Any:
+        series.received.inc()
+        if isinstance(request, Undecodable):
+            raise self._undecodable_error(request, context)
+        return request
+
+    async def _received_stream(
+        self, requests: AsyncIterator[Any], series: MethodSeries, context: Context
+    ) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield self._received(request, series, context)
+
+    def _undecodable_error(self, request: Undecodable, context: Context) -> UndecodableMessageError:
+        self._metrics.requests_rejected.labels(UNKNOWN, UndecodableMessageError.reason).inc()
+        peer = context.peer().rpartition(":")[0]  # without the port: a client may open many connections
+        if self._undecodable.allows(peer, time.monotonic()):
+            logger.warning("undecodable_message peer=%s bytes=%d", peer, request.byte_count)
+        return UndecodableMessageError(
+            f"the {request.byte_count} bytes sent are not the message that this method takes: {request.problem}",
+            byte_count=request.byte_count,
+        )
+
+    @asynccontextmanager
+    async def _counted(self, series: MethodSeries, context: Context) -> AsyncIterator[None]:
+        """Count a call from start to end, however it ends."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        series.started.inc()
+        began = time.perf_counter()
+        code = grpc.StatusCode.UNKNOWN
+        try:
+            yield
+            code = _code_set(context) or grpc.StatusCode.OK
+        except asyncio.CancelledError:
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
+            raise
+        except grpc.aio.BaseError:  # aborted, or the client is gone
+            code = _code_set(context) or grpc.StatusCode.CANCELLED
+            raise
+        finally:
+            series.handled[GO_CODES[code]].inc()
+            series.handling_seconds.observe(time.perf_counter() - began)
+
+    @asynccontextmanager
+    async def _translated(self, context: Context) -> AsyncIterator[None]:
+        """Turn errors into statuses; the one place where calls are aborted. Cancellation passes."""
+        try:
+            yield
+        except ServiceError as error:
+            await context.abort_with_status(to_status(error))
+        except grpc.aio.BaseError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the top: unknown errors become INTERNAL with an id
+            await context.abort_with_status(to_internal_status(error))
+
+
+def _code_set(context: Context) -> grpc.StatusCode | None:
+    code: grpc.StatusCode | None = context.code()  # None while nobody set one, whatever the stubs say
+    return code
+
+
+def _tolerant(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """A deserialiser that never raises: gRPC would answer INTERNAL and log a traceback."""
+    if decode is None:
+        return None
+
+    def decode_or_say_why(raw: bytes) -> Any:
+        try:
+            return decode(raw)
+        except DecodeError as error:
+            return Undecodable(str(error), len(raw))
+
+    return decode_or_say_why

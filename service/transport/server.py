@@ -1,0 +1,131 @@
+"""The gRPC server: bound, serving, drained.   Wires servicers, health and reflection; knows no model."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from seqserve.v1 import (
+    inference_service_pb2,
+    inference_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+)
+from service.errors import SettingsError
+from service.metrics import Metrics
+from service.serving.api import InferenceFront
+from service.settings import GrpcSettings, join_address, split_address
+from service.transport.health import HealthBoard, HealthServicer
+from service.transport.interceptors import CallInterceptor
+from service.transport.servicers import InferenceServicer, ModelServicer
+
+logger = logging.getLogger(__name__)
+
+# Clients may ping every 30 s, calls or not; we ping silent ones, so that a dead peer is noticed within 80 s.
+KEEPALIVE_OPTIONS = (
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
+LAST_TASKS_SECONDS = 1.0
+
+_FILES = (
+    inference_service_pb2.DESCRIPTOR,
+    model_service_pb2.DESCRIPTOR,
+    health_pb2.DESCRIPTOR,
+    reflection_pb2.DESCRIPTOR,
+)
+
+
+@asynccontextmanager
+async def open_server(
+    settings: GrpcSettings, front: InferenceFront, metrics: Metrics, health: HealthBoard
+) -> AsyncIterator[str]:
+    """Serve until the block ends; then drain: health says NOT_SERVING, requests finish, connections close.
+
+    Being cancelled, in the block or while it drains, ends the requests in flight at once.
+
+    Yields:
+        HOST:PORT with the port that was bound.
+
+    Raises:
+        SettingsError: the address cannot be bound.
+    """
+    interceptor = CallInterceptor(metrics)
+    server = grpc.aio.server(
+        interceptors=[interceptor],
+        options=_options(settings),
+        maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+    )
+    servicer = InferenceServicer(front, metrics, max_request_seconds=settings.max_request_seconds)
+    inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(front), server)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
+    services = _expect_methods(interceptor)
+    if settings.reflection:
+        reflection.enable_server_reflection(services, server)
+    port = _bind(server, settings.address)
+    await server.start()
+    address = join_address(split_address(settings.address)[0], port)
+    logger.info("grpc_listening address=%s", address)
+    try:
+        yield address
+        await _drain(server, health, settings)
+    finally:
+        health.drain()
+        await server.stop(None)  # nothing to do after a drain
+        if interceptor.running:  # a call ends for gRPC before its handler does
+            await asyncio.wait(interceptor.running, timeout=LAST_TASKS_SECONDS)
+
+
+async def _drain(server: grpc.aio.Server, health: HealthBoard, settings: GrpcSettings) -> None:
+    logger.info("draining drain_seconds=%.1f grace_seconds=%.1f", settings.drain_seconds, settings.grace_seconds)
+    health.drain()
+    await asyncio.sleep(settings.drain_seconds)
+    await server.stop(settings.grace_seconds)
+
+
+def _options(settings: GrpcSettings) -> list[tuple[str, int]]:
+    options = [
+        ("grpc.so_reuseport", 0),  # else two servers share a port and nobody notices
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        *KEEPALIVE_OPTIONS,
+    ]
+    if settings.max_connection_age_seconds is not None:
+        options.append(("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1000)))
+        options.append(("grpc.max_connection_age_grace_ms", round(settings.max_request_seconds * 1000)))
+    return options
+
+
+def _expect_methods(interceptor: CallInterceptor) -> list[str]:
+    """Announce every method to the interceptor; give the names of the services."""
+    services = [service for file in _FILES for service in file.services_by_name.values()]
+    for service in services:
+        for method in service.methods:
+            interceptor.expect(
+                service.full_name,
+                method.name,
+                request_streaming=method.client_streaming,
+                response_streaming=method.server_streaming,
+            )
+    return [service.full_name for service in services]
+
+
+def _bind(server: grpc.aio.Server, address: str) -> int:
+    """Bind an address and give the port. A plain socket tries first: it can say what is wrong, gRPC only logs it."""
+    host, port = split_address(address)
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind(where)
+        return server.add_insecure_port(address)
+    except (OSError, RuntimeError) as error:
+        problem = error.strerror if isinstance(error, OSError) else "gRPC could not bind it"
+        raise SettingsError(f"grpc_address {address} cannot be used: {problem}", setting="grpc_address") from error

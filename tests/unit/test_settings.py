@@ -1,0 +1,78 @@
+"""Settings: flag, then environment, then default; a mistake is one line."""
+
+from pathlib import Path
+
+import pytest
+
+from service.errors import SettingsError
+from service.settings import ServiceSettings, join_address, parse_settings, split_address
+
+
+def parse(models: Path, *flags: str) -> ServiceSettings:
+    return parse_settings(["--models", str(models), *flags])
+
+
+def test_defaults_are_those_of_the_readme(tmp_path: Path) -> None:
+    settings = parse(tmp_path)
+    assert settings.models == tmp_path
+    assert (settings.grpc_address, settings.metrics_address) == ("127.0.0.1:50051", "127.0.0.1:9464")
+    assert (settings.max_message_bytes, settings.queue_capacity) == (4 * 1024 * 1024, 512)
+
+
+def test_the_environment_wins_over_the_default_and_a_flag_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQSERVE_QUEUE_CAPACITY", "600")
+    monkeypatch.setenv("SEQSERVE_DECODE_SLOTS", "")
+    assert parse(tmp_path).queue_capacity == 600
+    assert parse(tmp_path, "--queue-capacity", "700").queue_capacity == 700
+    assert parse(tmp_path).decode_slots == 32
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        pytest.param(["--queue-capacity", "255"], "queue_capacity is '255': it should be greater than", id="low"),
+        pytest.param(["--queue-capacity", "x"], "queue_capacity is 'x': it should be a valid integer", id="no number"),
+        pytest.param(["--padding-budget", "1.5"], "padding_budget is '1.5': it should be less than", id="high"),
+        pytest.param(["--drain-seconds", "nan"], "drain_seconds is 'nan': it should be a finite number", id="nan"),
+        pytest.param(["--engine-layout", "x"], "engine_layout is 'x': it should be 'process',", id="choice"),
+        pytest.param(["--grpc-address", "localhost"], "grpc_address is 'localhost': expected HOST:PORT", id="address"),
+        pytest.param(["--models", "/does/not/exist"], "models is '/does/not/exist': Path", id="folder"),
+        pytest.param(["--colour", "red"], "unrecognized arguments: --colour red", id="unknown flag"),
+        pytest.param(["--queue-capacity"], "argument --queue-capacity: expected one argument", id="no value"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_with_setting_value_and_expectation(tmp_path: Path, flags: list[str], line: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(tmp_path, *flags)
+    assert caught.value.message.startswith(line)
+    assert "\n" not in caught.value.message
+
+
+def test_a_folder_of_bundles_must_be_given() -> None:
+    with pytest.raises(SettingsError, match=r"models is not set \(flag --models or SEQSERVE_MODELS\)"):
+        parse_settings([])
+
+
+def test_settings_cannot_be_changed(tmp_path: Path) -> None:
+    settings = parse(tmp_path)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.decode_slots = 1
+
+
+def test_the_grpc_share_is_taken_from_the_whole(tmp_path: Path) -> None:
+    grpc = parse(tmp_path, "--grpc-address", "0.0.0.0:0", "--no-reflection", "--max-connection-age-seconds", "9").grpc
+    assert (grpc.address, grpc.reflection, grpc.max_connection_age_seconds) == ("0.0.0.0:0", False, 9)
+
+
+@pytest.mark.parametrize(("address", "parts"), [("h:1", ("h", 1)), ("[::1]:0", ("::1", 0)), ("h:65535", ("h", 65535))])
+def test_an_address_splits_and_joins(address: str, parts: tuple[str, int]) -> None:
+    assert split_address(address) == parts
+    assert join_address(*parts) == address
+
+
+@pytest.mark.parametrize("address", ["", ":1", "h", "h:", "h:x", "h:-1", "h:65536", "h:\N{SUPERSCRIPT TWO}"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        split_address(address)

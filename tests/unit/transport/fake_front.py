@@ -1,0 +1,176 @@
+"""A fake serving layer behind a real grpc.aio server, and a real channel to it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+from prometheus_client import CollectorRegistry
+
+from seqserve.v1.inference_service_pb2_grpc import InferenceServiceStub
+from seqserve.v1.model_service_pb2_grpc import ModelServiceStub
+from service.metrics import Metrics
+from service.serving.api import (
+    Attention,
+    Classification,
+    ClassifyResult,
+    FinishReason,
+    GeneratedChunk,
+    GenerateOptions,
+    LabelScore,
+    ModelInfo,
+    Timings,
+    TranslateOptions,
+    TranslateResult,
+    Translation,
+)
+from service.settings import GrpcSettings
+from service.transport.health import HealthBoard
+from service.transport.server import open_server
+
+if TYPE_CHECKING:  # these two are known to type checkers only
+    from seqserve.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
+    from seqserve.v1.model_service_pb2_grpc import ModelServiceAsyncStub
+
+TIMINGS = Timings(queue_seconds=0.001, compute_seconds=0.25, total_seconds=1.5)
+
+
+@dataclass
+class FakeFront:
+    """Answers with what the test can predict. `error` is raised instead; `gate`, where set, is waited for first."""
+
+    models: list[ModelInfo] = field(default_factory=list)
+    error: Exception | None = None
+    gate: asyncio.Event | None = None
+    chunk_count: int = 3
+    deadlines: list[float] = field(default_factory=list)
+    options: list[GenerateOptions | TranslateOptions] = field(default_factory=list)
+    working: int = 0
+
+    def list_models(self) -> Sequence[ModelInfo]:
+        return self.models
+
+    def get_model(self, model: str) -> ModelInfo:
+        if self.error is not None:
+            raise self.error
+        return next(info for info in self.models if info.name == model)
+
+    async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
+        async with self._work(deadline):
+            labels = (LabelScore("positive", 0.75), LabelScore("negative", 0.25))
+            found = tuple(Classification(labels, token_count=len(text.split())) for text in texts)
+            return ClassifyResult(model, 3, found, TIMINGS)
+
+    async def generate(
+        self, model: str, prompt: str, options: GenerateOptions, *, deadline: float
+    ) -> AsyncIterator[GeneratedChunk]:
+        self.options.append(options)
+        async with self._work(deadline):
+            for index in range(self.chunk_count - 1):
+                yield GeneratedChunk(model, 2, f"{prompt}{index}", index, 1)
+                await asyncio.sleep(0)
+            yield GeneratedChunk(model, 2, "!", self.chunk_count - 1, 1, FinishReason.STOP, TIMINGS)
+
+    async def translate(
+        self, model: str, texts: Sequence[str], options: TranslateOptions, *, deadline: float
+    ) -> TranslateResult:
+        self.options.append(options)
+        async with self._work(deadline):
+            attention = Attention(("a", "b"), ("x",), ((0.25, 0.75),)) if options.include_attention else None
+            found = tuple(Translation(text.upper(), 2, 1, FinishReason.LENGTH, attention) for text in texts)
+            return TranslateResult(model, 1, found, TIMINGS)
+
+    @asynccontextmanager
+    async def _work(self, deadline: float) -> AsyncIterator[None]:
+        self.deadlines.append(deadline - time.monotonic())
+        self.working += 1
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            if self.error is not None:
+                raise self.error
+            yield
+        finally:
+            self.working -= 1
+
+
+@dataclass
+class Served:
+    """A server under test and a channel to it."""
+
+    address: str
+    channel: grpc.aio.Channel
+    health: HealthBoard
+    registry: CollectorRegistry
+
+    @property
+    def inference(self) -> "InferenceServiceAsyncStub":
+        return cast("InferenceServiceAsyncStub", InferenceServiceStub(self.channel))
+
+    @property
+    def models(self) -> "ModelServiceAsyncStub":
+        return cast("ModelServiceAsyncStub", ModelServiceStub(self.channel))
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        """The value of a series now."""
+        return self.registry.get_sample_value(name, labels)
+
+    def handled(self, method: str, code: str, *, grpc_type: str = "unary", service: str = "InferenceService") -> float:
+        """How many calls of a method ended with a code."""
+        full_name = service if "." in service or service == "_unknown" else f"seqserve.v1.{service}"
+        value = self.sample(
+            "grpc_server_handled_total",
+            grpc_type=grpc_type,
+            grpc_service=full_name,
+            grpc_method=method,
+            grpc_code=code,
+        )
+        assert value is not None, f"{method} {code} has no series"
+        return value
+
+
+@asynccontextmanager
+async def serving(front: FakeFront, settings: GrpcSettings | None = None) -> AsyncIterator[Served]:
+    """Serve `front` on a free port."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    health = HealthBoard()
+    metrics.add_model("tiny")
+    settings = settings or GrpcSettings(address="127.0.0.1:0", grace_seconds=2)
+    async with AsyncExitStack() as channels, open_server(settings, front, metrics, health) as address:
+        channel = grpc.aio.insecure_channel(address)
+        channels.push_async_callback(channel.close)  # after the server, whose drain it sees
+        yield Served(address, channel, health, registry)
+
+
+def details_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
+    """The google.rpc.Status of a failed call."""
+    status: status_pb2.Status | None = rpc_status.from_call(error)  # type: ignore[arg-type]
+    assert status is not None
+    return status
+
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+
+def detail(error: grpc.aio.AioRpcError, kind: type[MessageT]) -> MessageT | None:
+    """The detail of one type, if the status has it."""
+    for packed in details_of(error).details:
+        if packed.Is(kind.DESCRIPTOR):
+            message = kind()
+            packed.Unpack(message)
+            return message
+    return None
+
+
+async def eventually(fact: Callable[[], object], *, seconds: float = 2.0) -> None:
+    """Wait until a callable is true."""
+    async with asyncio.timeout(seconds):
+        while not fact():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.01)

@@ -1,0 +1,57 @@
+"""/metrics over HTTP."""
+
+import asyncio
+import urllib.error
+import urllib.request
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service.errors import SettingsError
+from service.metrics import Metrics
+from service.transport.http import open_metrics_server
+
+
+def get(address: str, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry())
+
+
+async def test_metrics_are_shown_on_their_path_and_nothing_on_others(metrics: Metrics) -> None:
+    metrics.add_model("tiny")
+    metrics.generated_tokens.labels("tiny").inc(3)
+    async with open_metrics_server("127.0.0.1:0", metrics) as address:
+        status, page = await asyncio.to_thread(get, address, "/metrics")
+        assert status == 200
+        assert 'seqserve_generated_tokens_total{model="tiny"} 3.0' in page
+        for path in ("/", "/metrics/", "/favicon.ico", "/etc/passwd"):
+            assert (await asyncio.to_thread(get, address, path))[0] == 404
+
+
+async def test_a_busy_port_is_a_settings_error_that_says_so(metrics: Metrics) -> None:
+    async with open_metrics_server("127.0.0.1:0", metrics) as address:
+        with pytest.raises(SettingsError, match=f"metrics_address {address} cannot be used: Address already in use"):
+            async with open_metrics_server(address, metrics):
+                pass
+
+
+async def test_a_host_that_does_not_exist_is_a_settings_error(metrics: Metrics) -> None:
+    with pytest.raises(SettingsError, match="metrics_address no host:0 cannot be used"):
+        async with open_metrics_server("no host:0", metrics):
+            pass
+
+
+async def test_the_port_is_free_again_afterwards(metrics: Metrics) -> None:
+    async with open_metrics_server("127.0.0.1:0", metrics) as address:
+        pass
+    async with open_metrics_server(address, metrics) as again:
+        assert again == address
