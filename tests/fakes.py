@@ -1,10 +1,10 @@
 """Small stand-ins for models, with behaviour that a test can predict."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from service.engine.steps import FloatArray, IntArray, Started
+from service.engine.steps import Classify, FloatArray, IntArray, Started
 from service.errors import InferenceFailedError
 
 VOCABULARY = 12
@@ -55,7 +55,7 @@ class CountingRows:
         return logits, state + 1, None
 
 
-def lengths_classifier(labels: int = 2) -> Callable[[IntArray, IntArray], FloatArray]:
+def lengths_classifier(labels: int = 2) -> Classify:
     """A classifier whose logits are a row's length and the sum of its real ids; an id 9 breaks the whole batch."""
 
     def classify(token_ids: IntArray, lengths: IntArray) -> FloatArray:

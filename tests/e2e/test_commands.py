@@ -1,0 +1,60 @@
+"""The service's command line, as a person meets it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from demo.server import ServerProcess
+from tests.bundles import publish_tiny
+from tests.trained import ROOT
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "service", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
+
+
+def test_check_says_that_a_good_bundle_is_sound(tmp_path: Path) -> None:
+    done = run("check", str(publish_tiny(tmp_path, "translation")))
+    assert done.returncode == 0, done.stderr
+    assert "tiny-translation@1 (translation) is sound" in done.stdout
+
+
+def test_check_names_the_file_and_the_rule_of_a_bad_bundle(tmp_path: Path) -> None:
+    bundle = publish_tiny(tmp_path, "translation")
+    graph = bundle / "encoder.fp32.onnx"
+    data = bytearray(graph.read_bytes())
+    data[len(data) // 2] ^= 1
+    graph.write_bytes(data)
+    done = run("check", str(bundle))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "encoder.fp32.onnx" in done.stderr
+    assert "sha256" in done.stderr.lower()
+
+
+def test_health_exits_0_when_serving_and_1_when_not(server: ServerProcess) -> None:
+    assert run("health", "--target", server.target, "--service", "readiness").stdout == "SERVING\n"
+    gone = run("health", "--target", "127.0.0.1:1", "--timeout-seconds", "0.5")
+    assert (gone.returncode, gone.stdout) == (1, "UNAVAILABLE\n")
+
+
+def test_a_bad_setting_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    done = run("serve", "--models", str(tmp_path), "--queue-capacity", "1")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: queue_capacity is '1'")
+    assert done.stdout == ""
+
+
+def test_a_device_that_is_not_there_is_refused_and_never_replaced(tmp_path: Path) -> None:
+    bundle = publish_tiny(tmp_path, "classification")
+    done = run("check", str(bundle), "--device", "cuda")
+    assert done.returncode == 2
+    assert "cuda" in done.stderr.lower()
+
+
+def test_every_setting_has_help_and_a_default(tmp_path: Path) -> None:
+    text = run("serve", "--help").stdout
+    for flag in ("--models", "--grpc-address", "--queue-capacity", "--padding-budget", "--drain-seconds"):
+        assert flag in text
+    assert text.count("(default:") >= 15
