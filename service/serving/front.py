@@ -196,6 +196,7 @@ class Front:
                 model=name,
                 capacity=self._queue_capacity,
             )
+        self._metrics.queue_capacity.labels(name).set(self._queue_capacity)
         gauge = self._metrics.requests_in_flight.labels(name)
         ready.outstanding += row_count
         gauge.inc(row_count)

@@ -34,6 +34,7 @@ KEEPALIVE_OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
 )
 LAST_TASKS_SECONDS = 1.0
+GRPC_LOGGER = "grpc._cython.cygrpc"
 
 _FILES = (
     inference_service_pb2.DESCRIPTOR,
@@ -57,6 +58,7 @@ async def open_server(
     Raises:
         SettingsError: the address cannot be bound.
     """
+    logging.getLogger(GRPC_LOGGER).addFilter(is_news)
     interceptor = CallInterceptor(metrics)
     server = grpc.aio.server(
         interceptors=[interceptor],
@@ -82,6 +84,11 @@ async def open_server(
         await server.stop(None)  # nothing to do after a drain
         if interceptor.running:  # a call ends for gRPC before its handler does
             await asyncio.wait(interceptor.running, timeout=LAST_TASKS_SECONDS)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of grpc.aio's log tells anything: not that a client left while its last status was being sent."""
+    return not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.InternalError))
 
 
 async def _drain(server: grpc.aio.Server, health: HealthBoard, settings: GrpcSettings) -> None:

@@ -56,7 +56,9 @@ def golden(absolute: float = 1e-5, relative: float = 0.0) -> Golden:
 def test_what_was_recorded_is_what_is_read(task: str) -> None:
     raw = recording(task)
     cases = read_golden(raw, declared(task), where=WHERE)
-    assert write_golden(cases) == raw
+    read, recorded = arrays_of(write_golden(cases)), arrays_of(raw)
+    assert read.keys() == recorded.keys()
+    assert all(np.array_equal(read[name], recorded[name]) for name in recorded)
     assert {case.role for case in cases} == declared(task).keys()
 
 
@@ -103,7 +105,7 @@ IDS = "classifier/0/input/token_ids"
         pytest.param(drop(""), "needs a case with one row", id="nothing"),
         pytest.param(drop(LOGITS), "case classifier/0 must hold exactly", id="a tensor missing"),
         pytest.param(put("classifier/0/output/more", np.zeros(1, np.float32)), "must hold exactly", id="a tensor more"),
-        pytest.param(put("encoder/0/input/x", np.zeros(1, np.float32)), "graph 'encoder', which is not", id="a graph more"),
+        pytest.param(put("encoder/0/input/x", np.zeros(1, np.float32)), "graph 'encoder', which", id="a graph more"),
         pytest.param(put("stray", np.zeros(1, np.float32)), "array 'stray' is not named", id="a stray name"),
         pytest.param(put("classifier/x/input/a", np.zeros(1, np.float32)), "is not named", id="a case without number"),
         pytest.param(put("classifier/01/input/a", np.zeros(1, np.float32)), "is not named", id="a case 01"),
@@ -188,12 +190,12 @@ def test_what_is_no_plain_archive_is_refused(raw: bytes, message: str) -> None:
 
 
 def test_two_arrays_of_one_name_are_refused() -> None:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
         archive.writestr("a.npy", b"x")
-        archive.writestr("a.npy", b"y")
+        archive.writestr("b.npy", b"y")
+    raw = buffer.getvalue().replace(b"b.npy", b"a.npy")
     with pytest.raises(BundleError, match="distinct"):
-        read_golden(buffer.getvalue(), declared("classification"), where=WHERE)
+        read_golden(raw, declared("classification"), where=WHERE)
 
 
 # Replaying
@@ -241,7 +243,7 @@ def test_a_graph_that_fails_on_its_own_recording_is_a_bad_bundle() -> None:
     def run(_: Array) -> tuple[Array, ...]:
         raise InferenceFailedError("step.fp32.onnx: out of order")
 
-    with pytest.raises(BundleError, match="graph step, case 0: step.fp32.onnx: out of order"):
+    with pytest.raises(BundleError, match=r"graph step, case 0: step\.fp32\.onnx: out of order"):
         replay_golden([case_of([1.0])], {"step": run}, golden())
 
 
