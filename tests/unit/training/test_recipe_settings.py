@@ -1,0 +1,103 @@
+"""Recipes: what is right is read as written, what is wrong is one clear line."""
+
+from pathlib import Path
+
+import pytest
+
+from training.errors import RecipeError
+from training.settings import load_recipe, parse_recipe
+
+CLASSIFIER = """
+name = "sample-sentiment"
+version = 1
+task = "classification"
+seed = 7
+[data]
+corpus = "sample-reviews"
+source_language = "en"
+[tokenizer]
+kind = "words"
+lowercase = true
+[model]
+cell = "lstm"
+embedding_size = 64
+hidden_size = 96
+[training]
+epochs = 5
+learning_rate = 0.004
+"""
+TRANSLATOR = (
+    CLASSIFIER.replace("classification", "translation")
+    .replace("[tokenizer]", '[source_tokenizer]\nkind = "bpe"\n[target_tokenizer]')
+    .replace('source_language = "en"', 'source_language = "en"\ntarget_language = "it"')
+    .replace('cell = "lstm"', 'cell = "lstm"\nattention = "general"')
+)
+
+
+def test_a_recipe_is_read_with_its_defaults() -> None:
+    recipe = parse_recipe(CLASSIFIER.encode(), where="recipe.toml")
+    assert recipe.tokenizer is not None
+    assert recipe.tokenizer.lowercase
+    assert recipe.training.learning_rate == 0.004
+    assert recipe.training.teacher_forcing_ratio == 1.0
+    assert recipe.data.max_examples is None
+    assert recipe.model.attention is None
+
+
+def test_a_translation_recipe_has_two_tokenizers() -> None:
+    recipe = parse_recipe(TRANSLATOR.encode(), where="recipe.toml")
+    assert recipe.source_tokenizer is not None
+    assert recipe.target_tokenizer is not None
+    assert (recipe.source_tokenizer.kind, recipe.target_tokenizer.kind) == ("bpe", "words")
+    assert recipe.data.target_language == "it"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        pytest.param("epochs = 5", "epoch = 5", "training.epochs: Field required", id="misspelt key"),
+        pytest.param("epochs = 5", "epochs = 5\nmomentum = 1", "training.momentum: Extra inputs", id="unknown key"),
+        pytest.param("epochs = 5", 'epochs = "5"', "training.epochs: Input should be a valid integer", id="wrong type"),
+        pytest.param("epochs = 5", "epochs = 0", "training.epochs: Input should be greater", id="out of range"),
+        pytest.param("0.004", "nan", "training.learning_rate: Input should be a finite number", id="nan"),
+        pytest.param(
+            '"lstm"', '"transformer"', "model.cell: Input should be 'rnn', 'lstm' or 'gru'", id="unknown cell"
+        ),
+        pytest.param('"lstm"', '"lstm"\nattention = "dot"', "model.attention is for translation", id="attention"),
+        pytest.param('"lstm"', '"lstm"\ntie_weights = true', "model.tie_weights is not for classification", id="tied"),
+        pytest.param(
+            "epochs = 5", "epochs = 5\nteacher_forcing_ratio = 0.5", "below 1 is for translation", id="teacher forcing"
+        ),
+        pytest.param("classification", "translation", r"translation takes \[source_tokenizer\] and", id="tokenizers"),
+        pytest.param("sample-sentiment", "Sample Sentiment", "name: String should match", id="name of no bundle"),
+        pytest.param('"words"', '"bpe"\nvocabulary_size = 100', "at least 260", id="bytes do not fit"),
+        pytest.param("seed = 7", "seed = ", "not valid TOML", id="no TOML"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line_that_names_file_and_setting(old: str, new: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        parse_recipe(CLASSIFIER.replace(old, new, 1).encode(), where="recipe.toml")
+    assert str(caught.value).startswith("recipe.toml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_generation_cannot_read_in_both_directions() -> None:
+    recipe = CLASSIFIER.replace("classification", "generation").replace('"lstm"', '"lstm"\nbidirectional = true')
+    with pytest.raises(RecipeError, match="cannot see what comes next"):
+        parse_recipe(recipe.encode(), where="recipe.toml")
+
+
+def test_a_recipe_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"absent\.toml: cannot be read: No such file"):
+        load_recipe(tmp_path / "absent.toml")
+
+
+def test_a_recipe_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(TRANSLATOR)
+    assert load_recipe(path).name == "sample-sentiment"
+
+
+def test_a_recipe_that_is_not_text_is_named() -> None:
+    with pytest.raises(RecipeError, match="not valid TOML"):
+        parse_recipe(b"\xff\xfe", where="recipe.toml")

@@ -1,0 +1,62 @@
+"""Finds a corpus by its name, and thins or spoils its training examples as a recipe says.   Encodes nothing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from training.data.corpora import CORPORA
+from training.data.examples import AnySplits, Example, Splits
+from training.data.samples import melodies, reviews, sentences
+from training.data.stable import Chooser
+from training.errors import DataError
+from training.settings import DataSettings
+
+SAMPLES: Mapping[str, Callable[[], AnySplits]] = MappingProxyType(
+    {"sample-reviews": reviews.load, "sample-melodies": melodies.load, "sample-sentences": sentences.load}
+)
+"""Generator of each sample, by the name that recipes use."""
+
+
+def load_corpus(name: str, data_folder: Path | None) -> AnySplits:
+    """Load a corpus, whole.
+
+    Args:
+        name: a sample, or a corpus with a folder of this name in `data_folder`.
+        data_folder: where the real corpora are; None when the user named no folder. Samples need none.
+
+    Raises:
+        DataError: an unknown name, no folder, or a file that is missing or not of the form that its reader expects.
+    """
+    if name in SAMPLES:
+        return SAMPLES[name]()
+    if name not in CORPORA:
+        raise DataError(f"corpus {name!r} is unknown; known are {', '.join([*SAMPLES, *CORPORA])}")
+    if data_folder is None:
+        raise DataError(
+            f"corpus {name!r} is not part of the project: name the folder that holds {name}/ (SEQSERVE_DATA)"
+        )
+    folder = data_folder / name
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected the folder of corpus {name!r}, there is none")
+    return CORPORA[name](folder)
+
+
+def select_examples(splits: Splits[Example], settings: DataSettings, *, seed: int) -> Splits[Example]:
+    """Apply `max_examples` and `shuffle_labels` to the training examples; validation and test stay as they are."""
+    training = list(splits.training)
+    if settings.max_examples is not None and settings.max_examples < len(training):
+        training = Chooser(f"max_examples {seed}").shuffled(training)[: settings.max_examples]
+    if settings.shuffle_labels:
+        training = shuffle_answers(training, seed=seed)
+    return replace(splits, training=tuple(training))
+
+
+def shuffle_answers(examples: list[Example], *, seed: int) -> list[Example]:
+    """Break the link between input and answer, and leave all else: the negative control.
+
+    Labels, or targets, are dealt out anew among the examples; the characters of a plain text change places.
+    """
+    chooser = Chooser(f"shuffle_labels {seed}")
+    order = chooser.shuffled(range(len(examples)))
+    return [example.with_answer_of(examples[other], chooser) for example, other in zip(examples, order, strict=True)]

@@ -1,0 +1,24 @@
+"""What goes wrong in training through no fault of the code.   One clear line: which file, where, what was expected.
+
+`training.__main__` prints the message and exits with code 2; nothing else needs to know more about them.
+"""
+
+
+class TrainingError(Exception):
+    """A mistake in what training was given. The message is one line, written for the person who can mend it."""
+
+
+class DataError(TrainingError):
+    """A corpus is missing, or a file of it is not what its reader expects."""
+
+
+class RecipeError(TrainingError):
+    """A recipe cannot be read, or asks for something that does not exist or does not fit together."""
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint is missing, damaged, or of another run."""
+
+
+class ExportError(TrainingError):
+    """A trained model cannot become a bundle, or a published one stands in its way."""

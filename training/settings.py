@@ -1,0 +1,192 @@
+"""Recipes: everything that decides what a training run produces.   Parses and checks TOML; reads no data.
+
+A recipe is frozen, typed as written and refuses unknown keys: a misspelt setting is an error, not a default.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.bundle.manifest import ModelName
+from training.errors import RecipeError
+
+Task = Literal["classification", "generation", "translation"]
+TokenizerKind = Literal["characters", "words", "bpe"]
+PositiveInteger = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+DropoutProbability = Annotated[float, Field(ge=0, lt=1)]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+
+
+class _Strict(BaseModel):
+    """Frozen, typed as written, unknown keys refused."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataSettings(_Strict):
+    """Which examples, and how long they may be."""
+
+    corpus: str
+    """A name that `training.data.load.load_corpus` knows: a sample, or a corpus of the data folder."""
+    max_examples: PositiveInteger | None = None
+    """Keep at most this many training examples, drawn by the recipe's seed. Validation and test stay whole."""
+    shuffle_labels: bool = False
+    """The negative control: break the link between input and answer, in the training examples alone."""
+    max_token_count: PositiveInteger = 128
+    """Longest text, or source, in tokens, special tokens included. Longer training examples are left out."""
+    max_output_token_count: PositiveInteger = 128
+    """Longest target, or generated text, in tokens. The bundle's bound; for training targets, `eos` included."""
+    source_language: Language | None = None
+    """BCP 47 tag of the text, or of what is translated from."""
+    target_language: Language | None = None
+    """BCP 47 tag of what is translated into. Translation only."""
+
+
+class TokenizerSettings(_Strict):
+    """How text becomes token ids. The vocabulary is learnt from the training examples alone."""
+
+    kind: TokenizerKind
+    """`characters`: one token per character. `words`: words and punctuation marks. `bpe`: byte-level pairs."""
+    vocabulary_size: PositiveInteger = 8000
+    """At most this many tokens, special tokens included; for `bpe` also what the training of merges aims at."""
+    min_frequency: PositiveInteger = 1
+    """Words (or pairs, for `bpe`) seen less often than this in the training examples get no token of their own."""
+    lowercase: bool = False
+    """Fold case before anything else. The folded text is what `decode` gives back."""
+
+    @model_validator(mode="after")
+    def _bytes_fit(self) -> Self:
+        if self.kind == "bpe" and self.vocabulary_size < 260:
+            raise ValueError("vocabulary_size of a bpe tokenizer is at least 260: 256 bytes, special tokens, one pair")
+        return self
+
+
+class ModelSettings(_Strict):
+    """The architecture. What it means in tensors is said in `training.models`."""
+
+    cell: Literal["rnn", "lstm", "gru"]
+    layers: PositiveInteger = 1
+    bidirectional: bool = False
+    """Read the text (classification) or the source (translation) in both directions."""
+    embedding_size: PositiveInteger
+    hidden_size: PositiveInteger
+    """Units per layer and direction."""
+    dropout: DropoutProbability = 0.0
+    """Probability of dropping a value, on embeddings, between layers and before the output layer."""
+    attention: Literal["dot", "general", "additive"] | None = None
+    """How the decoder looks at the source. Translation only; left out: the last encoder state is all it knows."""
+    tie_weights: bool = False
+    """The output layer is the (target) embedding, transposed. Generation and translation only."""
+
+
+class TrainingSettings(_Strict):
+    """How the weights are found."""
+
+    optimizer: Literal["adamw"] = "adamw"
+    epochs: PositiveInteger
+    """At most this many passes over the training examples."""
+    patience: PositiveInteger = 3
+    """Stop after this many epochs in a row without a better validation metric; the best weights are kept."""
+    batch_tokens: PositiveInteger = 2048
+    """Rows times padded time of a batch stay within this."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """The highest that the schedule reaches."""
+    warmup_fraction: Fraction = 0.1
+    """The learning rate rises linearly over this fraction of all steps, then falls linearly towards zero."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Decoupled (AdamW), on matrices and not on biases."""
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Scale the gradient down when its norm over all parameters is larger."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the probability that the loss spreads evenly over all labels or tokens."""
+    teacher_forcing_ratio: Fraction = 1.0
+    """Probability that the decoder is fed the true previous token and not its own. Translation only."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
+    """CPU threads. Results are reproduced bit for bit on the same machine with the same number."""
+
+
+class Recipe(_Strict):
+    """The whole of one TOML file: the way to reproduce one published model."""
+
+    name: ModelName
+    version: PositiveInteger
+    task: Task
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    data: DataSettings
+    tokenizer: TokenizerSettings | None = None
+    """Classification and generation."""
+    source_tokenizer: TokenizerSettings | None = None
+    """Translation."""
+    target_tokenizer: TokenizerSettings | None = None
+    """Translation."""
+    model: ModelSettings
+    training: TrainingSettings
+
+    @model_validator(mode="after")
+    def _tokenizers_fit_the_task(self) -> Self:
+        given = {
+            name for name in ("tokenizer", "source_tokenizer", "target_tokenizer") if getattr(self, name) is not None
+        }
+        wanted = {"source_tokenizer", "target_tokenizer"} if self.task == "translation" else {"tokenizer"}
+        if given != wanted:
+            raise ValueError(f"{self.task} takes {_sections(wanted)} and no other tokenizer, found {_sections(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_fit_the_task(self) -> Self:
+        translation = self.task == "translation"
+        refused = {
+            "model.attention is for translation": self.model.attention is not None and not translation,
+            "model.bidirectional is not for generation, which cannot see what comes next": (
+                self.model.bidirectional and self.task == "generation"
+            ),
+            "model.tie_weights is not for classification, whose outputs are labels": (
+                self.model.tie_weights and self.task == "classification"
+            ),
+            "training.teacher_forcing_ratio below 1 is for translation": (
+                self.training.teacher_forcing_ratio < 1 and not translation
+            ),
+            "data.target_language is for translation": self.data.target_language is not None and not translation,
+        }
+        for rule, broken in refused.items():
+            if broken:
+                raise ValueError(f"{rule}; the task is {self.task}")
+        return self
+
+
+def _sections(names: set[str]) -> str:
+    return " and ".join(f"[{name}]" for name in sorted(names)) or "none"
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe file.
+
+    Raises:
+        RecipeError: no such file, not UTF-8 TOML, or a setting that is unknown, missing, mistyped or out of range.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    return parse_recipe(raw, where=str(path))
+
+
+def parse_recipe(raw: bytes, *, where: str) -> Recipe:
+    """Check the bytes of a recipe. `where` names them in errors (`load_recipe` gives the path).
+
+    Raises:
+        RecipeError: as `load_recipe`.
+    """
+    try:
+        document = tomllib.loads(raw.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RecipeError(f"{where}: not valid TOML: {error}") from error
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        setting = ".".join(str(part) for part in first["loc"])
+        raise RecipeError(f"{where}: {setting + ': ' if setting else ''}{first['msg']}") from error
