@@ -25,7 +25,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	@touch $@
 
 demo: $(INSTALLED) ## Train three small models, serve them, ask them, draw what they looked at
-	@$(BIN)/python -m training.demo
+	@$(BIN)/python -m demo
 
 models: $(INSTALLED) ## Train the three sample models into .build/models (those that are missing)
 	@for recipe in sentiment melody en-it; do $(BIN)/python -m training train training/recipes/sample-$$recipe.toml || exit $$?; done

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from training.report import draw_attention
 
 from demo.server import ServerProcess, start_server
 from seqserve import Client
+from training.report import draw_attention
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / ".build"
@@ -89,7 +89,7 @@ def translate(client: Client) -> None:
     sentences = [
         LECTURE_SENTENCE,
         "The white cats slept under the table",
-        "The old woman looked at the red house",
+        "The old woman looked for the red house",
     ]
     result = client.translate("sample-en-it", sentences, include_attention=True)
     table = Table("English", "Italian", title="TranslateText (sample-en-it)")

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -21,16 +21,23 @@ class ServerProcess:
     target: str
     metrics_url: str
     models_folder: Path
-    log: list[str] = field(default_factory=list)
+    log: list[str]
+    _reading: threading.Thread
 
     def stop(self) -> int:
-        """Ask it to end, wait, and give its exit code."""
+        """Ask it to end, wait, and give its exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it did not end in time, and was killed.
+        """
         self.process.terminate()
         try:
             return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+        finally:
+            _close(self.process, self._reading)
 
 
 def start_server(models: Path, *flags: str) -> ServerProcess:
@@ -45,13 +52,23 @@ def start_server(models: Path, *flags: str) -> ServerProcess:
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     log: list[str] = []
-    threading.Thread(target=lambda: log.extend(process.stderr or ()), daemon=True).start()
+    reading = threading.Thread(target=lambda: log.extend(process.stderr or ()), daemon=True)
+    reading.start()
     found = _READY.match(_first_line(process) or "")
     if found is None:
         process.kill()
-        process.wait()
+        _close(process, reading)
         raise RuntimeError("the server did not get ready:\n" + "".join(log))
-    return ServerProcess(process, found[1], f"http://{found[2]}/metrics", models, log)
+    return ServerProcess(process, found[1], f"http://{found[2]}/metrics", models, log, reading)
+
+
+def _close(process: subprocess.Popen[str], reading: threading.Thread) -> None:
+    """Read its log to the end, then close its pipes."""
+    process.wait()
+    reading.join(STOP_SECONDS)
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def _first_line(process: subprocess.Popen[str]) -> str | None:

@@ -78,12 +78,6 @@ class DeadlineExceededError(ServiceError):
     reason = "DEADLINE_EXCEEDED"
 
 
-class DrainingError(ServiceError):
-    """The server is shutting down and takes no new work."""
-
-    reason = "DRAINING"
-
-
 class EngineLostError(ServiceError):
     """The engine died while it worked on the request; a new one is being started."""
 

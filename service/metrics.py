@@ -20,7 +20,6 @@ from prometheus_client import (
 from service.errors import (
     AttentionNotAvailableError,
     DeadlineExceededError,
-    DrainingError,
     EngineLostError,
     InvalidArgumentError,
     ModelNotFoundError,
@@ -38,7 +37,6 @@ REJECTION_REASONS = tuple(
     for error in (
         AttentionNotAvailableError,
         DeadlineExceededError,
-        DrainingError,
         EngineLostError,
         InvalidArgumentError,
         ModelNotFoundError,

@@ -122,10 +122,16 @@ def refusal_of(error: object) -> Refusal:
     return Refusal(error.code(), info.reason, fields, dict(info.metadata), error.details() or "")
 
 
+def metrics_page(server: ServerProcess) -> str:
+    """What /metrics shows now."""
+    with urllib.request.urlopen(server.metrics_url, timeout=5) as page:
+        text: str = page.read().decode()
+    return text
+
+
 def sample(server: ServerProcess, series: str) -> float:
     """The value of one series, spelled as on the page: `name{label="value"}`."""
-    with urllib.request.urlopen(server.metrics_url, timeout=5) as page:
-        found = re.search(rf"^{re.escape(series)} (\S+)$", page.read().decode(), flags=re.MULTILINE)
+    found = re.search(rf"^{re.escape(series)} (\S+)$", metrics_page(server), flags=re.MULTILINE)
     assert found is not None, f"{series} is not shown"
     return float(found[1])
 

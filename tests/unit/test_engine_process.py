@@ -1,5 +1,6 @@
 """Frames between front and engine process: whole, split, joined, and a peer that is gone."""
 
+import itertools
 import socket
 from collections.abc import Iterator
 
@@ -34,7 +35,7 @@ def test_a_command_may_come_in_pieces(cuts: list[int]) -> None:
         channel = Channel(theirs)
         received: list[Command] = []
         edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-        for begin, end in zip(edges, edges[1:], strict=False):
+        for begin, end in itertools.pairwise(edges):
             if begin < end:
                 front.sendall(data[begin:end])
                 received += channel.receive(1.0)

@@ -1,5 +1,6 @@
 """The kustomize base: it renders, every supported Kubernetes accepts it, and its parts name one another rightly."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -24,6 +25,13 @@ def parse(text: str) -> list[Resource]:
     return [resource for resource in yaml.safe_load_all(text) if resource is not None]
 
 
+def kustomize(folder: Path) -> str:
+    """What `kubectl kustomize` makes of a folder."""
+    run = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
 @pytest.fixture(scope="module")
 def resources() -> list[Resource]:
     """What the kustomization lists, as written."""
@@ -36,9 +44,7 @@ def rendered() -> list[Resource]:
     """What `kubectl kustomize` makes of it."""
     if shutil.which("kubectl") is None:
         pytest.skip("the program kubectl is missing")
-    run = subprocess.run(["kubectl", "kustomize", str(BASE)], capture_output=True, text=True, timeout=60, check=False)
-    assert run.returncode == 0, run.stderr
-    return parse(run.stdout)
+    return parse(kustomize(BASE))
 
 
 def of_kind(resources: list[Resource], kind: str) -> list[Resource]:
@@ -160,3 +166,18 @@ def test_mounts_name_volumes_and_the_claim_exists(
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes.keys()
     (claim,) = of_kind(resources, "PersistentVolumeClaim")
     assert volumes["models"]["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"], "readOnly": True}
+
+
+def test_the_overlay_of_the_documentation_renders(tmp_path: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("the program kubectl is missing")
+    (overlay,) = re.findall(
+        r"^```yaml\n(.*?)^```", (ROOT / "docs" / "operations.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    shutil.copytree(BASE, tmp_path / "seqserve" / "deploy" / "kubernetes" / "base")
+    (tmp_path / "overlay").mkdir()
+    (tmp_path / "overlay" / "kustomization.yaml").write_text(overlay)
+    resources = parse(kustomize(tmp_path / "overlay"))
+    (claim,) = of_kind(resources, "PersistentVolumeClaim")
+    assert claim["spec"]["storageClassName"] == "YOUR-SHARED-CLASS"
+    assert all(resource["metadata"]["namespace"] == "inference" for resource in resources)

@@ -147,8 +147,8 @@ async def test_a_timeout_that_is_none_is_refused(timeout_s: float, client: Async
 async def test_an_unavailable_server_is_asked_again(
     client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
 ) -> None:
-    refuse(grpc.StatusCode.UNAVAILABLE, "draining", reason="DRAINING")
-    refuse(grpc.StatusCode.UNAVAILABLE, "draining", reason="DRAINING")
+    refuse(grpc.StatusCode.UNAVAILABLE, "engine lost", reason="ENGINE_LOST")
+    refuse(grpc.StatusCode.UNAVAILABLE, "engine lost", reason="ENGINE_LOST")
     assert (await client.translate("fake", "abc")).translations[0].text == "cba"
     assert len(server.received) == 3
 
@@ -157,8 +157,8 @@ async def test_a_server_that_stays_unavailable_is_asked_four_times(
     client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
 ) -> None:
     for _ in range(9):
-        refuse(grpc.StatusCode.UNAVAILABLE, "draining", reason="DRAINING")
-    with pytest.raises(UnavailableError, match="DRAINING: draining"):
+        refuse(grpc.StatusCode.UNAVAILABLE, "engine lost", reason="ENGINE_LOST")
+    with pytest.raises(UnavailableError, match="ENGINE_LOST: engine lost"):
         await client.classify("fake", "text")
     assert len(server.received) == 4
 

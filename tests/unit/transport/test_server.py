@@ -1,6 +1,7 @@
 """Binding, limits, reflection and the drain."""
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -165,3 +167,11 @@ async def test_a_client_that_speaks_http_1_is_turned_away_and_the_next_is_answer
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         await asyncio.to_thread(client.recv, 1000)
     await served.inference.ClassifyText(CLASSIFY)
+
+
+async def test_a_client_that_leaves_at_the_last_moment_makes_no_noise(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    for error in (cygrpc.ExecuteBatchError("failed"), ValueError("a real problem")):
+        logging.getLogger("grpc._cython.cygrpc").error("raised by a servicer", exc_info=error)
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ValueError]

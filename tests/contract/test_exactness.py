@@ -1,0 +1,155 @@
+"""Invariant 1 on the trained models' weights: an answer is the same, bit for bit, alone, batched, padded or joined.
+
+The negative control is ONNX Runtime's stock dynamic quantisation, which shares one activation scale across the batch:
+the same checks must find it out.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from service.bundle.manifest import GraphRole
+from service.bundle.store import OpenedBundle, open_bundle
+from service.engine.batches import pad
+from service.engine.decode import DecodeLoop, DecodeRequest
+from service.engine.sampling import Sampling
+from service.engine.steps import FloatArray, IntArray, RowModel
+from service.runtime.models import ClassifierModel, LanguageModel, LoadedModel, TranslationModel, load_model
+from service.runtime.session import GraphSession, open_session
+from service.serving.engine_loop import decoding_rows
+from tests.trained import trained_bundle
+
+Trace: TypeAlias = list[bytes]
+LONGEST = 64
+
+
+class RecordingLoop(DecodeLoop):
+    """Keeps the bits of every row's logits."""
+
+    def __init__(self, model: RowModel, *, capacity: int) -> None:
+        super().__init__(model, capacity=capacity)
+        self.traces: dict[int, Trace] = {}
+
+    def _choose(self, logits: FloatArray, first: int):  # type: ignore[no-untyped-def]
+        for row, bits in zip(self._rows[first:], logits, strict=True):
+            self.traces.setdefault(row.request.key, []).append(bits.tobytes())
+        return super()._choose(logits, first)
+
+
+@pytest.fixture(scope="module")
+def bundles() -> Mapping[str, OpenedBundle]:
+    return {name: open_bundle(trained_bundle(name)) for name in ("sample-sentiment", "sample-melody", "sample-en-it")}
+
+
+def stock_quantised(bundle: OpenedBundle, model: LoadedModel, folder: Path) -> LoadedModel:
+    """The same model with every graph quantised by onnxruntime's `quantize_dynamic`."""
+    sessions: dict[GraphRole, GraphSession] = {}
+    for role, graph in bundle.manifest.variants["fp32"].graphs.items():
+        source, target = folder / f"{role}.onnx", folder / f"{role}.int8.onnx"
+        source.write_bytes(bundle.files[graph.file])
+        quantize_dynamic(source, target, weight_type=QuantType.QInt8)
+        assert any("Dynamic" in node.op_type for node in onnx.load(target).graph.node)
+        sessions[role] = open_session(target.read_bytes(), graph, where=target.name)
+    return replace(model, precision="int8", sessions=sessions)
+
+
+def random_sequences(count: int, vocabulary: int, random: np.random.Generator) -> list[IntArray]:
+    """Sequences of every length from 1 to 63, in random order, without the special ids."""
+    lengths = random.permutation(np.resize(np.arange(1, LONGEST), count))
+    return [random.integers(4, vocabulary, length, dtype=np.int64) for length in lengths]
+
+
+def groups(count: int, random: np.random.Generator) -> Iterator[npt.NDArray[np.intp]]:
+    """Random groups of 1 to 17 out of `count`."""
+    order = random.permutation(count)
+    while len(order):
+        size = int(random.integers(1, 18))
+        yield order[:size]
+        order = order[size:]
+
+
+def classifier_differences(model: ClassifierModel, random: np.random.Generator) -> int:
+    """How many rows' logits change with the batch they are in, its padding, and the junk in that padding."""
+    vocabulary = model.spec.text.vocabulary_size
+    sequences = random_sequences(130, vocabulary, random)
+    alone = [model.classify(*pad([sequence], 0))[0].tobytes() for sequence in sequences]
+    different = 0
+    for group in groups(len(sequences), random):
+        token_ids, lengths = pad([sequences[index] for index in group], 0, time_multiple=int(random.integers(1, 9)))
+        junk = random.integers(4, vocabulary, token_ids.shape)
+        token_ids = np.where(np.arange(token_ids.shape[1]) < lengths[:, None], token_ids, junk)
+        logits = model.classify(token_ids, lengths)
+        different += sum(logits[row].tobytes() != alone[index] for row, index in enumerate(group))
+    return different
+
+
+def decoding_differences(model: LanguageModel | TranslationModel, random: np.random.Generator) -> int:
+    """How many sequences' logits change when they join a running batch at random times, and neighbours leave."""
+    rows = decoding_rows(model)
+    spec = model.manifest.spec
+    vocabulary = getattr(spec, "source", getattr(spec, "text", None)).vocabulary_size  # type: ignore[union-attr]
+    requests = [
+        DecodeRequest(
+            key,
+            sequence,
+            max_output_token_count=int(random.integers(1, 13)),
+            sampling=Sampling(temperature=float(random.choice([0.0, 1.0])), seed=key),
+        )
+        for key, sequence in enumerate(random_sequences(80, vocabulary, random))
+    ]
+    alone: dict[int, Trace] = {}
+    for request in requests:
+        loop = RecordingLoop(rows, capacity=1)
+        loop.join([request])
+        while loop.count:
+            loop.step()
+        alone |= loop.traces
+    crowd = RecordingLoop(rows, capacity=17)
+    waiting = list(requests)
+    while waiting or crowd.count:
+        joining = min(int(random.integers(0, 6)), crowd.free, len(waiting))
+        if joining:
+            crowd.join([waiting.pop() for _ in range(joining)])
+        crowd.step()
+    assert crowd.traces.keys() == alone.keys()
+    return sum(crowd.traces[key] != alone[key] for key in alone)
+
+
+def check(model: LoadedModel) -> int:
+    random = np.random.default_rng(5)
+    if isinstance(model, ClassifierModel):
+        return classifier_differences(model, random)
+    return decoding_differences(model, random)
+
+
+@pytest.mark.parametrize("name", ["sample-sentiment", "sample-melody", "sample-en-it"])
+def test_no_bit_of_an_answer_depends_on_its_neighbours(bundles: Mapping[str, OpenedBundle], name: str) -> None:
+    assert check(load_model(bundles[name])) == 0
+
+
+@pytest.mark.parametrize("name", ["sample-sentiment", "sample-melody", "sample-en-it"])
+def test_stock_dynamic_quantisation_is_found_out(
+    bundles: Mapping[str, OpenedBundle], name: str, tmp_path: Path
+) -> None:
+    model = load_model(bundles[name])
+    assert check(stock_quantised(bundles[name], model, tmp_path)) > 0
+
+
+def test_a_prompt_read_at_once_equals_the_same_prompt_read_step_by_step(bundles: Mapping[str, OpenedBundle]) -> None:
+    model = load_model(bundles["sample-melody"])
+    assert isinstance(model, LanguageModel)
+    prompt = np.arange(4, 24, dtype=np.int64)
+    start = np.zeros((1, model.state_size), dtype=np.float32)
+    at_once = model.prefill(*pad([prompt], 0), start)
+    state = start
+    for token in prompt:
+        logits, state = model.step(np.array([token]), state)
+    assert logits.tobytes() == at_once[0].tobytes()
+    assert state.tobytes() == at_once[1].tobytes()

@@ -1,0 +1,145 @@
+"""The training command line: train, export, evaluate, gates.   Turns a mistake into one line and exit code 2."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from service.bundle.store import open_bundle
+from service.errors import ServiceError
+from training.data.load import load_corpus
+from training.errors import TrainingError
+from training.evaluate import Evaluation, evaluate_bundle
+from training.export.bundle import bundle_folder, is_published
+from training.inspection import trace_gates
+from training.loop import new_progress
+from training.pipeline import open_run, publish_run, restore_run, train_run
+from training.report import draw_gates
+from training.settings import Recipe, load_recipe
+
+USER_ERROR = 2
+RECIPES = Path(__file__).parent / "recipes"
+
+app = typer.Typer(
+    help="Train recurrent sequence models and export them as bundles.", no_args_is_help=True, add_completion=False
+)
+
+RecipeFiles = Annotated[list[Path], typer.Argument(help="Recipe files (TOML).", metavar="RECIPE.toml...")]
+RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML).", metavar="RECIPE.toml")]
+Runs = Annotated[Path, typer.Option(help="Folder of checkpoints.", metavar="DIR")]
+Models = Annotated[Path, typer.Option(help="Model repository where bundles are published.", metavar="DIR")]
+MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs, whatever the recipe says.")]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", envvar="SEQSERVE_DATA", help="Folder of the real corpora. Samples need none.", metavar="DIR"
+    ),
+]
+
+_RUNS, _MODELS = Path(".build/runs"), Path(".build/models")
+
+
+@app.command()
+def train(
+    recipes: RecipeFiles,
+    runs: Runs = _RUNS,
+    models: Models = _MODELS,
+    max_epochs: MaxEpochs = None,
+    data: DataFolder = None,
+) -> None:
+    """Train, export, measure and publish. A recipe whose bundle is published already is skipped."""
+    for path in recipes:
+        run = open_run(_shortened(load_recipe(path), max_epochs), runs=runs, data_folder=data)
+        if is_published(run.recipe, models, run_sha256=run.sha256):
+            _say_published(run.recipe, models)
+            continue
+        with new_progress(Console(stderr=True)) as progress:
+            task, outcome = train_run(run, progress)
+        folder, evaluation = publish_run(run, task, outcome, models)
+        typer.echo(f"{run.recipe.name}: {len(outcome.epochs)} epochs in {outcome.seconds:.0f} s, published {folder}")
+        _say_scores(run.recipe.name, evaluation)
+
+
+@app.command()
+def export(
+    recipe: RecipeFile,
+    runs: Runs = _RUNS,
+    models: Models = _MODELS,
+    max_epochs: MaxEpochs = None,
+    data: DataFolder = None,
+) -> None:
+    """Publish the best weights that a run has so far, without training on."""
+    run = open_run(_shortened(load_recipe(recipe), max_epochs), runs=runs, data_folder=data)
+    if is_published(run.recipe, models, run_sha256=run.sha256):
+        _say_published(run.recipe, models)
+        return
+    folder, evaluation = publish_run(run, *restore_run(run), models)
+    typer.echo(f"{run.recipe.name}: published {folder}")
+    _say_scores(run.recipe.name, evaluation)
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="Folder of one bundle: REPOSITORY/NAME/VERSION.")],
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="Recipe that names the corpus [default: the bundle's own].", metavar="RECIPE.toml"),
+    ] = None,
+    data: DataFolder = None,
+) -> None:
+    """Measure a bundle on its corpus's test examples, through the service's own engine."""
+    opened = open_bundle(bundle)
+    settings = load_recipe(recipe or RECIPES / f"{opened.manifest.producer.recipe}.toml")
+    evaluation = evaluate_bundle(opened, load_corpus(settings.data.corpus, data))
+    _say_scores(f"{opened.manifest.name}@{opened.manifest.version}", evaluation)
+
+
+@app.command()
+def gates(
+    recipe: RecipeFile,
+    text: Annotated[str, typer.Argument(help="What the model reads.")],
+    output: Annotated[Path, typer.Option(help="The picture (PNG) to write.", metavar="FILE")],
+    runs: Runs = _RUNS,
+    max_epochs: MaxEpochs = None,
+    data: DataFolder = None,
+) -> None:
+    """Draw the gates of a trained model's first layer over a text."""
+    run = open_run(_shortened(load_recipe(recipe), max_epochs), runs=runs, data_folder=data)
+    task, _ = restore_run(run)
+    signals, tokens = trace_gates(task, text)
+    draw_gates(signals, tokens, output)
+    typer.echo(output)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except (TrainingError, ServiceError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(USER_ERROR)
+    except OSError as error:
+        typer.echo(f"error: {error.filename}: {error.strerror}", err=True)
+        sys.exit(USER_ERROR)
+
+
+def _shortened(recipe: Recipe, max_epochs: int | None) -> Recipe:
+    if max_epochs is None or max_epochs >= recipe.training.epochs:
+        return recipe
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": max_epochs})})
+
+
+def _say_published(recipe: Recipe, models: Path) -> None:
+    folder = bundle_folder(recipe, models)
+    typer.echo(f"{recipe.name}: {folder} was made from this recipe and these examples; nothing to do")
+
+
+def _say_scores(name: str, evaluation: Evaluation) -> None:
+    typer.echo(f"{name}: {evaluation.score}")
+    typer.echo(f"{name}: {evaluation.baseline}")
+
+
+if __name__ == "__main__":
+    main()

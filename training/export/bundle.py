@@ -1,0 +1,234 @@
+"""Puts a trained model into a bundle: graphs, tokenizers, proof and manifest; proves it, then publishes it.
+
+A draft exists in memory alone. It is opened as the service opens bundles, so that what is measured is what ships.
+"""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx
+import torch
+
+from service.bundle.manifest import (
+    FORMAT,
+    Architecture,
+    Classification,
+    Generation,
+    Golden,
+    GraphRole,
+    Manifest,
+    Producer,
+    TaskSpec,
+    TextSpec,
+    Translation,
+    Variant,
+)
+from service.bundle.store import CARD_NAME, OpenedBundle, file_entry, open_bundle, publish_bundle
+from service.errors import BundleError
+from service.runtime.golden import write_golden
+from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
+from training.errors import ExportError
+from training.export.golden import TIME_MULTIPLE, golden_cases
+from training.export.graphs import classifier_graphs, language_model_graphs, seq2seq_graphs
+from training.export.writer import WrittenGraph
+from training.settings import Recipe
+from training.tasks import AnyTask, ClassificationTask, GenerationTask, Text, TranslationTask
+
+_GOLDEN = "golden.fp32.npz"
+_TOKENIZER, _SOURCE_TOKENIZER, _TARGET_TOKENIZER = "tokenizer.json", "source.tokenizer.json", "target.tokenizer.json"
+_TOLERANCE = 1e-5
+"""Absolute, and relative too for logits of larger scale: float32 sums of a few hundred products, in another order."""
+
+_INSTRUCTION_SETS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd", "sve")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A bundle that is complete but for its card.
+
+    Attributes:
+        manifest: lists `files`, and not the card.
+        files: their bytes.
+    """
+
+    manifest: Manifest
+    files: Mapping[str, bytes]
+
+    def opened(self) -> OpenedBundle:
+        """Return the draft as if it had been read from a repository."""
+        return OpenedBundle(Path("draft"), self.manifest, "0" * 64, self.files)
+
+    def publish(self, card: str, repository: Path) -> Path:
+        """Write the bundle with its card into the repository and return its folder.
+
+        Raises:
+            ExportError: the version is there already, or the folder cannot be written.
+        """
+        files = {**self.files, CARD_NAME: card.encode()}
+        manifest = self.manifest.model_copy(update={"files": {name: file_entry(raw) for name, raw in files.items()}})
+        try:
+            repository.mkdir(parents=True, exist_ok=True)
+            return publish_bundle(repository, manifest, files)
+        except (BundleError, OSError) as error:
+            raise ExportError(f"{repository}: cannot publish {manifest.name} {manifest.version}: {error}") from error
+
+
+def draft_bundle(task: AnyTask, *, run_sha256: str) -> Draft:
+    """Write everything but the card of a bundle for a trained task."""
+    graphs = _graphs(task)
+    files = {graph.signature.file: graph.raw for graph in graphs.values()}
+    files |= _tokenizers(task)
+    files[_GOLDEN] = write_golden(golden_cases(task, graphs))
+    recipe = task.recipe
+    manifest = Manifest(
+        format=FORMAT,
+        name=recipe.name,
+        version=recipe.version,
+        created_time=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        producer=_producer(recipe, run_sha256),
+        architecture=_architecture(task),
+        spec=_spec(task),
+        default_precision="fp32",
+        variants={"fp32": _variant(graphs)},
+        files={name: file_entry(raw) for name, raw in files.items()},
+    )
+    return Draft(manifest, files)
+
+
+def is_published(recipe: Recipe, repository: Path, *, run_sha256: str) -> bool:
+    """Return whether the repository holds this recipe's bundle, made from the same recipe and data.
+
+    Raises:
+        ExportError: it holds another bundle under this name and version, or a damaged one.
+    """
+    folder = bundle_folder(recipe, repository)
+    if not folder.exists():
+        return False
+    try:
+        found = open_bundle(folder).manifest.producer.recipe_sha256
+    except BundleError as error:
+        raise ExportError(f"{folder}: {error.message}; remove it, or raise the version in the recipe") from error
+    if found != run_sha256:
+        raise ExportError(f"{folder}: made from another recipe or other data; remove it, or raise the recipe's version")
+    return True
+
+
+def bundle_folder(recipe: Recipe, repository: Path) -> Path:
+    """Return where a recipe's bundle is published."""
+    return repository / recipe.name / str(recipe.version)
+
+
+def instruction_sets() -> list[str]:
+    """Return which of the instruction sets that matter for numerics this CPU has, and its architecture."""
+    try:
+        known = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        known = set()
+    return [platform.machine(), *(name for name in _INSTRUCTION_SETS if name in known)]
+
+
+def _graphs(task: AnyTask) -> dict[GraphRole, WrittenGraph]:
+    match task:
+        case ClassificationTask():
+            return classifier_graphs(task.model)
+        case GenerationTask():
+            return language_model_graphs(task.model)
+        case TranslationTask():
+            return seq2seq_graphs(task.model)
+
+
+def _tokenizers(task: AnyTask) -> dict[str, bytes]:
+    if isinstance(task, TranslationTask):
+        return {_SOURCE_TOKENIZER: task.source.raw, _TARGET_TOKENIZER: task.target.raw}
+    return {_TOKENIZER: task.text.raw}
+
+
+def _spec(task: AnyTask) -> TaskSpec:
+    data = task.recipe.data
+    match task:
+        case ClassificationTask():
+            text = _text_spec(_TOKENIZER, task.text, data.source_language, begins=False, ends=False)
+            state_size = task.model.state_size
+            return Classification(
+                task="classification",
+                text=text,
+                labels=list(task.labels),
+                max_token_count=data.max_token_count,
+                state_size=state_size,
+            )
+        case GenerationTask():
+            return Generation(
+                task="generation",
+                text=_text_spec(_TOKENIZER, task.text, data.source_language),
+                max_token_count=data.max_token_count,
+                max_output_token_count=data.max_output_token_count,
+                state_size=task.model.state_size,
+            )
+        case TranslationTask():
+            return _translation_spec(task)
+
+
+def _translation_spec(task: TranslationTask) -> Translation:
+    data, attention = task.recipe.data, task.model.attention
+    return Translation(
+        task="translation",
+        source=_text_spec(_SOURCE_TOKENIZER, task.source, data.source_language, begins=False),
+        target=_text_spec(_TARGET_TOKENIZER, task.target, data.target_language),
+        max_token_count=data.max_token_count,
+        max_output_token_count=data.max_output_token_count,
+        state_size=task.model.state_size,
+        key_size=None if attention is None else attention.key_size,
+        value_size=None if attention is None else attention.value_size,
+        time_multiple=TIME_MULTIPLE,
+    )
+
+
+def _text_spec(file: str, text: Text, language: str | None, *, begins: bool = True, ends: bool = True) -> TextSpec:
+    return TextSpec(
+        tokenizer=file,
+        vocabulary_size=text.tokenizer.vocabulary_size,
+        pad_id=PAD_ID,
+        bos_id=BOS_ID if begins else None,
+        eos_id=EOS_ID if ends else None,
+        language=language,
+    )
+
+
+def _producer(recipe: Recipe, run_sha256: str) -> Producer:
+    return Producer(
+        seqserve=version("seqserve"),
+        torch=torch.__version__,
+        onnx=onnx.__version__,
+        recipe=recipe.name,
+        recipe_sha256=run_sha256,
+        seed=recipe.seed,
+    )
+
+
+def _architecture(task: AnyTask) -> Architecture:
+    model = task.recipe.model
+    return Architecture(
+        cell=model.cell,
+        layers=model.layers,
+        bidirectional=model.bidirectional,
+        embedding_size=model.embedding_size,
+        hidden_size=model.hidden_size,
+        attention=model.attention,
+        parameter_count=sum(parameter.numel() for parameter in task.model.parameters()),
+    )
+
+
+def _variant(graphs: Mapping[GraphRole, WrittenGraph]) -> Variant:
+    golden = Golden(
+        file=_GOLDEN,
+        reference="pytorch",
+        absolute_tolerance=_TOLERANCE,
+        relative_tolerance=_TOLERANCE,
+        deviation_from_fp32=0.0,
+        instruction_sets=instruction_sets(),
+    )
+    return Variant(graphs={role: graph.signature for role, graph in graphs.items()}, golden=golden)

@@ -1,0 +1,129 @@
+"""The recorded runs that prove an export: inputs that the project wrote, outputs from PyTorch.   Writes no file.
+
+Each graph gets one row, several rows of mixed lengths with padding, and time 1; where a state is carried, one that is
+not zero.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from service.bundle.manifest import GraphRole
+from service.runtime.golden import GoldenCase
+from training.data.batches import pad
+from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
+from training.export.writer import WrittenGraph
+from training.tasks import AnyTask, ClassificationTask, GenerationTask, Text, TranslationTask
+
+Array = npt.NDArray[Any]
+Graphs = Mapping[GraphRole, WrittenGraph]
+
+TIME_MULTIPLE = 16
+"""Time of the graphs that sum over it is padded to a multiple of this, so that padding cannot change a sum."""
+
+_REVIEWS = ("Bad.", "The film was great.", "I hoped for more, but the plot was dull and nobody laughed.")
+_MELODIES = ("M:", "M:3/4\nL:1/8\nK:G\nG2AB", "M:4/4\nL:1/8\nK:Dm\nD2EF G2A2|")
+_SENTENCES = ("Run!", "The old man read a book.", "Two white horses slept near the house under the tall tree.")
+
+
+def golden_cases(task: AnyTask, graphs: Graphs) -> list[GoldenCase]:
+    """Run the task's model in PyTorch on every graph's golden inputs."""
+    task.model.eval()
+    with torch.no_grad():
+        match task:
+            case ClassificationTask():
+                return list(_classifier_cases(task, graphs))
+            case GenerationTask():
+                return list(_language_model_cases(task, graphs))
+            case TranslationTask():
+                return list(_seq2seq_cases(task, graphs))
+
+
+def _classifier_cases(task: ClassificationTask, graphs: Graphs) -> Iterator[GoldenCase]:
+    state_size = task.model.state_size
+
+    def logits_alone(token_ids: Tensor, lengths: Tensor) -> tuple[Tensor]:
+        return (task.model(token_ids, lengths)[0],)
+
+    for token_ids, lengths in _batches(_encoded(task.text, _REVIEWS)):
+        if state_size is None:
+            yield _case("classifier", graphs, logits_alone, token_ids, lengths)
+            continue
+        start = torch.zeros(len(token_ids), state_size)
+        first = _case("classifier", graphs, task.model, token_ids, lengths, start)
+        yield first
+        yield _case("classifier", graphs, task.model, token_ids, lengths, _output(first, "next_state"))
+
+
+def _language_model_cases(task: GenerationTask, graphs: Graphs) -> Iterator[GoldenCase]:
+    for token_ids, lengths in _batches(_encoded(task.text, _MELODIES, before=(BOS_ID,))):
+        start = torch.zeros(len(token_ids), task.model.state_size)
+        prefill = _case("prefill", graphs, task.model.prefill, token_ids, lengths, start)
+        yield prefill
+        step = _case("step", graphs, task.model.step, _likeliest(prefill), _output(prefill, "next_state"))
+        yield step
+        yield _case("prefill", graphs, task.model.prefill, token_ids, lengths, _output(step, "next_state"))
+
+
+def _seq2seq_cases(task: TranslationTask, graphs: Graphs) -> Iterator[GoldenCase]:
+    has_attention = task.model.attention is not None
+
+    def encode(token_ids: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        source = task.model.encode(token_ids, lengths)
+        if source.keys is None or source.values is None:
+            return (source.state,)
+        return source.keys, source.values, source.state
+
+    def step(*inputs: Tensor) -> tuple[Tensor, ...]:
+        token_ids, state, *source = inputs
+        keys, values, lengths = source if has_attention else (None, None, token_ids)
+        logits, state, attention = task.model.decoder_step(token_ids, state, keys, values, lengths)
+        return (logits, state) if attention is None else (logits, state, attention)
+
+    for token_ids, lengths in _batches(_encoded(task.source, _SENTENCES, after=(EOS_ID,)), time_multiple=TIME_MULTIPLE):
+        encoded = _case("encoder", graphs, encode, token_ids, lengths)
+        yield encoded
+        source = [_output(encoded, "keys"), _output(encoded, "values"), lengths] if has_attention else []
+        begin = torch.full((len(token_ids),), BOS_ID)
+        first = _case("decoder_step", graphs, step, begin, _output(encoded, "state"), *source)
+        yield first
+        yield _case("decoder_step", graphs, step, _likeliest(first), _output(first, "next_state"), *source)
+
+
+def _encoded(
+    text: Text, texts: tuple[str, ...], *, before: tuple[int, ...] = (), after: tuple[int, ...] = ()
+) -> list[list[int]]:
+    return [[*before, *text.tokenizer.encode(one), *after] for one in texts]
+
+
+def _batches(sequences: list[list[int]], *, time_multiple: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give one row; all rows, padded; and rows of a single token."""
+    shapes = ((sequences[-1:], time_multiple), (sequences, time_multiple), ([ids[:1] for ids in sequences], 1))
+    for rows, multiple in shapes:
+        padded = pad(rows, pad_id=PAD_ID, time_multiple=multiple)
+        yield torch.from_numpy(padded.token_ids), torch.from_numpy(padded.lengths)
+
+
+def _case(role: GraphRole, graphs: Graphs, run: Callable[..., tuple[Tensor, ...]], *inputs: Tensor) -> GoldenCase:
+    signature = graphs[role].signature
+    return GoldenCase(
+        role,
+        {tensor.name: _array(value) for tensor, value in zip(signature.inputs, inputs, strict=True)},
+        {tensor.name: _array(value) for tensor, value in zip(signature.outputs, run(*inputs), strict=True)},
+    )
+
+
+def _array(tensor: Tensor) -> Array:
+    return np.ascontiguousarray(tensor.numpy())
+
+
+def _output(case: GoldenCase, name: str) -> Tensor:
+    return torch.from_numpy(case.outputs[name])
+
+
+def _likeliest(case: GoldenCase) -> Tensor:
+    return _output(case, "logits").argmax(dim=-1)

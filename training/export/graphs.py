@@ -1,0 +1,173 @@
+"""The graphs that each task ships, from trained modules.   Knows the signatures of FORMAT.md; writes no file.
+
+Sums over time appear only as matrix products with rows that the mask has made exactly zero, so that padding cannot
+change an answer. An output state is called `next_state` where a `state` comes in: names are unique in a graph.
+"""
+
+import numpy as np
+from onnx import TensorProto
+from torch import nn
+
+from service.bundle.manifest import GraphRole
+from training.export.writer import GraphWriter, WrittenGraph, write_recurrent, write_state
+from training.models.attention import Attention
+from training.models.classifier import Classifier
+from training.models.language_model import LanguageModel
+from training.models.seq2seq import Seq2Seq
+from training.models.vocabulary import Readout
+
+
+def file_name(role: GraphRole) -> str:
+    """Return the name of a graph's file in a bundle."""
+    return f"{role}.fp32.onnx"
+
+
+def classifier_graphs(model: Classifier) -> dict[GraphRole, WrittenGraph]:
+    """Write: token_ids, lengths, (state) -> logits, (next_state). No state with both directions."""
+    graph = GraphWriter("classifier")
+    token_ids, lengths = _texts(graph)
+    state = "" if model.state_size is None else graph.input("state", "float32", "rows", model.state_size)
+    embedded = _embed_texts(graph, "embedding", model.embedding, token_ids)
+    values = write_recurrent(graph, model.recurrent, embedded, lengths=lengths, state=state)
+    graph.affine(values.last, ("output.weight", model.output.weight), model.output.bias, "logits")
+    graph.output("logits", "rows", model.output.out_features)
+    if model.state_size is not None:
+        graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
+    return {"classifier": graph.finish(file_name("classifier"))}
+
+
+def language_model_graphs(model: LanguageModel) -> dict[GraphRole, WrittenGraph]:
+    """Write prefill and step; both run the same recurrent operators."""
+    return {"prefill": _prefill(model), "step": _step(model)}
+
+
+def _prefill(model: LanguageModel) -> WrittenGraph:
+    """token_ids, lengths, state -> logits, next_state."""
+    graph = GraphWriter("prefill")
+    token_ids, lengths = _texts(graph)
+    state = graph.input("state", "float32", "rows", model.state_size)
+    embedded = _embed_texts(graph, "embedding", model.embedding, token_ids)
+    values = write_recurrent(graph, model.recurrent, embedded, lengths=lengths, state=state)
+    _write_readout(graph, model.readout, values.last, "embedding")
+    graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
+    return graph.finish(file_name("prefill"))
+
+
+def _step(model: LanguageModel) -> WrittenGraph:
+    """token_ids, state -> logits, next_state."""
+    graph = GraphWriter("step")
+    token_ids = graph.input("token_ids", "int64", "rows")
+    state = graph.input("state", "float32", "rows", model.state_size)
+    embedded = _embed_tokens(graph, "embedding", model.embedding, token_ids)
+    values = write_recurrent(graph, model.recurrent, embedded, state=state)
+    _write_readout(graph, model.readout, values.last, "embedding")
+    graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
+    return graph.finish(file_name("step"))
+
+
+def seq2seq_graphs(model: Seq2Seq) -> dict[GraphRole, WrittenGraph]:
+    """Write encoder and decoder_step."""
+    return {"encoder": _encoder(model), "decoder_step": _decoder_step(model)}
+
+
+def _encoder(model: Seq2Seq) -> WrittenGraph:
+    """token_ids, lengths -> (keys, values), state."""
+    graph = GraphWriter("encoder")
+    token_ids, lengths = _texts(graph)
+    embedded = _embed_texts(graph, "source_embedding", model.source_embedding, token_ids)
+    encoded = write_recurrent(graph, model.encoder, embedded, lengths=lengths, prefix="encoder")
+    if model.attention is not None:
+        values = graph.node("Transpose", [encoded.outputs], "values", perm=[1, 0, 2])  # [rows, time, value_size]
+        _write_keys(graph, model.attention, values)
+        graph.output("keys", "rows", "time", model.attention.key_size)
+        graph.output("values", "rows", "time", model.attention.value_size)
+    vectors = encoded.vectors
+    if model.bridge is not None:
+        bridge = ("bridge.weight", model.bridge.weight)
+        vectors = [graph.affine(vector, bridge, model.bridge.bias, f"{vector}.bridged") for vector in vectors]
+    graph.output(write_state(graph, vectors, "state"), "rows", model.state_size)
+    return graph.finish(file_name("encoder"))
+
+
+def _decoder_step(model: Seq2Seq) -> WrittenGraph:
+    """token_ids, state, (keys, values, lengths) -> logits, next_state, (attention)."""
+    graph = GraphWriter("decoder_step")
+    token_ids = graph.input("token_ids", "int64", "rows")
+    state = graph.input("state", "float32", "rows", model.state_size)
+    embedded = _embed_tokens(graph, "target_embedding", model.target_embedding, token_ids)
+    decoded = write_recurrent(graph, model.decoder, embedded, state=state, prefix="decoder")
+    hidden = decoded.last
+    if model.attention is not None:
+        context = _write_attention(graph, model.attention, hidden)
+        hidden = graph.node("Concat", [hidden, context], "hidden_and_context", axis=1)
+    _write_readout(graph, model.readout, hidden, "target_embedding")
+    graph.output(write_state(graph, decoded.vectors, "next_state"), "rows", model.state_size)
+    if model.attention is not None:
+        graph.output("attention", "rows", "time")
+    return graph.finish(file_name("decoder_step"))
+
+
+def _texts(graph: GraphWriter) -> tuple[str, str]:
+    """Declare token_ids and lengths; return the ids and the lengths as recurrent operators take them."""
+    token_ids = graph.input("token_ids", "int64", "rows", "time")
+    lengths = graph.input("lengths", "int64", "rows")
+    return token_ids, graph.node("Cast", [lengths], "lengths.int32", to=TensorProto.INT32)
+
+
+def _embed_texts(graph: GraphWriter, name: str, embedding: nn.Embedding, token_ids: str) -> str:
+    """[rows, time] -> [time, rows, embedding]."""
+    time_first = graph.node("Transpose", [token_ids], "token_ids.time_first", perm=[1, 0])
+    return graph.node("Gather", [graph.constant(name, embedding.weight), time_first], "embedded")
+
+
+def _embed_tokens(graph: GraphWriter, name: str, embedding: nn.Embedding, token_ids: str) -> str:
+    """[rows] -> [time 1, rows, embedding]."""
+    embedded = graph.node("Gather", [graph.constant(name, embedding.weight), token_ids], "embedded.rows")
+    return graph.unsqueeze(embedded, 0, "embedded")
+
+
+def _write_keys(graph: GraphWriter, attention: Attention, values: str) -> None:
+    if attention.projection is None:
+        graph.node("Identity", [values], "keys")
+        return
+    matrix = graph.constant("projection", attention.projection.weight.T)  # [value_size, key_size]
+    graph.node("MatMul", [values, matrix], "keys")
+
+
+def _write_attention(graph: GraphWriter, attention: Attention, hidden: str) -> str:
+    """Declare keys, values and lengths; add `attention` and return the context [rows, value_size]."""
+    keys = graph.input("keys", "float32", "rows", "time", attention.key_size)
+    values = graph.input("values", "float32", "rows", "time", attention.value_size)
+    lengths = graph.input("lengths", "int64", "rows")
+    scores = _write_scores(graph, attention, hidden, keys)  # [rows, time]
+    time = graph.squeeze(graph.node("Shape", [keys], "keys.time", start=1, end=2), 0, "time")
+    zero, one = graph.constant("zero", np.int64(0)), graph.constant("one", np.int64(1))
+    positions = graph.node("Range", [zero, time, one], "positions")  # [time]
+    real = graph.node("Less", [positions, graph.unsqueeze(lengths, 1, "lengths.column")], "real")  # [rows, time]
+    lowest = graph.constant("lowest", np.float32(np.finfo(np.float32).min))
+    masked = graph.node("Where", [real, scores, lowest], "scores.masked")
+    weights = graph.node("Softmax", [masked], "attention", axis=-1)
+    context = graph.node("MatMul", [graph.unsqueeze(weights, 1, "attention.row"), values], "context.row")
+    return graph.squeeze(context, 1, "context")
+
+
+def _write_scores(graph: GraphWriter, attention: Attention, hidden: str, keys: str) -> str:
+    """Add the scores [rows, time] of one query per row, `hidden` [rows, key_size]."""
+    if attention.query_projection is None or attention.energy is None:
+        query = graph.unsqueeze(hidden, 2, "query.column")  # [rows, key_size, 1]
+        return graph.squeeze(graph.node("MatMul", [keys, query], "scores.column"), 2, "scores")
+    projection = attention.query_projection
+    query = graph.affine(hidden, ("query.weight", projection.weight), projection.bias, "query")
+    sums = graph.node("Add", [graph.unsqueeze(query, 1, "query.row"), keys], "energies.sums")  # [rows, time, key_size]
+    energy = graph.constant("energy", attention.energy.weight.T)  # [key_size, 1]
+    scores = graph.node("MatMul", [graph.node("Tanh", [sums], "energies"), energy], "scores.column")
+    return graph.squeeze(scores, 2, "scores")
+
+
+def _write_readout(graph: GraphWriter, readout: Readout, hidden: str, embedding: str) -> None:
+    """Add `logits`. Tied weights are the initialiser of the embedding's name."""
+    projection = readout.projection
+    projected = graph.affine(hidden, ("readout.weight", projection.weight), projection.bias, "readout")
+    activated = graph.node("Tanh", [projected], "readout.activated")
+    graph.affine(activated, (embedding if readout.tied else "output.weight", readout.weight), readout.bias, "logits")
+    graph.output("logits", "rows", readout.bias.shape[0])

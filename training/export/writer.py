@@ -1,0 +1,222 @@
+"""Writes one ONNX graph node by node, weights as initialisers.   Knows operators and torch layers; no task, no bundle.
+
+The tracer is not used: its paths go silently wrong on recurrent layers with free lengths, and these graphs are small.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from service.bundle.manifest import Dtype, Graph, TensorSpec
+from training.models.cells import weights_of
+from training.models.recurrent import Cell, Recurrent
+
+OPSET = 17
+"""The oldest that bundles may have: every runtime's kernels match it."""
+
+_IR_VERSION = 8  # what belongs to opset 17
+_ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
+_OPERATORS: dict[Cell, str] = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+_GATE_ORDER: dict[Cell, list[int]] = {
+    "rnn": [0],
+    "lstm": [0, 3, 1, 2],  # torch i f g o -> ONNX i o f c
+    "gru": [1, 0, 2],  # torch r z n -> ONNX z r h
+}
+
+
+@dataclass(frozen=True)
+class WrittenGraph:
+    """A serialised ONNX model and the signature that the manifest gives it."""
+
+    raw: bytes
+    signature: Graph
+
+
+class GraphWriter:
+    """Collects inputs, initialisers and nodes; `finish` gives the bytes. Values are known by their names."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+        self._inputs: list[TensorSpec] = []
+        self._outputs: list[TensorSpec] = []
+
+    def input(self, name: str, dtype: Dtype, *shape: int | str) -> str:
+        """Declare the next input."""
+        self._inputs.append(TensorSpec(name=name, dtype=dtype, shape=list(shape)))
+        return name
+
+    def output(self, name: str, *shape: int | str) -> None:
+        """Declare the next output, float32, made by a node of this name."""
+        self._outputs.append(TensorSpec(name=name, dtype="float32", shape=list(shape)))
+
+    def constant(self, name: str, values: Tensor | npt.NDArray[Any] | np.generic | Sequence[int]) -> str:
+        """Store an initialiser once, whoever asks for it under this name. Plain numbers become int64."""
+        if name not in self._constants:
+            array = values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
+            self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        return name
+
+    def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Add a node with one output and return the output's name."""
+        self.nodes(operator, inputs, [output], **attributes)
+        return output
+
+    def nodes(self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
+        """Add a node with several outputs; an unused one is the empty name."""
+        name = next(output for output in outputs if output)
+        self._nodes.append(
+            helper.make_node(operator, list(inputs), list(outputs), name=f"{operator}/{name}", **attributes)
+        )
+
+    def linear(self, layer: nn.Linear, inputs: str, output: str) -> str:
+        """Add inputs [rows, in] W^T + b."""
+        return self.affine(inputs, (f"{output}.weight", layer.weight), layer.bias, output)
+
+    def affine(self, inputs: str, weight: tuple[str, Tensor], bias: Tensor, output: str) -> str:
+        """Add inputs [rows, in] W^T + b, where W [out, in] has a name of its own and may serve elsewhere too."""
+        operands = [inputs, self.constant(*weight), self.constant(f"{output}.bias", bias)]
+        return self.node("Gemm", operands, output, transB=1)
+
+    def squeeze(self, value: str, axis: int, output: str) -> str:
+        """Drop an axis of size 1."""
+        return self.node("Squeeze", [value, self.constant(f"axis{axis}", [axis])], output)
+
+    def unsqueeze(self, value: str, axis: int, output: str) -> str:
+        """Insert an axis of size 1."""
+        return self.node("Unsqueeze", [value, self.constant(f"axis{axis}", [axis])], output)
+
+    def finish(self, file: str) -> WrittenGraph:
+        """Check the graph and return its bytes, with the signature that a manifest says under the name `file`."""
+        graph = helper.make_graph(
+            self._nodes,
+            self._name,
+            [_value_info(spec) for spec in self._inputs],
+            [_value_info(spec) for spec in self._outputs],
+            initializer=list(self._constants.values()),
+        )
+        opset = helper.make_opsetid("", OPSET)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION, producer_name="seqserve")
+        onnx.checker.check_model(model, full_check=True)
+        signature = Graph(file=file, opset=OPSET, inputs=self._inputs, outputs=self._outputs)
+        return WrittenGraph(model.SerializeToString(deterministic=True), signature)
+
+
+@dataclass(frozen=True)
+class RecurrentValues:
+    """Names of what a stack of recurrent layers leaves.
+
+    Attributes:
+        outputs: [time, rows, output_size], zero past a row's length.
+        last: [rows, output_size], the top layer's hidden vectors at each row's length.
+        vectors: [rows, hidden_size * directions] each, all layers' hidden vectors, then an LSTM's cell vectors.
+    """
+
+    outputs: str
+    last: str
+    vectors: list[str]
+
+
+def write_recurrent(
+    graph: GraphWriter, layers: Recurrent, inputs: str, *, lengths: str = "", state: str = "", prefix: str = "recurrent"
+) -> RecurrentValues:
+    """Add a stack of recurrent layers, one operator per layer.
+
+    Args:
+        graph: where to.
+        layers: the trained stack.
+        inputs: [time, rows, input].
+        lengths: [rows] int32; left out, every row is as long as time.
+        state: [rows, state_size]; left out, zeros. One direction only.
+        prefix: begins the names of what is added.
+    """
+    initial = _split_state(graph, layers, state, prefix)
+    last_vectors: list[list[str]] = []  # per layer: hidden and, for an LSTM, cell
+    for layer in range(layers.layers):
+        name = f"{prefix}.layer{layer}"
+        weights = [graph.constant(f"{name}.{key}", array) for key, array in onnx_weights(layers, layer).items()]
+        outputs = [f"{name}.{kind}" for kind in ("outputs", "hidden", "cell")[: 3 if layers.cell == "lstm" else 2]]
+        attributes: dict[str, object] = {"linear_before_reset": 1} if layers.cell == "gru" else {}
+        graph.nodes(
+            _OPERATORS[layers.cell],
+            [inputs, *weights, lengths, *initial[layer :: layers.layers]],
+            outputs,
+            hidden_size=layers.hidden_size,
+            direction="bidirectional" if layers.directions == 2 else "forward",
+            **attributes,
+        )
+        inputs = _join_directions(graph, layers, outputs[0])
+        last_vectors.append([_flatten_directions(graph, layers, output) for output in outputs[1:]])
+    by_kind = [vector for kind in zip(*last_vectors, strict=True) for vector in kind]
+    return RecurrentValues(outputs=inputs, last=last_vectors[-1][0], vectors=by_kind)
+
+
+def write_state(graph: GraphWriter, vectors: list[str], output: str) -> str:
+    """Join vectors [rows, size] into the state called `output`."""
+    return graph.node("Concat", vectors, output, axis=1)
+
+
+def onnx_weights(layers: Recurrent, layer: int) -> dict[str, npt.NDArray[np.float32]]:
+    """Return one layer's weights as the operators take them, gates in ONNX's order.
+
+    They are permuted here and not in the graph, so that the operators get constants and runtimes can pack them once.
+
+    Returns:
+        W [directions, gates * hidden, input], R [directions, gates * hidden, hidden] and
+        B [directions, 2 * gates * hidden].
+    """
+    directions = [weights_of(layers.fused, layer, backward=backward) for backward in (False, True)[: layers.directions]]
+    order = _GATE_ORDER[layers.cell]
+
+    def permuted(values: Tensor) -> npt.NDArray[np.float32]:
+        gates = values.chunk(len(order))
+        return torch.cat([gates[gate] for gate in order]).numpy()
+
+    return {
+        "W": np.stack([permuted(weights.input_matrix) for weights in directions]),
+        "R": np.stack([permuted(weights.recurrent_matrix) for weights in directions]),
+        "B": np.stack(
+            [np.concatenate([permuted(weights.input_bias), permuted(weights.recurrent_bias)]) for weights in directions]
+        ),
+    }
+
+
+def _split_state(graph: GraphWriter, layers: Recurrent, state: str, prefix: str) -> list[str]:
+    """Cut [rows, state_size] into [1, rows, hidden_size] each."""
+    if not state:
+        return []
+    names = [f"{prefix}.initial{vector}" for vector in range(layers.vector_count)]
+    batch_first = [f"{name}.rows" for name in names]
+    sizes = graph.constant(f"{prefix}.sizes", [layers.hidden_size] * layers.vector_count)
+    graph.nodes("Split", [state, sizes], batch_first, axis=1)
+    return [graph.unsqueeze(rows, 0, name) for rows, name in zip(batch_first, names, strict=True)]
+
+
+def _join_directions(graph: GraphWriter, layers: Recurrent, outputs: str) -> str:
+    """[time, directions, rows, hidden] -> [time, rows, directions * hidden]."""
+    if layers.directions == 1:
+        return graph.squeeze(outputs, 1, f"{outputs}.joined")
+    moved = graph.node("Transpose", [outputs], f"{outputs}.moved", perm=[0, 2, 1, 3])
+    shape = graph.constant(f"{outputs}.shape", [0, 0, layers.output_size])
+    return graph.node("Reshape", [moved, shape], f"{outputs}.joined")
+
+
+def _flatten_directions(graph: GraphWriter, layers: Recurrent, vectors: str) -> str:
+    """[directions, rows, hidden] -> [rows, directions * hidden]."""
+    if layers.directions == 1:
+        return graph.squeeze(vectors, 0, f"{vectors}.flat")
+    moved = graph.node("Transpose", [vectors], f"{vectors}.moved", perm=[1, 0, 2])
+    shape = graph.constant(f"{vectors}.shape", [0, layers.output_size])
+    return graph.node("Reshape", [moved, shape], f"{vectors}.flat")
+
+
+def _value_info(spec: TensorSpec) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(spec.name, _ELEMENT_TYPES[spec.dtype], spec.shape)

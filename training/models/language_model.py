@@ -1,0 +1,61 @@
+"""One to many: from a beginning, token after token."""
+
+from torch import Tensor, nn
+
+from training.models.dropout import LockedDropout
+from training.models.recurrent import Recurrent
+from training.models.vocabulary import Readout, new_embedding
+from training.settings import ModelSettings
+
+
+class LanguageModel(nn.Module):
+    """A recurrent network that gives logits of the next token at every position.
+
+    Trained on whole sequences at once (`forward`); run as a prefill over the prompt, then step by step.
+    """
+
+    def __init__(self, settings: ModelSettings, vocabulary_size: int) -> None:
+        super().__init__()
+        self.embedding = new_embedding(vocabulary_size, settings.embedding_size)
+        self.embedding_dropout = LockedDropout(settings.dropout)
+        self.recurrent = Recurrent(
+            settings.cell,
+            settings.embedding_size,
+            settings.hidden_size,
+            layers=settings.layers,
+            dropout=settings.dropout,
+        )
+        self.output_dropout = LockedDropout(settings.dropout)
+        self.readout = Readout(
+            settings.hidden_size, self.embedding, tied=settings.tie_weights, dropout=settings.dropout
+        )
+
+    @property
+    def state_size(self) -> int:
+        """Width of the carried state."""
+        return self.recurrent.state_size
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        """Return the logits [rows, time, vocabulary] of each next token of `token_ids` [rows, time], from zeros."""
+        outputs, _ = self.recurrent.read(self.embedding_dropout(self.embedding(token_ids)))
+        logits: Tensor = self.readout(self.output_dropout(outputs))
+        return logits
+
+    def prefill(self, token_ids: Tensor, lengths: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Read prompts of mixed lengths.
+
+        Args:
+            token_ids: [rows, time], int64, anything past a row's length.
+            lengths: [rows], int64, at least 1.
+            state: [rows, state_size]; zeros start anew.
+
+        Returns:
+            Logits [rows, vocabulary] after each row's last token, and the state there.
+        """
+        _, state = self.recurrent(self.embedding(token_ids), lengths, state)
+        return self.readout(self.recurrent.last_output(state)), state
+
+    def step(self, token_ids: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Read one token per row: `token_ids` [rows], `state` [rows, state_size]; returns as `prefill`."""
+        outputs, state = self.recurrent.read(self.embedding(token_ids[:, None]), state)  # [rows, 1, hidden]
+        return self.readout(outputs[:, 0]), state

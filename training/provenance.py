@@ -1,0 +1,39 @@
+"""What a run is made from, as one number: the recipe and the examples.   The same number, the same model."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+
+from training.data.examples import AnySplits
+from training.settings import Recipe
+
+
+def data_sha256(splits: AnySplits) -> str:
+    """Return the SHA-256 of all examples in order, split by split, as JSON lines."""
+    digest = hashlib.sha256()
+    for name in ("training", "validation", "test"):
+        digest.update(f"{name}\n".encode())
+        for example in getattr(splits, name):
+            digest.update(json.dumps(asdict(example), ensure_ascii=False, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def run_sha256(recipe: Recipe, splits: AnySplits) -> str:
+    """Return the SHA-256 of the recipe, every default written out, and of the examples.
+
+    Comments and order in the TOML file do not count; a setting given on the command line does.
+    """
+    return hashlib.sha256(f"{recipe.model_dump_json()}\n{data_sha256(splits)}\n".encode()).hexdigest()
+
+
+def source_commit() -> str:
+    """Return the commit of the checkout that this code is in, or `unknown` outside of one."""
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    command = [git, "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no outside input
+    return found.stdout.strip() if found.returncode == 0 else "unknown"

@@ -1,0 +1,47 @@
+"""The measures that validation and evaluation share.   Knows predictions and answers; no model."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from sacrebleu.metrics.bleu import BLEU
+
+
+@dataclass(frozen=True)
+class Score:
+    """A measured number and how it was measured."""
+
+    name: str
+    value: float
+    method: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:.2f} ({self.method})"
+
+
+def accuracy(predicted: Sequence[str], expected: Sequence[str]) -> Score:
+    """Share of equal labels, in percent."""
+    right = sum(one == other for one, other in zip(predicted, expected, strict=True))
+    return Score("accuracy", 100 * right / len(expected), f"percent of {len(expected)} texts")
+
+
+def perplexity(log_likelihoods: Sequence[float], token_count: int) -> Score:
+    """Exponential of the mean negative log-likelihood per token, in nats; ends of sequences count as tokens."""
+    value = math.exp(-math.fsum(log_likelihoods) / token_count)
+    return Score("perplexity", value, f"per token, over {token_count} tokens, ends included")
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+    """Corpus BLEU with sacrebleu's defaults.
+
+    Args:
+        hypotheses: one translation per source.
+        references: per source, every translation that counts as right, one at least.
+    """
+    widest = max(len(group) for group in references)
+    # None where a source has fewer references than others: an empty text would count as a reference of length 0
+    streams = [[group[place] if place < len(group) else None for group in references] for place in range(widest)]
+    metric = BLEU()
+    value = float(metric.corpus_score(list(hypotheses), cast("list[list[str]]", streams)).score)
+    return Score("BLEU", value, f"sacrebleu {metric.get_signature()}, {len(hypotheses)} sentences")
