@@ -53,9 +53,11 @@ image-test: models ## Build the service image without Docker (buildah) and send 
 proto: $(INSTALLED) ## Generate seqserve/v1 from proto/
 	$(BIN)/python proto/generate.py
 
-lock: $(INSTALLED) ## Resolve the requirements anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group service --extra cli pyproject.toml -o requirements/service.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev --extra cli pyproject.toml -o requirements/dev.txt
+lock: ## Resolve the requirements anew (needs uv)
+	for group in service training dev; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+			--group $$group --extra cli pyproject.toml --output-file requirements/$$group.txt || exit $$?; \
+	done
 
 clean: ## Remove what was built, except .venv
 	rm -rf .build dist build *.egg-info
