@@ -7,6 +7,7 @@ INSTALLED := $(VENV)/.installed
 TORCH_VERSION := 2.13.0
 # Extra arguments for the step that installs torch, for instance the index of its CPU builds.
 TORCH_PIP_ARGS ?=
+SAMPLES := $(wildcard training/recipes/sample-*.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -28,7 +29,7 @@ demo: $(INSTALLED) ## Train three small models, serve them, ask them, draw what 
 	@$(BIN)/python -m demo
 
 models: $(INSTALLED) ## Train the three sample models into .build/models (those that are missing)
-	@for recipe in sentiment melody en-it; do $(BIN)/python -m training train training/recipes/sample-$$recipe.toml || exit $$?; done
+	@$(BIN)/python -m training train $(SAMPLES)
 
 serve: models ## Serve .build/models on 127.0.0.1:50051
 	@$(BIN)/python -m service serve --models .build/models
