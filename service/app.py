@@ -109,6 +109,7 @@ async def serve(settings: ServiceSettings) -> None:
             metrics,
             queue_capacity=settings.queue_capacity,
             max_text_characters=settings.max_text_characters,
+            max_request_characters=settings.max_request_characters,
         )
         grpc_address = await stack.enter_async_context(open_server(settings.grpc, front, metrics, health))
 

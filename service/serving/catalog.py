@@ -227,8 +227,8 @@ class Catalog:
         self._entries[key] = entry
         path = self._repository / name / str(version)
         try:
-            bundle = await asyncio.to_thread(open_bundle, path)
-            entry.ready = await self._open(bundle, path)
+            bundle, tokenizers = await asyncio.to_thread(_open, path)
+            entry.ready = await self._serve(bundle, tokenizers, path)
         except EngineLostError as error:
             entry.engines_lost += 1
             if entry.engines_lost >= MOST_ENGINES_LOST:
@@ -256,7 +256,7 @@ class Catalog:
                 self._tell_change()
         self._pool.unload(model_id)
 
-    async def _open(self, bundle: OpenedBundle, path: Path) -> ReadyModel:
+    async def _serve(self, bundle: OpenedBundle, tokenizers: tuple[Tokenizer, ...], path: Path) -> ReadyModel:
         manifest = bundle.manifest
         self._metrics.add_model(manifest.name, GRAPH_ROLES[manifest.spec.task])
         model_id, loaded = await self._pool.load(manifest.name, str(path), self._device)
@@ -271,7 +271,7 @@ class Catalog:
             provider=loaded.provider,
             load_seconds=loaded.load_seconds,
         )
-        ready = ReadyModel(model_id, info, manifest.spec, tokenizers_of(bundle))
+        ready = ReadyModel(model_id, info, manifest.spec, tokenizers)
         ready.returned.set()
         return ready
 
@@ -302,6 +302,11 @@ class Catalog:
 
 def _info_labels(info: ModelInfo) -> tuple[str, ...]:
     return info.name, str(info.version), info.digest, info.precision, info.provider
+
+
+def _open(path: Path) -> tuple[OpenedBundle, tuple[Tokenizer, ...]]:
+    bundle = open_bundle(path)
+    return bundle, tokenizers_of(bundle)
 
 
 def tokenizers_of(bundle: OpenedBundle) -> tuple[Tokenizer, ...]:
