@@ -25,6 +25,7 @@ _PURPOSE: Mapping[Task, str] = MappingProxyType(
     {
         "classification": "Many to one: reads a text and gives each label a probability.",
         "generation": "One to many: goes on from a beginning, token after token.",
+        "labelling": "Many to many, aligned: gives each step of a sequence a label.",
         "translation": "Many to many: an encoder reads a sentence, a decoder writes its translation.",
     }
 )
@@ -48,7 +49,7 @@ def write_card(
         f"## Data\n\n{_data(recipe, splits)}",
         f"## Training\n\n{_training(manifest, epochs)}",
         f"## Scores\n\n{_scores(evaluation)}",
-        f"## Limits\n\n{_SAMPLE_LIMITS if recipe.data.corpus.startswith('sample-') else _LIMITS}",
+        f"## Limits\n\n{_SAMPLE_LIMITS if (recipe.data.corpus or '').startswith('sample-') else _LIMITS}",
         f"## Known failures\n\n{_failures(evaluation)}",
         f"## Recipe\n\n```json\n{recipe.model_dump_json(indent=2)}\n```",
     ]
@@ -70,13 +71,19 @@ def _model(manifest: Manifest) -> str:
 def _data(recipe: Recipe, splits: AnySplits) -> str:
     counts = f"{len(splits.training):,} / {len(splits.validation):,} / {len(splits.test):,}"
     lines = [
-        f"- Corpus `{recipe.data.corpus}`: {_DATA.get(recipe.data.corpus, 'origin not recorded')}",
+        f"- {_origin(recipe)}",
         f"- Training / validation / test examples: {counts}; no example is in two of them",
         f"- SHA-256 of all examples: `{data_sha256(splits)}`",
     ]
     if recipe.data.shuffle_labels:
         lines.append("- **Labels were shuffled: this is a negative control and has learnt nothing true.**")
     return "\n".join(lines)
+
+
+def _origin(recipe: Recipe) -> str:
+    if recipe.data.corpus is None:
+        return "The files that the recipe below describes; their licence is known to who trained this"
+    return f"Corpus `{recipe.data.corpus}`: {_DATA.get(recipe.data.corpus, 'origin not recorded')}"
 
 
 def _training(manifest: Manifest, epochs: tuple[Epoch, ...]) -> str:
