@@ -1,4 +1,4 @@
-"""The training command line: train, export, evaluate, gates.   Turns a mistake into one line and exit code 2."""
+"""The training command line: train, export, evaluate, gates, data.   Turns a mistake into one line and exit code 2."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,9 @@ from rich.console import Console
 
 from service.bundle.store import open_bundle
 from service.errors import ServiceError
+from training.command_arguments import DataFolder, RecipeFile
 from training.data.load import load_examples
+from training.data_command import data_app
 from training.errors import TrainingError
 from training.evaluate import Evaluation, evaluate_bundle
 from training.export.bundle import bundle_folder, is_published
@@ -25,18 +27,12 @@ RECIPES = Path(__file__).parent / "recipes"
 app = typer.Typer(
     help="Train recurrent sequence models and export them as bundles.", no_args_is_help=True, add_completion=False
 )
+app.add_typer(data_app, name="data")
 
 RecipeFiles = Annotated[list[Path], typer.Argument(help="Recipe files (TOML).", metavar="RECIPE.toml...")]
-RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML).", metavar="RECIPE.toml")]
 Runs = Annotated[Path, typer.Option(help="Folder of checkpoints.", metavar="DIR")]
 Models = Annotated[Path, typer.Option(help="Model repository where bundles are published.", metavar="DIR")]
 MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs, whatever the recipe says.")]
-DataFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", envvar="SEQSERVE_DATA", help="Folder of the real corpora. Samples need none.", metavar="DIR"
-    ),
-]
 
 _RUNS, _MODELS = Path(".build/runs"), Path(".build/models")
 

@@ -109,6 +109,18 @@ Example = TypeVar("Example", LabelledText, PlainText, TextPair, TaggedTokens, La
 AnyExample = LabelledText | PlainText | TextPair | TaggedTokens | LabelledSeries
 
 
+def labels_of(example: AnyExample) -> tuple[str, ...]:
+    """Return the labels of an example: one, one per step, or none."""
+    match example:
+        case LabelledText():
+            return (example.label,)
+        case TaggedTokens():
+            return example.tags
+        case LabelledSeries():
+            return example.labels
+    return ()
+
+
 @dataclass(frozen=True)
 class Splits(Generic[Example]):
     """The examples of one corpus, by what they are for. No example is in two splits."""

@@ -1,7 +1,7 @@
 """How long examples are, in tokens, and what becomes of those that are too long.   Knows limits; no tensors."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.text.tokenizer import Tokenizer
@@ -16,6 +16,9 @@ from training.data.examples import (
 )
 from training.errors import DataError
 from training.settings import DataSettings
+
+Encode = Callable[[str], Sequence[int]]
+"""Text to token ids, without special tokens."""
 
 logger = logging.getLogger(__name__)
 
@@ -36,22 +39,22 @@ class Length:
         return self.token_count > self.limit
 
 
-def lengths_of(example: AnyExample, tokenizers: Mapping[str, Tokenizer], settings: DataSettings) -> tuple[Length, ...]:
+def lengths_of(example: AnyExample, encode: Mapping[str, Encode], settings: DataSettings) -> tuple[Length, ...]:
     """Measure an example.
 
     Args:
         example: any.
-        tokenizers: by side: `text`, or `source` and `target`. Tokens and series need none.
+        encode: of the tokenizer of each side: `text`, or `source` and `target`. Tokens and series need none.
         settings: hold the limits.
     """
     match example:
         case LabelledText():
-            counts = {"text": len(tokenizers["text"].encode(example.text))}
+            counts = {"text": len(encode["text"](example.text))}
         case PlainText():
-            counts = {"text": len(tokenizers["text"].encode(example.text)) + 2}  # bos, eos
+            counts = {"text": len(encode["text"](example.text)) + 2}  # bos, eos
         case TextPair():
             counts = {
-                side: len(tokenizers[side].encode(text)) + 1  # eos
+                side: len(encode[side](text)) + 1  # eos
                 for side, text in (("source", example.source), ("target", example.target))
             }
         case TaggedTokens():
@@ -74,9 +77,10 @@ def refuse_too_long(splits: AnySplits, tokenizers: Mapping[str, Tokenizer], sett
     """
     if settings.too_long != "refuse":
         return
+    encode = {side: tokenizer.encode for side, tokenizer in tokenizers.items()}
     for part in ("training", "validation", "test"):
         for index, example in enumerate(getattr(splits, part)):
-            for length in lengths_of(example, tokenizers, settings):
+            for length in lengths_of(example, encode, settings):
                 if length.too_long:
                     where = example.origin or f"{settings.origin}, {part} example {index + 1}"
                     raise DataError(

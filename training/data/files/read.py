@@ -14,6 +14,7 @@ from training.data.examples import (
     Splits,
     TaggedTokens,
     TextPair,
+    labels_of,
 )
 from training.data.files.abc import read_abc
 from training.data.files.conll import ConllColumns, read_conll
@@ -164,14 +165,3 @@ def _with_known_labels(splits: Splits[Labelled]) -> Splits[Labelled]:
                         f"found {label!r} in the {part} part"
                     )
     return splits
-
-
-def labels_of(example: LabelledText | TaggedTokens | LabelledSeries) -> tuple[str, ...]:
-    """The labels of an example, one or one per step."""
-    match example:
-        case LabelledText():
-            return (example.label,)
-        case TaggedTokens():
-            return example.tags
-        case LabelledSeries():
-            return example.labels
