@@ -24,12 +24,14 @@ _TEXT_SHOWN = 100
 def print_inspection(inspection: Inspection, console: Console, *, example_count: int) -> None:
     """Print everything; `example_count` examples of each part."""
     recipe = inspection.recipe
-    console.print(f"{recipe.name}: {recipe.task} on {recipe.data.origin}", style="bold", highlight=False)
+    console.print(
+        f"{recipe.name}: {recipe.task} on {recipe.data.origin}", style="bold", highlight=False, soft_wrap=True
+    )
     console.print(_read_table(inspection))
-    console.print(f"SHA-256 of the examples: {data_sha256(inspection.splits)}", highlight=False)
+    console.print(f"SHA-256 of the examples: {data_sha256(inspection.splits)}", highlight=False, soft_wrap=True)
     for part in PARTS:
         for example in getattr(inspection.splits, part)[:example_count]:
-            console.print(f"{part}: {escape(describe(example))}", highlight=False)
+            console.print(f"{part}: {escape(describe(example))}", highlight=False, soft_wrap=True)
     for side in inspection.parts[0].lengths:
         console.print(_length_table(side, inspection.parts))
     if inspection.parts[0].labels:
@@ -142,8 +144,8 @@ def _print_overlaps(overlaps: Sequence[Overlap], console: Console) -> None:
     for overlap in overlaps:
         if overlap.first is not None and _is_leak(overlap):
             ours, theirs = (escape(describe(example)) for example in overlap.first)
-            console.print(f"{overlap.shared}: {overlap.part} {ours}", highlight=False)
-            console.print(f"    is in {overlap.other}: {theirs}", highlight=False)
+            console.print(f"{overlap.shared}: {overlap.part} {ours}", highlight=False, soft_wrap=True)
+            console.print(f"    is in {overlap.other}: {theirs}", highlight=False, soft_wrap=True)
 
 
 def _is_leak(overlap: Overlap) -> bool:

@@ -157,11 +157,13 @@ def _with_known_labels(splits: Splits[Labelled]) -> Splits[Labelled]:
     known = {label for example in splits.training for label in labels_of(example)}
     for part, examples in (("validation", splits.validation), ("test", splits.test)):
         for example in examples:
-            for label in labels_of(example):
-                if label not in known:
-                    few = ", ".join(map(repr, sorted(known)[:20]))
-                    raise DataError(
-                        f"{example.origin}: expected a label that the training examples have ({few}), "
-                        f"found {label!r} in the {part} part"
-                    )
+            labels = labels_of(example)
+            strange = [step for step, label in enumerate(labels) if label not in known]
+            if strange:
+                few = ", ".join(map(repr, sorted(known)[:20]))
+                step = f" at step {strange[0] + 1}" if len(labels) > 1 else ""
+                raise DataError(
+                    f"{example.origin}: expected a label that the training examples have ({few}), "
+                    f"found {labels[strange[0]]!r}{step} in the {part} part"
+                )
     return splits
