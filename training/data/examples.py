@@ -123,7 +123,7 @@ def labels_of(example: AnyExample) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Splits(Generic[Example]):
-    """The examples of one corpus, by what they are for. No example is in two splits."""
+    """The examples of one corpus, by what they are for. What its authors left in two parts stays in both."""
 
     training: tuple[Example, ...]
     validation: tuple[Example, ...]

@@ -7,7 +7,6 @@ share a key, directly or over others, are a group and go to one part.
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 from training.data.examples import (
     AnyExample,
@@ -20,8 +19,8 @@ from training.data.examples import (
     TextPair,
 )
 from training.data.stable import stable_fraction
+from training.file_settings import PartName
 
-Part = Literal["training", "validation", "test"]
 Key = tuple[str, str]
 """What a text is (`source`, `target`, ...), and the text, normalised."""
 
@@ -57,7 +56,7 @@ def split_by_hash(examples: Sequence[Example], *, validation: float = 0.0, test:
         validation: share of the groups, in [0, 1).
         test: share of the groups, in [0, 1).
     """
-    parts: dict[Part, list[Example]] = {"training": [], "validation": [], "test": []}
+    parts: dict[PartName, list[Example]] = {"training": [], "validation": [], "test": []}
     groups = _Groups()
     keys = [keys_of(example) for example in examples]
     for of_example in keys:
@@ -77,7 +76,7 @@ def without_shared(examples: Iterable[Example], others: Iterable[Example]) -> tu
     return tuple(example for example in examples if taken.isdisjoint(keys_of(example)))
 
 
-def _part_of(texts: set[str], validation: float, test: float) -> Part:
+def _part_of(texts: set[str], validation: float, test: float) -> PartName:
     """The part a group belongs to, by a hash of one of its texts.
 
     The text is the one with the smallest hash, so that a group of n texts which a new edition of the corpus enlarges

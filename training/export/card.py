@@ -87,7 +87,7 @@ def _data(recipe: Recipe, splits: AnySplits) -> str:
     counts = f"{len(splits.training):,} / {len(splits.validation):,} / {len(splits.test):,}"
     lines = [
         f"- {_origin(recipe)}",
-        f"- Training / validation / test examples: {counts}; no example is in two of them",
+        f"- Training / validation / test examples: {counts}; {_repeated(splits)}",
         f"- SHA-256 of all examples: `{data_sha256(splits)}`",
     ]
     if recipe.data.shuffle_labels:
@@ -99,6 +99,14 @@ def _origin(recipe: Recipe) -> str:
     if recipe.data.corpus is None:
         return "The files that the recipe below describes; their licence is known to who trained this"
     return f"Corpus `{recipe.data.corpus}`: {_DATA.get(recipe.data.corpus, 'origin not recorded')}"
+
+
+def _repeated(splits: AnySplits) -> str:
+    trained = set(splits.training)
+    count = sum(example in trained for example in (*splits.validation, *splits.test))
+    return (
+        f"{count:,} of the latter two are among the first as well" if count else "no trained example is in the others"
+    )
 
 
 def _training(manifest: Manifest, epochs: tuple[Epoch, ...]) -> str:
