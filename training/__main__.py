@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 
-RecipeFiles = Annotated[list[Path], typer.Argument(help="Recipe files (TOML).", metavar="RECIPE.toml...")]
+RecipeFiles = Annotated[list[Path], typer.Argument(help="Recipe files (TOML).", metavar="RECIPE.toml")]
 Runs = Annotated[Path, typer.Option(help="Folder of checkpoints.", metavar="DIR")]
 Models = Annotated[Path, typer.Option(help="Model repository where bundles are published.", metavar="DIR")]
 MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs, whatever the recipe says.")]

@@ -183,9 +183,11 @@ def _check_tokenizers(bundle: OpenedBundle) -> None:
     texts: tuple[TextSpec, ...] = (spec.source, spec.target) if isinstance(spec, Translation) else (spec.text,)
     for text in texts:
         try:
-            found = Tokenizer.from_bytes(bundle.files[text.tokenizer]).vocabulary_size
+            tokenizer = Tokenizer.from_bytes(bundle.files[text.tokenizer])
+            tokenizer.prove()
         except BundleError as error:
             raise BundleError(f"{text.tokenizer}: {error.message}", file=text.tokenizer) from error
+        found = tokenizer.vocabulary_size
         if found != text.vocabulary_size:
             raise BundleError(
                 f"{text.tokenizer}: the vocabulary has {found} tokens, the manifest says {text.vocabulary_size}",

@@ -25,9 +25,9 @@ from service.serving.api import (
     TranslateResult,
     Translation,
 )
+from service.settings import MOST_TEXTS_PER_REQUEST
 
 MOST_MODEL_CHARACTERS = 200
-MOST_CLASSIFY_TEXTS = 256
 MOST_TRANSLATE_TEXTS = 64
 MOST_TEMPERATURE = 100.0
 DEFAULT_PAGE_SIZE = 100
@@ -82,7 +82,7 @@ def to_classify_call(request: inference.ClassifyTextRequest) -> ClassifyCall:
     """Check a request; InvalidArgumentError names the field at fault."""
     return ClassifyCall(
         model=_model(request.model),
-        texts=_texts(request.texts, MOST_CLASSIFY_TEXTS),
+        texts=_texts(request.texts, MOST_TEXTS_PER_REQUEST),
         top_label_count=_count("top_label_count", request.top_label_count)
         if request.HasField("top_label_count")
         else None,

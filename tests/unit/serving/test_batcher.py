@@ -2,7 +2,9 @@
 
 import pytest
 
+from service.engine.steps import FloatArray, IntArray
 from service.serving.batcher import Batcher
+from service.serving.engine_loop import EngineLimits, EngineLoop
 from service.serving.messages import Classified, ClassifyWork, Failed, Ran
 from tests.fakes import ManualClock, lengths_classifier
 
@@ -87,3 +89,21 @@ def test_a_bad_row_fails_its_request_and_no_other(clock: ManualClock, bad: list[
     outcome = {event.work_id: type(event) for event in events if isinstance(event, Classified | Failed)}
     assert outcome == {1: Classified, 2: Failed}
     assert not batcher.busy
+
+
+def test_a_model_that_fails_in_an_unforeseen_way_costs_its_own_requests_and_no_others() -> None:
+    def broken(token_ids: IntArray, lengths: IntArray) -> FloatArray:
+        raise TypeError("a shape that nobody expected")
+
+    loop = EngineLoop(EngineLimits(max_batch_size=4, decode_slots=4, padding_budget=1.0))
+    good = Batcher(1, lengths_classifier(), pad_id=0, max_batch_size=4, padding_budget=1.0)
+    bad = Batcher(2, broken, pad_id=0, max_batch_size=4, padding_budget=1.0)
+    loop._queues.update({1: good, 2: bad})
+    good.submit(work(1, [5]))
+    bad.submit(work(2, [5]))
+    events = {type(event): event for event in loop.turn()}
+    failed, classified = events[Failed], events[Classified]
+    assert isinstance(failed, Failed)
+    assert isinstance(classified, Classified)
+    assert (failed.work_id, classified.work_id) == (2, 1)
+    assert not loop.busy
