@@ -1,4 +1,4 @@
-"""The training command line: train, export, evaluate, gates.   Turns a mistake into one line and exit code 2."""
+"""The training command line: train, export, evaluate, gates, data.   Turns a mistake into one line and exit code 2."""
 
 import sys
 from pathlib import Path
@@ -9,13 +9,15 @@ from rich.console import Console
 
 from service.bundle.store import open_bundle
 from service.errors import ServiceError
-from training.data.load import load_corpus
+from training.command_arguments import DataFolder, RecipeFile
+from training.data.load import load_examples
+from training.data_command import data_app
 from training.errors import TrainingError
 from training.evaluate import Evaluation, evaluate_bundle
 from training.export.bundle import bundle_folder, is_published
 from training.inspection import trace_gates
 from training.loop import new_progress
-from training.pipeline import open_run, publish_run, restore_run, train_run
+from training.pipeline import Run, open_run, publish_run, restore_run, train_run
 from training.report import draw_gates
 from training.settings import Recipe, load_recipe
 
@@ -25,18 +27,12 @@ RECIPES = Path(__file__).parent / "recipes"
 app = typer.Typer(
     help="Train recurrent sequence models and export them as bundles.", no_args_is_help=True, add_completion=False
 )
+app.add_typer(data_app, name="data")
 
 RecipeFiles = Annotated[list[Path], typer.Argument(help="Recipe files (TOML).", metavar="RECIPE.toml")]
-RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML).", metavar="RECIPE.toml")]
 Runs = Annotated[Path, typer.Option(help="Folder of checkpoints.", metavar="DIR")]
 Models = Annotated[Path, typer.Option(help="Model repository where bundles are published.", metavar="DIR")]
 MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs, whatever the recipe says.")]
-DataFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", envvar="SEQSERVE_DATA", help="Folder of the real corpora. Samples need none.", metavar="DIR"
-    ),
-]
 
 _RUNS, _MODELS = Path(".build/runs"), Path(".build/models")
 
@@ -51,7 +47,7 @@ def train(
 ) -> None:
     """Train, export, measure and publish. A recipe whose bundle is published already is skipped."""
     for path in recipes:
-        run = open_run(_shortened(load_recipe(path), max_epochs), runs=runs, data_folder=data)
+        run = _opened(path, max_epochs, runs=runs, data=data)
         if is_published(run.recipe, models, run_sha256=run.sha256):
             _say_published(run.recipe, models)
             continue
@@ -71,7 +67,7 @@ def export(
     data: DataFolder = None,
 ) -> None:
     """Publish the best weights that a run has so far, without training on."""
-    run = open_run(_shortened(load_recipe(recipe), max_epochs), runs=runs, data_folder=data)
+    run = _opened(recipe, max_epochs, runs=runs, data=data)
     if is_published(run.recipe, models, run_sha256=run.sha256):
         _say_published(run.recipe, models)
         return
@@ -91,8 +87,9 @@ def evaluate(
 ) -> None:
     """Measure a bundle on its corpus's test examples, through the service's own engine."""
     opened = open_bundle(bundle)
-    settings = load_recipe(recipe or RECIPES / f"{opened.manifest.producer.recipe}.toml")
-    evaluation = evaluate_bundle(opened, load_corpus(settings.data.corpus, data))
+    path = recipe or RECIPES / f"{opened.manifest.producer.recipe}.toml"
+    splits = load_examples(load_recipe(path).data, data_folder=data, files_folder=path.parent)
+    evaluation = evaluate_bundle(opened, splits)
     _say_scores(f"{opened.manifest.name}@{opened.manifest.version}", evaluation)
 
 
@@ -106,7 +103,7 @@ def gates(
     data: DataFolder = None,
 ) -> None:
     """Draw the gates of a trained model's first layer over a text."""
-    run = open_run(_shortened(load_recipe(recipe), max_epochs), runs=runs, data_folder=data)
+    run = _opened(recipe, max_epochs, runs=runs, data=data)
     task, _ = restore_run(run)
     signals, tokens = trace_gates(task, text)
     draw_gates(signals, tokens, output)
@@ -123,6 +120,11 @@ def main() -> None:
     except OSError as error:
         typer.echo(f"error: {error.filename}: {error.strerror}", err=True)
         sys.exit(USER_ERROR)
+
+
+def _opened(recipe: Path, max_epochs: int | None, *, runs: Path, data: Path | None) -> Run:
+    shortened = _shortened(load_recipe(recipe), max_epochs)
+    return open_run(shortened, runs=runs, data_folder=data, files_folder=recipe.parent)
 
 
 def _shortened(recipe: Recipe, max_epochs: int | None) -> Recipe:

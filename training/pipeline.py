@@ -7,7 +7,7 @@ from rich.progress import Progress
 
 from training.checkpoint import load_checkpoint
 from training.data.examples import AnySplits
-from training.data.load import load_corpus
+from training.data.load import load_examples
 from training.evaluate import Evaluation, evaluate_bundle
 from training.export.bundle import draft_bundle
 from training.export.card import write_card
@@ -28,13 +28,19 @@ class Run:
     folder: Path
 
 
-def open_run(recipe: Recipe, *, runs: Path, data_folder: Path | None) -> Run:
+def open_run(recipe: Recipe, *, runs: Path, data_folder: Path | None, files_folder: Path) -> Run:
     """Load the examples and name the folder after everything that decides the result.
 
+    Args:
+        recipe: what to train.
+        runs: where the folder will be.
+        data_folder: of the real corpora.
+        files_folder: of the recipe, whose own files are named relative to it.
+
     Raises:
-        DataError: the corpus is missing or damaged.
+        DataError: the corpus or a file is missing or damaged.
     """
-    splits = load_corpus(recipe.data.corpus, data_folder)
+    splits = load_examples(recipe.data, data_folder=data_folder, files_folder=files_folder)
     sha256 = run_sha256(recipe, splits)
     return Run(recipe, splits, sha256, runs / f"{recipe.name}-{recipe.version}-{sha256[:8]}")
 

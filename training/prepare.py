@@ -6,6 +6,7 @@ from typing import cast
 import torch
 
 from training.data.examples import AnySplits, LabelledText, PlainText, Splits, TextPair
+from training.data.lengths import refuse_too_long, tell_left_out
 from training.data.load import select_examples
 from training.data.tokenization import BOS_ID, EOS_ID
 from training.errors import DataError, RecipeError
@@ -35,17 +36,17 @@ def prepare(recipe: Recipe, splits: AnySplits) -> AnyTask:
         case "translation" if kind is TextPair:
             return _prepare_translation(recipe, cast("Splits[TextPair]", splits))
     found = "no examples" if kind is None else kind.__name__
-    raise RecipeError(
-        f"recipe {recipe.name}: corpus {recipe.data.corpus} holds {found}, which {recipe.task} cannot use"
-    )
+    raise RecipeError(f"recipe {recipe.name}: {recipe.data.origin} holds {found}, which {recipe.task} cannot use")
 
 
 def _prepare_classification(recipe: Recipe, splits: Splits[LabelledText]) -> ClassificationTask:
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
     text = Text.learn([example.text for example in examples], _given(recipe.tokenizer))
+    refuse_too_long(splits, {"text": text.tokenizer}, recipe.data)
     labels = tuple(sorted({example.label for example in examples}))
     encoded = [text.tokenizer.encode(example.text) for example in examples]
     kept = [index for index, ids in enumerate(encoded) if 0 < len(ids) <= recipe.data.max_token_count]
+    tell_left_out(len(kept), len(examples), recipe.data)
     _require(kept, splits.validation, recipe)
     return ClassificationTask(
         recipe,
@@ -61,11 +62,13 @@ def _prepare_classification(recipe: Recipe, splits: Splits[LabelledText]) -> Cla
 def _prepare_generation(recipe: Recipe, splits: Splits[PlainText]) -> GenerationTask:
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
     text = Text.learn([example.text for example in examples], _given(recipe.tokenizer))
+    refuse_too_long(splits, {"text": text.tokenizer}, recipe.data)
     training, validation = (
         [[BOS_ID, *text.tokenizer.encode(example.text), EOS_ID] for example in part]
         for part in (examples, splits.validation)
     )
     kept = [ids for ids in training if len(ids) <= recipe.data.max_token_count]
+    tell_left_out(len(kept), len(examples), recipe.data)
     _require(kept, validation, recipe)
     model = LanguageModel(recipe.model, text.tokenizer.vocabulary_size)
     return GenerationTask(recipe, text, model, kept, validation)
@@ -75,6 +78,7 @@ def _prepare_translation(recipe: Recipe, splits: Splits[TextPair]) -> Translatio
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
     source = Text.learn([example.source for example in examples], _given(recipe.source_tokenizer))
     target = Text.learn([example.target for example in examples], _given(recipe.target_tokenizer))
+    refuse_too_long(splits, {"source": source.tokenizer, "target": target.tokenizer}, recipe.data)
     sources = [[*source.tokenizer.encode(example.source), EOS_ID] for example in examples]
     targets = [[BOS_ID, *target.tokenizer.encode(example.target), EOS_ID] for example in examples]
     kept = [
@@ -83,6 +87,7 @@ def _prepare_translation(recipe: Recipe, splits: Splits[TextPair]) -> Translatio
         if len(sources[index]) <= recipe.data.max_token_count
         and len(targets[index]) <= recipe.data.max_output_token_count + 1
     ]
+    tell_left_out(len(kept), len(examples), recipe.data)
     _require(kept, splits.validation, recipe)
     return TranslationTask(
         recipe,
@@ -104,4 +109,4 @@ def _given(settings: TokenizerSettings | None) -> TokenizerSettings:
 def _require(training: Sequence[object], validation: Sequence[object], recipe: Recipe) -> None:
     if not training or not validation:
         limit = recipe.data.max_token_count
-        raise DataError(f"corpus {recipe.data.corpus}: no training (at most {limit} tokens) or no validation examples")
+        raise DataError(f"{recipe.data.origin}: no training (at most {limit} tokens) or no validation examples")

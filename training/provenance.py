@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-from dataclasses import asdict
 from pathlib import Path
 
 from training.data.examples import AnySplits
@@ -12,12 +11,13 @@ from training.settings import Recipe
 
 
 def data_sha256(splits: AnySplits) -> str:
-    """Return the SHA-256 of all examples in order, split by split, as JSON lines."""
+    """Return the SHA-256 of all examples in order, split by split, as JSON lines. Where they were read is left out."""
     digest = hashlib.sha256()
     for name in ("training", "validation", "test"):
         digest.update(f"{name}\n".encode())
         for example in getattr(splits, name):
-            digest.update(json.dumps(asdict(example), ensure_ascii=False, sort_keys=True).encode() + b"\n")
+            content = {key: value for key, value in vars(example).items() if key != "origin"}
+            digest.update(json.dumps(content, ensure_ascii=False, sort_keys=True).encode() + b"\n")
     return digest.hexdigest()
 
 

@@ -7,12 +7,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from service.bundle.manifest import ModelName
 from training.errors import RecipeError
+from training.file_settings import FileSettings, SeriesFiles
+from training.strict_model import StrictModel as _Strict
 
-Task = Literal["classification", "generation", "translation"]
+Task = Literal["classification", "generation", "labelling", "translation"]
 TokenizerKind = Literal["characters", "words", "bpe"]
 PositiveInteger = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -20,29 +22,40 @@ DropoutProbability = Annotated[float, Field(ge=0, lt=1)]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
-class _Strict(BaseModel):
-    """Frozen, typed as written, unknown keys refused."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 class DataSettings(_Strict):
     """Which examples, and how long they may be."""
 
-    corpus: str
+    corpus: str | None = None
     """A name that `training.data.load.load_corpus` knows: a sample, or a corpus of the data folder."""
+    files: FileSettings | None = None
+    """A user's own files instead of a corpus."""
     max_examples: PositiveInteger | None = None
     """Keep at most this many training examples, drawn by the recipe's seed. Validation and test stay whole."""
     shuffle_labels: bool = False
     """The negative control: break the link between input and answer, in the training examples alone."""
     max_token_count: PositiveInteger = 128
-    """Longest text, or source, in tokens, special tokens included. Longer training examples are left out."""
+    """Longest text, or source, in tokens, special tokens included."""
     max_output_token_count: PositiveInteger = 128
     """Longest target, or generated text, in tokens. The bundle's bound; for training targets, `eos` included."""
+    too_long: Literal["drop", "refuse"] = "drop"
+    """What becomes of longer examples. `drop`: training examples are left out, and counted; others are cut where the
+    service would refuse them. `refuse`: the first one in any part is an error."""
     source_language: Language | None = None
     """BCP 47 tag of the text, or of what is translated from."""
     target_language: Language | None = None
     """BCP 47 tag of what is translated into. Translation only."""
+
+    @property
+    def origin(self) -> str:
+        """Where the examples come from, in a few words."""
+        return f"corpus {self.corpus}" if self.files is None else f"files {self.files.format}"
+
+    @model_validator(mode="after")
+    def _examples_have_one_origin(self) -> Self:
+        if (self.corpus is None) == (self.files is None):
+            found = "neither" if self.corpus is None else "both"
+            raise ValueError(f"expected `corpus` or `[data.files]`, found {found}")
+        return self
 
 
 class TokenizerSettings(_Strict):
@@ -131,8 +144,17 @@ class Recipe(_Strict):
             name for name in ("tokenizer", "source_tokenizer", "target_tokenizer") if getattr(self, name) is not None
         }
         wanted = {"source_tokenizer", "target_tokenizer"} if self.task == "translation" else {"tokenizer"}
-        if given != wanted:
+        if isinstance(self.data.files, SeriesFiles):
+            wanted = set()
+        numbers_or_words = self.task == "labelling" and self.data.files is None  # the corpus decides
+        if given != wanted and not (numbers_or_words and not given):
             raise ValueError(f"{self.task} takes {_sections(wanted)} and no other tokenizer, found {_sections(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _files_fit_the_task(self) -> Self:
+        if self.data.files is not None and self.data.files.task != self.task:
+            raise ValueError(f"data.files describes examples for {self.data.files.task}; the task is {self.task}")
         return self
 
     @model_validator(mode="after")
@@ -187,6 +209,30 @@ def parse_recipe(raw: bytes, *, where: str) -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        setting = ".".join(str(part) for part in first["loc"])
-        raise RecipeError(f"{where}: {setting + ': ' if setting else ''}{first['msg']}") from error
+        raise RecipeError(f"{where}: {_problem(error, document)}") from error
+
+
+def _problem(error: ValidationError, document: object) -> str:
+    """Say the first problem in one line: which setting, and what is wrong with it."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    location, message, missing = first["loc"], first["msg"], first["type"] == "missing"
+    if first["type"] == "union_tag_not_found":
+        location, message, missing = (*location, first["ctx"]["discriminator"].strip("'")), "Field required", True
+    setting = ".".join(_names_in_the_file(location, document, missing=missing))
+    return f"{setting}: {message}" if setting else message
+
+
+def _names_in_the_file(location: tuple[int | str, ...], document: object, *, missing: bool) -> list[str]:
+    """Drop from a location what pydantic adds for its own use: the names of a union's members.
+
+    Args:
+        location: of an error, keys and positions from the outside in.
+        document: what was parsed.
+        missing: the last key is one that the file lacks.
+    """
+    path, names = (location[:-1] if missing else location), []
+    for part in path:
+        if (isinstance(document, dict) and part in document) or (isinstance(document, list) and isinstance(part, int)):
+            document = document[part]  # type: ignore[index]
+            names.append(str(part))
+    return names + [str(part) for part in location[len(path) :]]

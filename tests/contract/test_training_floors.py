@@ -33,7 +33,7 @@ def shortened(name: str, *, epochs: int, **data: object) -> Recipe:
 def trained(recipe: Recipe, folder: Path) -> tuple[Draft, Evaluation]:
     """Train, export, prove and measure, as `python -m training train` does."""
     data_folder = os.environ.get("SEQSERVE_DATA")
-    run = open_run(recipe, runs=folder, data_folder=Path(data_folder) if data_folder else None)
+    run = open_run(recipe, runs=folder, data_folder=Path(data_folder) if data_folder else None, files_folder=folder)
     with Progress(disable=True) as progress:
         task, _ = train_run(run, progress)
     draft = draft_bundle(task, run_sha256=run.sha256)

@@ -1,14 +1,32 @@
 """The shapes that examples come in, whatever corpus they are from.   Plain values; reads nothing, encodes nothing."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Generic, Self, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Generic, NamedTuple, Self, TypeVar
 
 from training.data.stable import Chooser
 
 
+class Origin(NamedTuple):
+    """Where an example begins, for messages about it."""
+
+    file: str
+    line: int
+    """Counted from 1."""
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What examples that were read have in common. Where one comes from is no part of what it is."""
+
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+
 @dataclass(frozen=True)
-class LabelledText:
+class LabelledText(_Read):
     """A text and the name of its class."""
 
     text: str
@@ -20,7 +38,7 @@ class LabelledText:
 
 
 @dataclass(frozen=True)
-class PlainText:
+class PlainText(_Read):
     """A text that a language model learns to continue."""
 
     text: str
@@ -31,7 +49,7 @@ class PlainText:
 
 
 @dataclass(frozen=True)
-class TextPair:
+class TextPair(_Read):
     """A text and one translation of it."""
 
     source: str
@@ -42,19 +60,77 @@ class TextPair:
         return replace(self, target=other.target)
 
 
-Example = TypeVar("Example", LabelledText, PlainText, TextPair)
+@dataclass(frozen=True)
+class TaggedTokens(_Read):
+    """A sentence, word by word, with a tag for each.
+
+    Attributes:
+        tokens: [time], as the corpus cut them.
+        tags: [time].
+    """
+
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...]
+
+    def with_answer_of(self, _: Self, chooser: Chooser) -> Self:
+        """These tokens with their own tags in random order: those of another sentence would not fit its length."""
+        return replace(self, tags=tuple(chooser.shuffled(self.tags)))
+
+
+class FeatureColumn(NamedTuple):
+    """What one number per time step means."""
+
+    name: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class LabelledSeries(_Read):
+    """Readings over time, with a label for each step.
+
+    Attributes:
+        features: [time][feature]; None where a reading is missing.
+        labels: [time].
+        name: which series (a station, a patient).
+        columns: [feature], the same in every series of a corpus.
+    """
+
+    features: tuple[tuple[float | None, ...], ...]
+    labels: tuple[str, ...]
+    name: str = ""
+    columns: tuple[FeatureColumn, ...] = ()
+
+    def with_answer_of(self, _: Self, chooser: Chooser) -> Self:
+        """These readings with their own labels in random order. See `TaggedTokens.with_answer_of`."""
+        return replace(self, labels=tuple(chooser.shuffled(self.labels)))
+
+
+Example = TypeVar("Example", LabelledText, PlainText, TextPair, TaggedTokens, LabelledSeries)
+AnyExample = LabelledText | PlainText | TextPair | TaggedTokens | LabelledSeries
+
+
+def labels_of(example: AnyExample) -> tuple[str, ...]:
+    """Return the labels of an example: one, one per step, or none."""
+    match example:
+        case LabelledText():
+            return (example.label,)
+        case TaggedTokens():
+            return example.tags
+        case LabelledSeries():
+            return example.labels
+    return ()
 
 
 @dataclass(frozen=True)
 class Splits(Generic[Example]):
-    """The examples of one corpus, by what they are for. No example is in two splits."""
+    """The examples of one corpus, by what they are for. What its authors left in two parts stays in both."""
 
     training: tuple[Example, ...]
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
 
 
-AnySplits = Splits[LabelledText] | Splits[PlainText] | Splits[TextPair]
+AnySplits = Splits[LabelledText] | Splits[PlainText] | Splits[TextPair] | Splits[TaggedTokens] | Splits[LabelledSeries]
 
 
 @dataclass(frozen=True)

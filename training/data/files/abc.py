@@ -1,0 +1,61 @@
+"""Tunes in ABC notation.   Knows where a tune begins and ends and what a field is; knows no music.
+
+Source: the ABC music standard 2.1, abcnotation.com/wiki/abc:standard:v2.1, sections 2.2 and 3.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.data.examples import Origin, PlainText
+from training.data.files.lines import numbered_lines, wrong_line
+from training.errors import DataError
+
+_FIELD = re.compile(r"([A-Za-z+]):")
+_COMMENT = re.compile(r"(?<!\\)%.*")
+
+
+def read_abc(path: Path, keep_fields: str) -> Iterator[PlainText]:
+    """Give the tunes of a file, each from its `X:` to the next `X:` or to an empty line behind its music.
+
+    An empty line between fields and music is a slip that files have, and ends nothing.
+    Comments are left out, and information fields whose letter is not in `keep_fields`; what remains keeps its order.
+
+    Raises:
+        DataError: there is no tune, or one has no key (`K:`) or no music.
+    """
+    tunes = list(_tunes(path))
+    if not tunes:
+        raise DataError(f"{path}: expected tunes in ABC notation, found no line that begins with `X:`")
+    for start, lines in tunes:
+        if not any(line.startswith("K:") for line in lines):
+            raise wrong_line(path, start, "a tune with a key (`K:`)", "none")
+        if not _has_music(lines):
+            raise wrong_line(path, start, "a tune with music", "fields alone")
+        kept = [line for line in lines if _is_kept(line, keep_fields)]
+        yield PlainText("\n".join(kept), origin=Origin(str(path), start))
+
+
+def _tunes(path: Path) -> Iterator[tuple[int, list[str]]]:
+    start, lines = 0, list[str]()
+    for number, line in numbered_lines(path):
+        text = _COMMENT.sub("", line).rstrip()
+        begins, ends = line.startswith("X:"), not line.strip() and _has_music(lines)
+        if lines and (begins or ends):
+            yield start, lines
+            lines = []
+        if begins:
+            start = number
+        if begins or (lines and text):
+            lines.append(text)
+    if lines:
+        yield start, lines
+
+
+def _has_music(lines: list[str]) -> bool:
+    return any(_FIELD.match(line) is None for line in lines)
+
+
+def _is_kept(line: str, keep_fields: str) -> bool:
+    field = _FIELD.match(line)
+    return field is None or field[1] in keep_fields

@@ -1,0 +1,75 @@
+"""Looks at a recipe's examples as training will see them: with its tokenizers, limits and parts.   Prints nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from service.text.tokenizer import Tokenizer
+from training.data.examples import AnySplits, LabelledSeries, PlainText, Splits, TaggedTokens
+from training.data.load import select_examples
+from training.data.statistics import (
+    PARTS,
+    FeatureSummary,
+    Overlap,
+    PartSummary,
+    WordVocabulary,
+    find_overlaps,
+    summarise_features,
+    summarise_part,
+)
+from training.data.tokenization import train_tokenizer
+from training.errors import DataError
+from training.settings import Recipe
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What there is to say about a recipe's examples.
+
+    Attributes:
+        splits: the examples; of the training part those that the recipe keeps.
+        vocabulary_sizes: by side, special tokens included.
+        features: of series; else empty.
+    """
+
+    recipe: Recipe
+    splits: AnySplits
+    parts: tuple[PartSummary, ...]
+    vocabulary_sizes: Mapping[str, int]
+    overlaps: tuple[Overlap, ...]
+    features: tuple[FeatureSummary, ...]
+
+
+def inspect_examples(recipe: Recipe, splits: AnySplits) -> Inspection:
+    """Learn the tokenizers and count.
+
+    Raises:
+        DataError: there is no training example, or no text in them.
+    """
+    selected = _selected(recipe, splits)
+    if not selected.training:
+        raise DataError(f"{recipe.data.origin}: expected training examples, found none")
+    tokenizers = _tokenizers(recipe, selected)
+    words = WordVocabulary.learn(selected.training, recipe.tokenizer)
+    parts = tuple(summarise_part(part, getattr(selected, part), tokenizers, words, recipe.data) for part in PARTS)
+    sizes = {side: tokenizer.vocabulary_size for side, tokenizer in tokenizers.items()}
+    if isinstance(selected.training[0], TaggedTokens):
+        sizes = {"tokens": len(words.words)}
+    series = [example for example in selected.training if isinstance(example, LabelledSeries)]
+    features = tuple(summarise_features(series)) if series and series[0].columns else ()
+    return Inspection(recipe, selected, parts, sizes, tuple(find_overlaps(selected)), features)
+
+
+def _selected(recipe: Recipe, splits: AnySplits) -> AnySplits:
+    of_one_kind = cast("Splits[PlainText]", splits)  # of any kind, but of one: all that select_examples asks for
+    return select_examples(of_one_kind, recipe.data, seed=recipe.seed)
+
+
+def _tokenizers(recipe: Recipe, splits: AnySplits) -> dict[str, Tokenizer]:
+    """Learn the tokenizer of each side of text from the training examples; tagged tokens and series have none."""
+    settings = {"text": recipe.tokenizer, "source": recipe.source_tokenizer, "target": recipe.target_tokenizer}
+    return {
+        side: Tokenizer.from_bytes(train_tokenizer([getattr(e, side) for e in splits.training], of_side))
+        for side, of_side in settings.items()
+        if of_side is not None and hasattr(splits.training[0], side)
+    }
