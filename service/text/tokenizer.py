@@ -45,6 +45,21 @@ class Tokenizer:
         """Ids of `text`, without special tokens."""
         return list(self._backend.encode(text, add_special_tokens=False).ids)
 
+    def encode_words(self, words: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Ids of words, each encoded by itself, and for each id the index of its word. No special tokens."""
+        found = self._backend.encode(list(words), is_pretokenized=True, add_special_tokens=False)
+        return list(found.ids), [word for word in found.word_ids if word is not None]
+
+    def word_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where the words of a text begin and end, in characters, as the pre-tokenizer cuts it; in order."""
+        found = self._backend.encode(text, add_special_tokens=False)
+        spans: dict[int, tuple[int, int]] = {}
+        for word, (start, end) in zip(found.word_ids, found.offsets, strict=True):
+            if word is not None:
+                first, last = spans.get(word, (start, end))
+                spans[word] = (min(first, start), max(last, end))
+        return [spans[word] for word in sorted(spans)]
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; special tokens give nothing, incomplete characters give U+FFFD."""
         return self._backend.decode(list(ids), skip_special_tokens=True)
