@@ -7,15 +7,19 @@ from typing import TypeVar
 
 from service.bundle.manifest import Classification as ClassificationSpec
 from service.bundle.manifest import Generation as GenerationSpec
+from service.bundle.manifest import Labelling as LabellingSpec
 from service.bundle.manifest import Translation as TranslationSpec
+from service.engine.steps import Step
 from service.errors import (
     AttentionNotAvailableError,
     InvalidArgumentError,
     ModelNotFoundError,
     ModelNotReadyError,
     QueueFullError,
+    SequenceTooLongError,
     ServiceError,
     TextTooLongError,
+    WrongInputError,
     WrongTaskError,
 )
 from service.metrics import Metrics
@@ -26,7 +30,8 @@ from service.serving.api import (
     FinishReason,
     GeneratedChunk,
     GenerateOptions,
-    LabelScore,
+    InputSequence,
+    LabelResult,
     ModelInfo,
     Timings,
     TranslateOptions,
@@ -34,6 +39,7 @@ from service.serving.api import (
     Translation,
 )
 from service.serving.catalog import Catalog, ReadyModel
+from service.serving.labelling import SequenceReader, labelled_sequence, ranked_labels
 from service.serving.messages import Classified, ClassifyWork, Decoded, DecodedRow, DecodeWork, Work
 from service.serving.pool import EnginePool, Ticket
 from service.text.tokenizer import TextStream, Tokenizer
@@ -42,7 +48,7 @@ REFUSALS = {
     error.reason
     for error in (
         AttentionNotAvailableError, InvalidArgumentError, ModelNotFoundError, ModelNotReadyError, QueueFullError,
-        TextTooLongError, WrongTaskError,
+        SequenceTooLongError, TextTooLongError, WrongInputError, WrongTaskError,
     )
 }  # fmt: skip
 """Reasons of what is refused before it costs an engine anything."""
@@ -55,7 +61,7 @@ class Front:
         catalog: which models answer.
         pool: the engines that do the work.
         metrics: receives queue times, refusals and tokens.
-        queue_capacity: most texts per model version that wait or run; more are refused at once.
+        queue_capacity: most sequences per model version that wait or run; more are refused at once.
         max_text_characters: longest text that is looked at at all.
     """
 
@@ -85,18 +91,29 @@ class Front:
                 self._encode(ready.tokenizers[0], text, spec.max_token_count, f"texts[{index}]")
                 for index, text in enumerate(texts)
             ]
-            with self._working(
-                ready,
-                len(rows),
-                deadline,
-                lambda work_id: ClassifyWork(work_id, ready.model_id, rows, arrival, deadline),
-            ) as ticket:
-                answer = await ticket.answer()
-            if not isinstance(answer, Classified):
-                raise TypeError(f"a classification was answered by {type(answer).__name__}")
-            found = tuple(_classification(spec.labels, *pair) for pair in zip(answer.probabilities, rows, strict=True))
+            answer = await self._classified(ready, rows, arrival, deadline)
+            found = tuple(
+                Classification(ranked_labels(spec.labels, shares), len(row))
+                for (shares,), row in zip(answer.probabilities, rows, strict=True)
+            )
             timings = self._timings(ready, arrival, answer)
             return ClassifyResult(ready.info.name, ready.info.version, found, timings)
+
+    async def label(
+        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float
+    ) -> LabelResult:
+        """The best labels of every step of every sequence."""
+        arrival = time.monotonic()
+        with self._counting_refusals(model), self._catalog.lend(model) as ready:
+            spec = _spec_of(ready, LabellingSpec, "labelling")
+            read = SequenceReader(spec, ready.tokenizers, self._max_text_characters).read(sequences)
+            answer = await self._classified(ready, [one.row for one in read], arrival, deadline)
+            found = tuple(
+                labelled_sequence(spec, one, probabilities, top_label_count)
+                for one, probabilities in zip(read, answer.probabilities, strict=True)
+            )
+            timings = self._timings(ready, arrival, answer)
+            return LabelResult(ready.info.name, ready.info.version, found, timings)
 
     async def generate(
         self, model: str, prompt: str, options: GenerateOptions, *, deadline: float
@@ -162,6 +179,20 @@ class Front:
             timings = self._timings(ready, arrival, answer)
             return TranslateResult(ready.info.name, ready.info.version, found, timings)
 
+    async def _classified(
+        self, ready: ReadyModel, rows: Sequence[Sequence[Step]], arrival: float, deadline: float
+    ) -> Classified:
+        """Probabilities of every row, from a classifier or a labeller."""
+
+        def make_work(work_id: int) -> Work:
+            return ClassifyWork(work_id, ready.model_id, rows, arrival, deadline)
+
+        with self._working(ready, len(rows), deadline, make_work) as ticket:
+            answer = await ticket.answer()
+        if not isinstance(answer, Classified):
+            raise TypeError(f"a classification was answered by {type(answer).__name__}")
+        return answer
+
     async def _chunks(
         self, ready: ReadyModel, ticket: Ticket, stream: TextStream, arrival: float
     ) -> AsyncIterator[GeneratedChunk]:
@@ -191,7 +222,7 @@ class Front:
         name = ready.info.name
         if ready.outstanding + row_count > self._queue_capacity:
             raise QueueFullError(
-                f"model {ready.reference} has {ready.outstanding} texts waiting or running and takes at most "
+                f"model {ready.reference} has {ready.outstanding} sequences waiting or running and takes at most "
                 f"{self._queue_capacity}; this request brings {row_count} more",
                 model=name,
                 capacity=self._queue_capacity,
@@ -246,7 +277,7 @@ class Front:
         return Timings(answer.queue_seconds, answer.compute_seconds, time.monotonic() - arrival)
 
 
-_Spec = TypeVar("_Spec", ClassificationSpec, GenerationSpec, TranslationSpec)
+_Spec = TypeVar("_Spec", ClassificationSpec, LabellingSpec, GenerationSpec, TranslationSpec)
 
 
 def _spec_of(ready: ReadyModel, kind: type[_Spec], task: str) -> _Spec:
@@ -265,11 +296,6 @@ def _output_limit(wanted: int | None, limit: int) -> int:
         field = "max_output_token_count"
         raise InvalidArgumentError(f"{field} is {wanted}, the model produces at most {limit}", field=field, limit=limit)
     return limit if wanted is None else wanted
-
-
-def _classification(labels: Sequence[str], probabilities: list[float], row: list[int]) -> Classification:
-    ranked = sorted(zip(labels, probabilities, strict=True), key=lambda pair: -pair[1])
-    return Classification(tuple(LabelScore(label, share) for label, share in ranked), len(row))
 
 
 def _translation(
