@@ -26,6 +26,7 @@ from service.serving.api import (
     FeatureInfo,
     FeatureRows,
     GenerateOptions,
+    InputSequence,
     LabelledSequence,
     SamplingOptions,
     TranslateOptions,
