@@ -1,9 +1,13 @@
 """Logits of a classifier or a labeller into probabilities, row by row."""
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from service.engine.steps import FloatArray, IntArray
+
+_Element = TypeVar("_Element", bound=np.generic)
 
 
 def probabilities(logits: FloatArray) -> npt.NDArray[np.float64]:
@@ -14,7 +18,20 @@ def probabilities(logits: FloatArray) -> npt.NDArray[np.float64]:
     return weights / total
 
 
-def logits_by_row(logits: FloatArray, lengths: IntArray) -> list[FloatArray]:
+def probabilities_by_row(logits: FloatArray, lengths: IntArray) -> list[list[list[float]] | None]:
+    """Each row's probabilities as plain values, [steps][labels]; None for a row with a logit that is not finite.
+
+    Args:
+        logits: as `logits_by_row` takes them; what stands on padding may be anything.
+        lengths: [rows].
+    """
+    finite = [bool(row.all()) for row in logits_by_row(np.isfinite(logits), lengths)]
+    with np.errstate(invalid="ignore"):
+        shares = logits_by_row(probabilities(logits), lengths)
+    return [row.tolist() if good else None for row, good in zip(shares, finite, strict=True)]
+
+
+def logits_by_row(logits: npt.NDArray[_Element], lengths: IntArray) -> list[npt.NDArray[_Element]]:
     """Each row's [steps, labels], without what stands on padding.
 
     Args:

@@ -9,14 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from service.engine.batches import padding_ratio, pick_batch
-from service.engine.classify import logits_by_row, probabilities
+from service.engine.classify import probabilities_by_row
 from service.engine.steps import FloatArray, IntArray, Step
 from service.errors import DeadlineExceededError, InferenceFailedError
 from service.serving.messages import Classified, ClassifyWork, Event, Failed, Ran
+
+_Answer = list[list[float]]  # [steps][labels]
 
 WINDOW_BATCHES = 4
 """How many batches' worth of the oldest rows are looked at for similar lengths."""
@@ -42,7 +43,7 @@ class _Pending:
     """A work, and what is known of its rows."""
 
     work: ClassifyWork
-    answers: list[list[list[float]] | None]
+    answers: list[_Answer | None]
     begun: float | None = None
 
 
@@ -113,20 +114,17 @@ class Batcher:
         ended = self._clock()
         ratio = padding_ratio(lengths, steps.shape[1])
         ran = Ran(self._model_id, self._graph.name, len(batch), ratio, ended - begun)
-        return [ran, *self._answer(batch, logits_by_row(logits, lengths), begun, ended)]
+        return [ran, *self._answer(batch, probabilities_by_row(logits, lengths), begun, ended)]
 
     def _answer(
-        self, batch: list[tuple[_Pending, int]], logits: list[FloatArray], begun: float, ended: float
+        self, batch: list[tuple[_Pending, int]], found: list[_Answer | None], begun: float, ended: float
     ) -> list[Event]:
-        finite = [bool(np.isfinite(row).all()) for row in logits]
-        bad = {pending.work.work_id for (pending, _), good in zip(batch, finite, strict=True) if not good}
+        bad = {pending.work.work_id for (pending, _), answer in zip(batch, found, strict=True) if answer is None}
         events = self._fail(bad, f"the {self._graph.name}'s logits are not finite")
-        for (pending, row), found, good in zip(batch, logits, finite, strict=True):
-            if not good:
-                continue
+        for (pending, row), answer in zip(batch, found, strict=True):
             pending.begun = begun if pending.begun is None else pending.begun
-            pending.answers[row] = probabilities(found).tolist()
-            answers = [answer for answer in pending.answers if answer is not None]
+            pending.answers[row] = answer
+            answers = [one for one in pending.answers if one is not None]
             if len(answers) == len(pending.answers) and self._works.pop(pending.work.work_id, None) is not None:
                 queued = pending.begun - pending.work.arrival
                 events.append(Classified(pending.work.work_id, answers, queued, ended - pending.begun))
