@@ -15,7 +15,7 @@ from seqserve.connection import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
 from seqserve.convert import InputSequence
 from seqserve.feature_file import read_feature_file
 
-LABEL_SEQUENCES_PER_CALL = 64  # LabelSequence takes 256, but a reply holds only so many labels
+LABEL_SEQUENCES_PER_CALL = 16  # LabelSequence takes 256, but only so many labels of long ones
 CLASSIFY_TEXTS_PER_CALL = 256  # the most that ClassifyText takes
 TRANSLATE_TEXTS_PER_CALL = 64  # the most that TranslateText takes
 MAX_INT32 = 2**31 - 1

@@ -15,8 +15,8 @@ from service.serving.api import FeatureRows, InputSequence, LabelledSequence, La
 from service.text.tokenizer import Tokenizer
 from service.text.words import EmptyWordError, encode_words, split_words
 
-MAX_LABEL_SCORES = 200_000
-"""Most probabilities, steps times labels, that one request may ask for: what a reply holds and the front can write."""
+MAX_LABEL_SCORES = 100_000
+"""Most probabilities, steps times labels, in one request: the front reads and writes them in half a second."""
 
 
 @dataclass(frozen=True)

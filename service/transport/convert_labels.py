@@ -15,7 +15,7 @@ from service.transport.convert import (
 )
 
 MOST_SEQUENCES = 256
-MOST_STEPS = 100_000
+MOST_STEPS = 50_000
 """Words and rows of one request together. No model answers more: see `service.serving.labelling.MAX_LABEL_SCORES`."""
 
 

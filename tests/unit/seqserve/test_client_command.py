@@ -115,8 +115,8 @@ async def test_label_prints_json(run: Run, tmp_path: Path) -> None:
 
 
 async def test_label_splits_a_long_input_into_calls_that_the_server_takes(run: Run, server: "FakeServer") -> None:
-    code, _, _ = await run("label", "fake", stdin="Bo\n" * 130)
-    assert (code, [len(received.request.sequences) for received in server.received]) == (0, [64, 64, 2])
+    code, _, _ = await run("label", "fake", stdin="Bo\n" * 40)
+    assert (code, [len(received.request.sequences) for received in server.received]) == (0, [16, 16, 8])
 
 
 async def test_translate_prints_a_line_for_each_line_of_standard_input(run: Run, server: "FakeServer") -> None:

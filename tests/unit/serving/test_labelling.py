@@ -114,11 +114,11 @@ def test_longest_sequences_are_taken() -> None:
 def test_more_labels_than_a_reply_holds_are_refused_with_the_number_of_steps_that_fit() -> None:
     labels = ["O", *(f"B-{index}" for index in range(49))]
     reader = word_reader(labels=labels, max_token_count=10_000)
-    reader.read([Words(("a",) * 400)] * 10)
+    reader.read([Words(("a",) * 400)] * 5)
     with pytest.raises(InvalidArgumentError) as refused:
-        reader.read([Words(("a",) * 400)] * 11)
+        reader.read([Words(("a",) * 400)] * 6)
     assert refused.value.field == "sequences"
-    assert refused.value.facts == {"step_count": "4400", "limit": str(MAX_LABEL_SCORES // 50)}
+    assert refused.value.facts == {"step_count": "2400", "limit": str(MAX_LABEL_SCORES // 50)}
 
 
 def labelled(probabilities: Sequence[Sequence[float]], count: int | None = None, **changes: Any) -> Any:
