@@ -7,6 +7,7 @@ INSTALLED := $(VENV)/.installed
 TORCH_VERSION := 2.13.0
 # Extra arguments for the step that installs torch, for instance the index of its CPU builds.
 TORCH_PIP_ARGS ?=
+SAMPLES := $(wildcard training/recipes/sample-*.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -28,7 +29,7 @@ demo: $(INSTALLED) ## Train three small models, serve them, ask them, draw what 
 	@$(BIN)/python -m demo
 
 models: $(INSTALLED) ## Train the three sample models into .build/models (those that are missing)
-	@for recipe in sentiment melody en-it; do $(BIN)/python -m training train training/recipes/sample-$$recipe.toml || exit $$?; done
+	@$(BIN)/python -m training train $(SAMPLES)
 
 serve: models ## Serve .build/models on 127.0.0.1:50051
 	@$(BIN)/python -m service serve --models .build/models
@@ -53,9 +54,11 @@ image-test: models ## Build the service image without Docker (buildah) and send 
 proto: $(INSTALLED) ## Generate seqserve/v1 from proto/
 	$(BIN)/python proto/generate.py
 
-lock: $(INSTALLED) ## Resolve the requirements anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group service --extra cli pyproject.toml -o requirements/service.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev --extra cli pyproject.toml -o requirements/dev.txt
+lock: ## Resolve the requirements anew (needs uv)
+	for group in service training dev; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+			--group $$group --extra cli pyproject.toml --output-file requirements/$$group.txt || exit $$?; \
+	done
 
 clean: ## Remove what was built, except .venv
 	rm -rf .build dist build *.egg-info

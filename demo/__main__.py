@@ -16,7 +16,6 @@ from training.report import draw_attention
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / ".build"
 MODELS, PICTURES = BUILD / "models", BUILD / "demo"
-RECIPES = ("sample-sentiment", "sample-melody", "sample-en-it")
 LECTURE_SENTENCE = "The black dog jumped over the cat"
 SHOWN_METRICS = (
     "grpc_server_handled_total",
@@ -31,11 +30,10 @@ console = Console(highlight=False)
 
 
 def train() -> None:
-    """Train what is missing, each by the command a user would type."""
+    """Train what is missing, by the command a user would type."""
     console.rule("1. train and export")
-    for recipe in RECIPES:
-        command = [sys.executable, "-m", "training", "train", f"training/recipes/{recipe}.toml"]
-        subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603
+    recipes = sorted(str(path) for path in (ROOT / "training" / "recipes").glob("sample-*.toml"))
+    subprocess.run([sys.executable, "-m", "training", "train", *recipes], cwd=ROOT, check=True)  # noqa: S603
 
 
 def start() -> ServerProcess:

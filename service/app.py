@@ -95,7 +95,6 @@ async def serve(settings: ServiceSettings) -> None:
             make_host(settings), count=settings.engine_count, metrics=metrics, on_change=readiness.engines_changed
         )
         stack.push_async_callback(pool.close)
-        await pool.start()
         catalog = Catalog(
             settings.models,
             pool,
@@ -110,6 +109,7 @@ async def serve(settings: ServiceSettings) -> None:
             metrics,
             queue_capacity=settings.queue_capacity,
             max_text_characters=settings.max_text_characters,
+            max_request_characters=settings.max_request_characters,
         )
         grpc_address = await stack.enter_async_context(open_server(settings.grpc, front, metrics, health))
 
@@ -118,10 +118,12 @@ async def serve(settings: ServiceSettings) -> None:
             sys.stdout.write(f"ready grpc={grpc_address} metrics={metrics_address}\n")
             sys.stdout.flush()
 
-        await _until_stopped(stop, _watch(catalog, settings.poll_seconds, announce))
+        await _until_stopped(stop, _work(pool, catalog, settings.poll_seconds, announce))
 
 
-async def _watch(catalog: Catalog, poll_seconds: float, announce: Callable[[], None]) -> None:
+async def _work(pool: EnginePool, catalog: Catalog, poll_seconds: float, announce: Callable[[], None]) -> None:
+    """Start the engines, load the models, say so, and look after the repository for good."""
+    await pool.start()
     await catalog.refresh()
     announce()
     await catalog.watch(poll_seconds)

@@ -22,11 +22,13 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._poll = select.poll()  # unlike select, it takes any descriptor number
+        self._poll.register(connection, select.POLLIN)
         self._buffer = bytearray()
 
     def receive(self, timeout: float | None) -> list[Command]:
         """Wait up to `timeout` seconds for commands; a closed socket reads as Stop."""
-        if not select.select([self._connection], [], [], timeout)[0]:
+        if not self._poll.poll(None if timeout is None else timeout * 1000):
             return []
         data = self._connection.recv(RECEIVE_BYTES)
         if not data:

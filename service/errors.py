@@ -37,7 +37,7 @@ class UndecodableMessageError(ServiceError):
 
 
 class TextTooLongError(ServiceError):
-    """A text has more tokens than the model takes."""
+    """A text has more tokens than the model takes, or texts have more characters than are looked at."""
 
     reason = "TEXT_TOO_LONG"
 
@@ -97,7 +97,7 @@ class EngineLostError(ServiceError):
 
 
 class InferenceFailedError(ServiceError):
-    """A graph failed, or returned values that are not finite."""
+    """A graph or a tokenizer failed, or a graph returned values that are not finite."""
 
     reason = "INFERENCE_FAILED"
 

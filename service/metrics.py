@@ -52,6 +52,9 @@ REJECTION_REASONS = tuple(
     )
 )
 
+STEPPING_GRAPHS = frozenset({"step", "decoder_step"})
+"""Graphs that only models which produce tokens have."""
+
 # One step of a small model takes 0.1 ms, the longest request 60 s.
 WAIT_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 RUN_BUCKETS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -114,9 +117,11 @@ class Metrics:
     def add_model(self, model: str, graphs: Sequence[str] = ()) -> None:
         """Create the series of a model (and of its graphs) at 0. May be repeated."""
         self._models.add(model)
-        for of_model in (self.queue_seconds, self.time_to_first_token_seconds, self.requests_in_flight):
-            of_model.labels(model)
-        self.generated_tokens.labels(model)
+        if STEPPING_GRAPHS.intersection(graphs):
+            self.generated_tokens.labels(model)
+            self.time_to_first_token_seconds.labels(model)
+        self.queue_seconds.labels(model)
+        self.texts_in_flight.labels(model)
         self.model_load_seconds.labels(model)
         self.model_load_failures.labels(model)
         for reason in REJECTION_REASONS:
@@ -161,7 +166,7 @@ class Metrics:
         by_model, by_graph = ("model",), ("model", "graph")
         self.queue_seconds = Histogram(
             "seqserve_queue_seconds",
-            "Time from a request's arrival until a batch took it in.",
+            "Time from a request's arrival until a batch took it in, or until it ended without that.",
             by_model,
             buckets=WAIT_BUCKETS,
             registry=registry,
@@ -204,15 +209,21 @@ class Metrics:
         by_model = ("model",)
         self.requests_rejected = Counter(
             "seqserve_requests_rejected_total",
-            "Requests refused, by reason (docs/errors.md); each is counted by the layer that refused it.",
+            "Requests refused, or given up as the deadline passed or the engine died, by reason (docs/errors.md).",
             ("model", "reason"),
             registry=registry,
         )
-        self.requests_in_flight = Gauge(
-            "seqserve_requests_in_flight", "Requests that wait or run.", by_model, registry=registry
+        self.texts_in_flight = Gauge(
+            "seqserve_texts_in_flight",
+            "Texts that wait or run; a request brings one (generation) or many.",
+            by_model,
+            registry=registry,
         )
         self.queue_capacity = Gauge(
-            "seqserve_queue_capacity", "Texts that may wait; more are refused.", by_model, registry=registry
+            "seqserve_queue_capacity",
+            "Texts that may wait or run per version; more are refused.",
+            by_model,
+            registry=registry,
         )
         self.model_info = Gauge(
             "seqserve_model_info",

@@ -7,15 +7,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / ".build" / "models"
-RECIPES = ("sample-sentiment", "sample-melody", "sample-en-it")
 
 
 @cache
 def trained_models() -> Path:
     """The repository of trained sample models. Training takes minutes the first time, seconds to see it is done."""
-    for recipe in RECIPES:
-        command = [sys.executable, "-m", "training", "train", f"training/recipes/{recipe}.toml"]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    recipes = sorted(str(path) for path in (ROOT / "training" / "recipes").glob("sample-*.toml"))
+    command = [sys.executable, "-m", "training", "train", *recipes]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return MODELS
 
 

@@ -26,7 +26,7 @@ app = typer.Typer(
     help="Train recurrent sequence models and export them as bundles.", no_args_is_help=True, add_completion=False
 )
 
-RecipeFiles = Annotated[list[Path], typer.Argument(help="Recipe files (TOML).", metavar="RECIPE.toml...")]
+RecipeFiles = Annotated[list[Path], typer.Argument(help="Recipe files (TOML).", metavar="RECIPE.toml")]
 RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML).", metavar="RECIPE.toml")]
 Runs = Annotated[Path, typer.Option(help="Folder of checkpoints.", metavar="DIR")]
 Models = Annotated[Path, typer.Option(help="Model repository where bundles are published.", metavar="DIR")]

@@ -54,7 +54,7 @@ def train(task: Task, folder: Path, *, run_sha256: str, progress: Progress) -> T
     torch.use_deterministic_algorithms(True)
     batch_count = task.batch_count()
     optimizer = _optimizer(task.model, settings)
-    scheduler = LambdaLR(optimizer, _warmup_and_decay(settings, settings.epochs * batch_count))
+    scheduler = LambdaLR(optimizer, warmup_and_decay(settings, settings.epochs * batch_count))
     state = _Run(task, optimizer, scheduler, folder, run_sha256)
     epochs = state.resume()
     while not _finished(epochs, settings, higher_is_better=task.higher_is_better):
@@ -139,7 +139,7 @@ def _optimizer(model: nn.Module, settings: TrainingSettings) -> AdamW:
     return AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
 
 
-def _warmup_and_decay(settings: TrainingSettings, step_count: int) -> Callable[[int], float]:
+def warmup_and_decay(settings: TrainingSettings, step_count: int) -> Callable[[int], float]:
     """Return the share of the learning rate at each step: up linearly, then down linearly towards zero."""
     warmup = max(1, round(settings.warmup_fraction * step_count))
 

@@ -50,7 +50,7 @@ def variables() -> list[dict[str, Any]]:
         },
         variable("job", "seqserve_engine_restarts_total"),
         variable("instance", 'seqserve_engine_restarts_total{job=~"$job"}'),
-        variable("model", f"seqserve_requests_in_flight{{{HERE}}}"),
+        variable("model", f"seqserve_texts_in_flight{{{HERE}}}"),
     ]
 
 

@@ -126,23 +126,23 @@ QUEUE = Row(
     "Queue",
     (
         Panel(
-            "Requests in flight",
-            "Texts that wait or run now, and how many the model's queue takes before it refuses.",
+            "Texts in flight",
+            "Texts that wait or run now, and how many the queue of a version takes before it refuses.",
             "short",
             (
-                Target(f"sum by (model) (seqserve_requests_in_flight{{{OF_MODEL}}})", "{{model}}"),
+                Target(f"sum by (model) (seqserve_texts_in_flight{{{OF_MODEL}}})", "{{model}}"),
                 Target(f"sum by (model) (seqserve_queue_capacity{{{OF_MODEL}}})", "{{model}} capacity"),
             ),
         ),
         Panel(
             "Time in queue",
-            "From a request's arrival until a batch took it in. The first thing to rise under overload.",
+            "From a request's arrival until a batch took it in, or it ended without that. Rises first under overload.",
             "s",
             quantiles("seqserve_queue_seconds", "model", "{{model}}"),
         ),
         Panel(
             "Refused requests",
-            "Requests refused per second, by model and reason (docs/errors.md); those that did not occur are left out.",
+            "Refused, expired or lost per second, by model and reason (docs/errors.md); others are left out.",
             "reqps",
             (Target(f"{rate('seqserve_requests_rejected_total', 'model, reason')} > 0", "{{model}} {{reason}}"),),
         ),

@@ -201,9 +201,11 @@ def _open_sessions(bundle: OpenedBundle, variant: Variant, provider: str) -> Map
 def _check_tokenizers(bundle: OpenedBundle) -> None:
     for text in text_specs(bundle.manifest.spec):
         try:
-            found = Tokenizer.from_bytes(bundle.files[text.tokenizer]).vocabulary_size
+            tokenizer = Tokenizer.from_bytes(bundle.files[text.tokenizer])
+            tokenizer.prove()
         except BundleError as error:
             raise BundleError(f"{text.tokenizer}: {error.message}", file=text.tokenizer) from error
+        found = tokenizer.vocabulary_size
         if found != text.vocabulary_size:
             raise BundleError(
                 f"{text.tokenizer}: the vocabulary has {found} tokens, the manifest says {text.vocabulary_size}",

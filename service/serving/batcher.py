@@ -79,6 +79,10 @@ class Batcher:
         if pending is not None:
             self._waiting = deque(entry for entry in self._waiting if entry[0] is not pending)
 
+    def abandon(self, message: str) -> list[Event]:
+        """Fail everything that waits."""
+        return self._fail(set(self._works), message)
+
     def turn(self) -> list[Event]:
         """Drop what has expired, run one batch, and tell what came of it."""
         events = self._expire()

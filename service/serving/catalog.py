@@ -5,6 +5,7 @@ A new version serves once it is proven; the old one goes on until then, and for 
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from service.bundle.manifest import (
     text_specs,
 )
 from service.bundle.store import OpenedBundle, open_bundle
-from service.errors import BundleError, ModelNotFoundError, ModelNotReadyError, ServiceError
+from service.errors import BundleError, EngineLostError, ModelNotFoundError, ModelNotReadyError, ServiceError
 from service.metrics import Metrics
 from service.serving.api import FeatureInfo, ModelInfo
 from service.serving.pool import EnginePool
@@ -34,8 +35,11 @@ logger = logging.getLogger(__name__)
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
-Stamp = tuple[int, int, int] | None
-"""What tells one manifest file from another: modification time in ns, inode, size. None: there is no manifest."""
+MOST_ENGINES_LOST = 3
+"""A bundle that was being opened while so many engines died is not tried again."""
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""What tells one content of a folder from another: name, modification time in ns, inode and size of each file."""
 
 
 @dataclass(frozen=True)
@@ -71,23 +75,28 @@ class _Entry:
     info: ModelInfo
     stamp: Stamp
     ready: ReadyModel | None = None
+    engines_lost: int = 0
 
 
 def scan(repository: Path) -> dict[tuple[str, int], Stamp]:
     """Find every `<name>/<version>/` of a repository; other names are passed over."""
     found: dict[tuple[str, int], Stamp] = {}
     for folder in sorted(path for path in repository.iterdir() if _MODEL_NAME.fullmatch(path.name) and path.is_dir()):
-        for version in sorted(path for path in folder.iterdir() if _VERSION.fullmatch(path.name)):
-            found[folder.name, int(version.name)] = _stamp(version / MANIFEST_NAME)
+        try:
+            versions = [path for path in folder.iterdir() if _VERSION.fullmatch(path.name)]
+        except OSError as error:  # one folder that cannot be read must not hide the others
+            logger.warning("folder_unreadable path=%s problem=%s", folder, error)
+            continue
+        found |= {(folder.name, int(version.name)): _stamp(version) for version in versions}
     return found
 
 
-def _stamp(manifest: Path) -> Stamp:
+def _stamp(version: Path) -> Stamp:
     try:
-        status = manifest.stat(follow_symlinks=False)
+        files = sorted((entry.name, entry.stat(follow_symlinks=False)) for entry in os.scandir(version))
     except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_size
+        return ()
+    return tuple((name, status.st_mtime_ns, status.st_ino, status.st_size) for name, status in files)
 
 
 def plan(
@@ -96,7 +105,7 @@ def plan(
     """Decide what to load and what to drop. Pure: the same arguments, the same decision.
 
     Per name, the newest `kept_versions` versions that have not failed should serve; an older one goes only once as
-    many newer ones are active. A failed version is tried again when its manifest changes.
+    many newer ones are active. A failed version is tried again when its files change.
 
     Args:
         found: what lies in the repository.
@@ -143,6 +152,7 @@ class Catalog:
         self._on_change = on_change
         self._entries: dict[tuple[str, int], _Entry] = {}
         self._unloading: set[asyncio.Task[None]] = set()
+        pool.on_reload_failed(self._reload_failed)
 
     async def watch(self, poll_seconds: float) -> None:
         """Look at the repository again and again, until cancelled."""
@@ -156,9 +166,10 @@ class Catalog:
     async def refresh(self) -> None:
         """Look at the repository once, and do what `plan` says.
 
-        A version that fails makes an older one wanted, so the plan is made anew until nothing is left to do.
+        A version that fails makes an older one wanted, so the plan is made anew until nothing is left to do, or until
+        no engine is there to do it: then the next look goes on.
         """
-        while True:
+        while self._pool.up:
             found = await asyncio.to_thread(scan, self._repository)
             known = {key: (entry.info.state, entry.stamp) for key, entry in self._entries.items()}
             actions = plan(found, known, kept_versions=self._kept_versions)
@@ -221,22 +232,41 @@ class Catalog:
 
     async def _load(self, key: tuple[str, int], stamp: Stamp) -> None:
         name, version = key
-        entry = _Entry(ModelInfo(name, version, "loading"), stamp)
+        lost = self._entries[key].engines_lost if key in self._entries and self._entries[key].stamp == stamp else 0
+        entry = _Entry(ModelInfo(name, version, "loading"), stamp, engines_lost=lost)
         self._entries[key] = entry
         path = self._repository / name / str(version)
         try:
-            bundle = await asyncio.to_thread(_open_named, path, name, version)
-            entry.ready = await self._open(bundle, path)
+            bundle, tokenizers = await asyncio.to_thread(_open, path)
+            entry.ready = await self._serve(bundle, tokenizers, path)
+        except EngineLostError as error:
+            entry.engines_lost += 1
+            if entry.engines_lost >= MOST_ENGINES_LOST:
+                self._fail(entry, error.message)
+            return
         except ServiceError as error:
-            entry.info = replace(entry.info, state="failed", failure=error.message)
-            self._metrics.add_model(name)
-            self._metrics.model_load_failures.labels(name).inc()
-            logger.error("model_failed model=%s version=%d problem=%s", name, version, error.message)  # noqa: TRY400
+            self._fail(entry, error.message)
             return
         entry.info = entry.ready.info
         self._announce(entry.info)
 
-    async def _open(self, bundle: OpenedBundle, path: Path) -> ReadyModel:
+    def _fail(self, entry: _Entry, message: str) -> None:
+        entry.ready = None
+        entry.info = info = replace(entry.info, state="failed", failure=message)
+        self._metrics.add_model(info.name)
+        self._metrics.model_load_failures.labels(info.name).inc()
+        logger.error("model_failed model=%s version=%d problem=%s", info.name, info.version, message)
+
+    def _reload_failed(self, model_id: int, message: str) -> None:
+        """A new engine could not open a model that served until now: it serves no more, on any engine."""
+        for entry in self._entries.values():
+            if entry.ready is not None and entry.ready.model_id == model_id:
+                self._metrics.model_info.remove(*_info_labels(entry.info))
+                self._fail(entry, message)
+                self._tell_change()
+        self._pool.unload(model_id)
+
+    async def _serve(self, bundle: OpenedBundle, tokenizers: tuple[Tokenizer, ...], path: Path) -> ReadyModel:
         manifest = bundle.manifest
         self._metrics.add_model(manifest.name, GRAPH_ROLES[manifest.spec.task])
         model_id, loaded = await self._pool.load(manifest.name, str(path), self._device)
@@ -251,7 +281,7 @@ class Catalog:
             provider=loaded.provider,
             load_seconds=loaded.load_seconds,
         )
-        ready = ReadyModel(model_id, info, manifest.spec, tokenizers_of(bundle))
+        ready = ReadyModel(model_id, info, manifest.spec, tokenizers)
         ready.returned.set()
         return ready
 
@@ -280,16 +310,13 @@ class Catalog:
         self._on_change({entry.info.name for entry in self._entries.values() if entry.ready})
 
 
-def _open_named(path: Path, name: str, version: int) -> OpenedBundle:
-    bundle = open_bundle(path)
-    found = (bundle.manifest.name, bundle.manifest.version)
-    if found != (name, version):
-        raise BundleError(f"{MANIFEST_NAME} says {found[0]}@{found[1]}, but lies in {name}/{version}")
-    return bundle
-
-
 def _info_labels(info: ModelInfo) -> tuple[str, ...]:
     return info.name, str(info.version), info.digest, info.precision, info.provider
+
+
+def _open(path: Path) -> tuple[OpenedBundle, tuple[Tokenizer, ...]]:
+    bundle = open_bundle(path)
+    return bundle, tokenizers_of(bundle)
 
 
 def tokenizers_of(bundle: OpenedBundle) -> tuple[Tokenizer, ...]:

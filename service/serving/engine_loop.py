@@ -38,6 +38,8 @@ from service.serving.messages import (
     Load,
     Loaded,
     LoadFailed,
+    Ping,
+    Pong,
     Stop,
     Unload,
 )
@@ -93,6 +95,10 @@ class TaskQueue(Protocol):
         """Do one batch or step."""
         ...
 
+    def abandon(self, message: str) -> list[Event]:
+        """Fail everything that waits or runs."""
+        ...
+
 
 class EngineLoop:
     """Runs the models' turns. `handle` takes a command, `turn` does a little work of every busy model."""
@@ -117,6 +123,8 @@ class EngineLoop:
         """Take one command; what it leads to comes from this call or from later turns."""
         if isinstance(command, ClassifyWork | DecodeWork):
             return self._submit(command)
+        if isinstance(command, Ping):
+            return [Pong()]
         if isinstance(command, Cancel):
             for waiting in self._queues.values():
                 waiting.cancel(command.work_id)
@@ -132,7 +140,7 @@ class EngineLoop:
         events = self._take_opened() if self._loading else []
         for waiting in self._queues.values():
             if waiting.busy:
-                events += waiting.turn()
+                events += _turn(waiting)
         return events
 
     def _submit(self, work: ClassifyWork | DecodeWork) -> list[Event]:
@@ -156,7 +164,7 @@ class EngineLoop:
             result = load_model(bundle, provider=command.device)
         except ServiceError as error:
             result = error.message
-        except Exception as error:  # whatever a hostile graph makes a library raise must not end the engine
+        except BaseException as error:  # whatever a hostile file makes a library raise is told
             logger.exception("load_failed path=%s", command.path)
             result = f"{type(error).__name__}: {error}"
         self._opened.put(_Opened(command.model_id, digest, result, time.monotonic() - begun))
@@ -190,6 +198,15 @@ class EngineLoop:
             slots=limits.decode_slots,
             padding_budget=limits.padding_budget,
         )
+
+
+def _turn(waiting: TaskQueue) -> list[Event]:
+    """One turn of one model. Whatever goes wrong in it costs that model's requests, and nobody else's."""
+    try:
+        return waiting.turn()
+    except Exception as error:
+        logger.exception("turn_failed")
+        return waiting.abandon(f"the model failed: {type(error).__name__}")
 
 
 def run_engine(

@@ -1,8 +1,10 @@
 """Requests as text into work for the engines, and back.   Knows tokenizers, limits, deadlines; no tensors, no gRPC."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 from service.bundle.manifest import Classification as ClassificationSpec
@@ -12,17 +14,15 @@ from service.bundle.manifest import Translation as TranslationSpec
 from service.engine.steps import Step
 from service.errors import (
     AttentionNotAvailableError,
+    DeadlineExceededError,
+    InferenceFailedError,
     InvalidArgumentError,
-    ModelNotFoundError,
-    ModelNotReadyError,
     QueueFullError,
-    SequenceTooLongError,
     ServiceError,
     TextTooLongError,
-    WrongInputError,
     WrongTaskError,
 )
-from service.metrics import Metrics
+from service.metrics import REJECTION_REASONS, Metrics
 from service.serving.api import (
     Attention,
     Classification,
@@ -31,6 +31,7 @@ from service.serving.api import (
     GeneratedChunk,
     GenerateOptions,
     InputSequence,
+    LabelledSequence,
     LabelResult,
     ModelInfo,
     Timings,
@@ -39,19 +40,39 @@ from service.serving.api import (
     Translation,
 )
 from service.serving.catalog import Catalog, ReadyModel
-from service.serving.labelling import SequenceReader, labelled_sequence, ranked_labels
+from service.serving.labelling import SequenceReader, character_counts, labelled_sequence, ranked_labels, reading_count
 from service.serving.messages import Classified, ClassifyWork, Decoded, DecodedRow, DecodeWork, Work
 from service.serving.pool import EnginePool, Ticket
+from service.settings import MAX_REQUEST_CHARACTERS
 from service.text.tokenizer import TextStream, Tokenizer
 
-REFUSALS = {
-    error.reason
-    for error in (
-        AttentionNotAvailableError, InvalidArgumentError, ModelNotFoundError, ModelNotReadyError, QueueFullError,
-        SequenceTooLongError, TextTooLongError, WrongInputError, WrongTaskError,
-    )
-}  # fmt: skip
-"""Reasons of what is refused before it costs an engine anything."""
+INLINE_CHARACTERS = 4_000
+"""Characters of a request up to which it is split into tokens on the event loop, in 1 to 2 ms; more go to a thread.
+
+Of readings and of labels as many take as long.
+"""
+
+CLOCK_SLACK_SECONDS = 0.01
+"""A cancellation so shortly before the deadline is the deadline's: gRPC ends calls by a clock of its own."""
+
+
+@dataclass
+class _Place:
+    """One request's place in a model's queue.
+
+    Args:
+        ready: the model.
+        arrival: when the request came.
+        deadline: when it ends.
+        ticket: its work, once an engine has it.
+        begun: whether an engine is known to have begun.
+    """
+
+    ready: ReadyModel
+    arrival: float
+    deadline: float
+    ticket: Ticket | None = None
+    begun: bool = False
 
 
 class Front:
@@ -63,16 +84,19 @@ class Front:
         metrics: receives queue times, refusals and tokens.
         queue_capacity: most sequences per model version that wait or run; more are refused at once.
         max_text_characters: longest text that is looked at at all.
+        max_request_characters: longest texts of one request, in sum, that are looked at at all.
     """
 
     def __init__(
-        self, catalog: Catalog, pool: EnginePool, metrics: Metrics, *, queue_capacity: int, max_text_characters: int
-    ) -> None:
+        self, catalog: Catalog, pool: EnginePool, metrics: Metrics, *, queue_capacity: int, max_text_characters: int,
+        max_request_characters: int = MAX_REQUEST_CHARACTERS,
+    ) -> None:  # fmt: skip
         self._catalog = catalog
         self._pool = pool
         self._metrics = metrics
         self._queue_capacity = queue_capacity
         self._max_text_characters = max_text_characters
+        self._max_request_characters = max_request_characters
 
     def list_models(self) -> Sequence[ModelInfo]:
         """Every known version, by name, then by version."""
@@ -85,18 +109,16 @@ class Front:
     async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
         """All labels of every text."""
         arrival = time.monotonic()
-        with self._counting_refusals(model), self._catalog.lend(model) as ready:
+        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, ClassificationSpec, "classification")
-            rows = [
-                self._encode(ready.tokenizers[0], text, spec.max_token_count, f"texts[{index}]")
-                for index, text in enumerate(texts)
-            ]
-            answer = await self._classified(ready, rows, arrival, deadline)
+            with self._place(ready, len(texts), arrival, deadline) as place:
+                rows = await self._encode_all(place, texts, spec.max_token_count)
+                answer = await self._classified(place, rows)
+                timings = self._timings(place, answer)
             found = tuple(
                 Classification(ranked_labels(spec.labels, shares), len(row))
                 for (shares,), row in zip(answer.probabilities, rows, strict=True)
             )
-            timings = self._timings(ready, arrival, answer)
             return ClassifyResult(ready.info.name, ready.info.version, found, timings)
 
     async def label(
@@ -104,15 +126,21 @@ class Front:
     ) -> LabelResult:
         """The best labels of every step of every sequence."""
         arrival = time.monotonic()
-        with self._counting_refusals(model), self._catalog.lend(model) as ready:
+        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, LabellingSpec, "labelling")
-            read = SequenceReader(spec, ready.tokenizers, self._max_text_characters).read(sequences)
-            answer = await self._classified(ready, [one.row for one in read], arrival, deadline)
-            found = tuple(
-                labelled_sequence(spec, one, probabilities, top_label_count)
-                for one, probabilities in zip(read, answer.probabilities, strict=True)
-            )
-            timings = self._timings(ready, arrival, answer)
+            with self._place(ready, len(sequences), arrival, deadline) as place:
+                character_count = self._checked_character_count(character_counts(sequences), "sequences")
+                reader = SequenceReader(spec, ready.tokenizers)
+                size = character_count + reading_count(sequences)
+                read = await _in_turn(place, size, lambda: reader.read(sequences))
+                answer = await self._classified(place, [one.row for one in read])
+
+                def labelled() -> tuple[LabelledSequence, ...]:
+                    pairs = zip(read, answer.probabilities, strict=True)
+                    return tuple(labelled_sequence(spec, *pair, top_label_count) for pair in pairs)
+
+                found = await _in_turn(place, len(spec.labels) * sum(len(one.positions) for one in read), labelled)
+                timings = self._timings(place, answer)
             return LabelResult(ready.info.name, ready.info.version, found, timings)
 
     async def generate(
@@ -120,30 +148,30 @@ class Front:
     ) -> AsyncIterator[GeneratedChunk]:
         """Chunks as they come; several tokens share one when the reader is slow."""
         arrival = time.monotonic()
-        with self._counting_refusals(model), self._catalog.lend(model) as ready:
+        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, GenerationSpec, "generation")
-            tokenizer = ready.tokenizers[0]
-            row = self._encode(tokenizer, prompt, spec.max_token_count, "prompt") if prompt else []
             limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
             sampling = options.sampling
+            with self._place(ready, 1, arrival, deadline) as place:
+                rows = await self._encode_all(place, [prompt], spec.max_token_count, "prompt") if prompt else [[]]
 
-            def make_work(work_id: int) -> Work:
-                return DecodeWork(
-                    work_id,
-                    ready.model_id,
-                    [row],
-                    arrival,
-                    deadline,
-                    limit,
-                    temperature=sampling.temperature,
-                    top_k=sampling.top_k,
-                    top_p=sampling.top_p,
-                    seed=sampling.seed,
-                    streams=True,
-                )
+                def make_work(work_id: int) -> Work:
+                    return DecodeWork(
+                        work_id,
+                        ready.model_id,
+                        rows,
+                        arrival,
+                        deadline,
+                        limit,
+                        temperature=sampling.temperature,
+                        top_k=sampling.top_k,
+                        top_p=sampling.top_p,
+                        seed=sampling.seed,
+                        streams=True,
+                    )
 
-            with self._working(ready, 1, deadline, make_work) as ticket:
-                async for chunk in self._chunks(ready, ticket, TextStream(tokenizer), arrival):
+                ticket = self._submit(place, make_work)
+                async for chunk in self._chunks(place, ticket):
                     yield chunk
 
     async def translate(
@@ -151,132 +179,153 @@ class Front:
     ) -> TranslateResult:
         """A translation of every text, greedy."""
         arrival = time.monotonic()
-        with self._counting_refusals(model), self._catalog.lend(model) as ready:
+        keep = options.include_attention
+        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, TranslationSpec, "translation")
-            if options.include_attention and spec.key_size is None:
+            if keep and spec.key_size is None:
                 raise AttentionNotAvailableError(
                     f"model {ready.reference} has no attention", field="include_attention", model=ready.info.name
                 )
             limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
-            rows = [  # the end-of-sequence token takes one place
-                self._encode(ready.tokenizers[0], text, spec.max_token_count - 1, f"texts[{index}]")
-                for index, text in enumerate(texts)
-            ]
+            with self._place(ready, len(texts), arrival, deadline) as place:
+                # the end-of-sequence token takes one place
+                rows = await self._encode_all(place, texts, spec.max_token_count - 1)
 
-            def make_work(work_id: int) -> Work:
-                keep = options.include_attention
-                return DecodeWork(work_id, ready.model_id, rows, arrival, deadline, limit, keep_attention=keep)
+                def make_work(work_id: int) -> Work:
+                    return DecodeWork(work_id, ready.model_id, rows, arrival, deadline, limit, keep_attention=keep)
 
-            with self._working(ready, len(rows), deadline, make_work) as ticket:
-                answer = await ticket.answer()
-            if not isinstance(answer, Decoded):
-                raise TypeError(f"a translation was answered by {type(answer).__name__}")
-            self._metrics.generated_tokens.labels(ready.info.name).inc(sum(len(row.token_ids) for row in answer.rows))
+                answer = await self._submit(place, make_work).answer()
+                if not isinstance(answer, Decoded):
+                    raise TypeError(f"a translation was answered by {type(answer).__name__}")
+                timings = self._timings(place, answer)
+            self._count_tokens(ready.info.name, sum(len(row.token_ids) for row in answer.rows))
+            if answer.first_token_seconds is not None:
+                self._observe_first_token(ready.info.name, answer.first_token_seconds)
             found = tuple(
-                _translation(ready.tokenizers, spec, source, row, options.include_attention)
+                _translation(ready.tokenizers, spec, source, row, keep)
                 for source, row in zip(rows, answer.rows, strict=True)
             )
-            timings = self._timings(ready, arrival, answer)
             return TranslateResult(ready.info.name, ready.info.version, found, timings)
 
-    async def _classified(
-        self, ready: ReadyModel, rows: Sequence[Sequence[Step]], arrival: float, deadline: float
-    ) -> Classified:
+    async def _classified(self, place: _Place, rows: Sequence[Sequence[Step]]) -> Classified:
         """Probabilities of every row, from a classifier or a labeller."""
 
         def make_work(work_id: int) -> Work:
-            return ClassifyWork(work_id, ready.model_id, rows, arrival, deadline)
+            return ClassifyWork(work_id, place.ready.model_id, rows, place.arrival, place.deadline)
 
-        with self._working(ready, len(rows), deadline, make_work) as ticket:
-            answer = await ticket.answer()
+        answer = await self._submit(place, make_work).answer()
         if not isinstance(answer, Classified):
             raise TypeError(f"a classification was answered by {type(answer).__name__}")
         return answer
 
-    async def _chunks(
-        self, ready: ReadyModel, ticket: Ticket, stream: TextStream, arrival: float
-    ) -> AsyncIterator[GeneratedChunk]:
-        name, version = ready.info.name, ready.info.version
+    async def _chunks(self, place: _Place, ticket: Ticket) -> AsyncIterator[GeneratedChunk]:
+        info = place.ready.info
+        stream = TextStream(place.ready.tokenizers[0])
         told = 0
         while True:
             token_ids, end = await ticket.news()
-            if token_ids:
-                self._metrics.generated_tokens.labels(name).inc(len(token_ids))
-                if not told:
-                    self._metrics.time_to_first_token_seconds.labels(name).observe(time.monotonic() - arrival)
+            if token_ids and not place.begun:
+                place.begun = True
+                self._observe_first_token(info.name, time.monotonic() - place.arrival)
+            self._count_tokens(info.name, len(token_ids))
             text = stream.push(token_ids)
             if isinstance(end, Decoded):
                 reason = FinishReason.STOP if end.rows[0].stopped else FinishReason.LENGTH
-                timings = self._timings(ready, arrival, end)
-                yield GeneratedChunk(name, version, text + stream.finish(), told, len(token_ids), reason, timings)
+                text += stream.finish()
+                timings = self._timings(place, end)
+                yield GeneratedChunk(info.name, info.version, text, told, len(token_ids), reason, timings)
                 return
             if token_ids:
-                yield GeneratedChunk(name, version, text, told, len(token_ids))
+                yield GeneratedChunk(info.name, info.version, text, told, len(token_ids))
             told += len(token_ids)
 
     @contextmanager
-    def _working(
-        self, ready: ReadyModel, row_count: int, deadline: float, make_work: Callable[[int], Work]
-    ) -> Iterator[Ticket]:
-        """Take places in the model's queue, submit the work, give both back, whatever happens."""
+    def _place(self, ready: ReadyModel, text_count: int, arrival: float, deadline: float) -> Iterator[_Place]:
+        """Take places in the model's queue; give them back, with the work that was submitted, whatever happens."""
         name = ready.info.name
-        if ready.outstanding + row_count > self._queue_capacity:
+        if ready.outstanding + text_count > self._queue_capacity:
             raise QueueFullError(
                 f"model {ready.reference} has {ready.outstanding} sequences waiting or running and takes at most "
-                f"{self._queue_capacity}; this request brings {row_count} more",
+                f"{self._queue_capacity}; this request brings {text_count} more",
                 model=name,
                 capacity=self._queue_capacity,
             )
         self._metrics.queue_capacity.labels(name).set(self._queue_capacity)
-        gauge = self._metrics.requests_in_flight.labels(name)
-        ready.outstanding += row_count
-        gauge.inc(row_count)
-        ticket: Ticket | None = None
+        gauge = self._metrics.texts_in_flight.labels(name)
+        place = _Place(ready, arrival, deadline)
+        ready.outstanding += text_count
+        gauge.inc(text_count)
         try:
-            ticket = self._pool.submit(make_work, deadline)
-            yield ticket
+            yield place
+        except InferenceFailedError:
+            place.begun = True
+            raise
         finally:
-            if ticket is not None:
-                self._pool.release(ticket)
-            ready.outstanding -= row_count
-            gauge.dec(row_count)
+            if place.ticket is not None:
+                self._pool.release(place.ticket)
+                if not place.begun:  # it failed, expired or was left while it waited
+                    self._metrics.queue_seconds.labels(name).observe(time.monotonic() - arrival)
+            ready.outstanding -= text_count
+            gauge.dec(text_count)
+
+    def _submit(self, place: _Place, make_work: Callable[[int], Work]) -> Ticket:
+        place.ticket = self._pool.submit(make_work, place.deadline)
+        return place.ticket
 
     @contextmanager
-    def _counting_refusals(self, reference: str) -> Iterator[None]:
-        """Count what is refused before it reaches an engine, by reason."""
+    def _counting_refusals(self, reference: str, deadline: float) -> Iterator[None]:
+        """Count what is refused, or ends because the deadline passes or an engine dies, by reason."""
         try:
             yield
         except ServiceError as error:
-            if error.reason in REFUSALS:
-                name = self._metrics.model_label(reference)
-                self._metrics.requests_rejected.labels(name, error.reason).inc()
+            if error.reason in REJECTION_REASONS:
+                self._count_refusal(reference, error.reason)
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            if time.monotonic() >= deadline - CLOCK_SLACK_SECONDS:
+                self._count_refusal(reference, DeadlineExceededError.reason)
             raise
 
-    def _encode(self, tokenizer: Tokenizer, text: str, limit: int, field: str) -> list[int]:
-        if len(text) > self._max_text_characters:
-            raise TextTooLongError(
-                f"{field} has {len(text)} characters, at most {self._max_text_characters} are looked at",
-                field=field,
-                character_count=len(text),
-                limit=self._max_text_characters,
-            )
-        token_ids = tokenizer.encode(text)
-        if not token_ids:
-            raise InvalidArgumentError(f"{field} holds no token that the model knows", field=field)
-        if len(token_ids) > limit:
-            raise TextTooLongError(
-                f"{field} has {len(token_ids)} tokens, the model takes {limit}",
-                field=field,
-                token_count=len(token_ids),
-                limit=limit,
-            )
-        return token_ids
+    def _count_refusal(self, reference: str, reason: str) -> None:
+        self._metrics.requests_rejected.labels(self._metrics.model_label(reference), reason).inc()
 
-    def _timings(self, ready: ReadyModel, arrival: float, answer: Classified | Decoded) -> Timings:
-        self._metrics.queue_seconds.labels(ready.info.name).observe(answer.queue_seconds)
-        return Timings(answer.queue_seconds, answer.compute_seconds, time.monotonic() - arrival)
+    def _count_tokens(self, name: str, count: int) -> None:
+        self._metrics.generated_tokens.labels(name).inc(count)
+
+    def _observe_first_token(self, name: str, seconds: float) -> None:
+        self._metrics.time_to_first_token_seconds.labels(name).observe(seconds)
+
+    async def _encode_all(
+        self, place: _Place, texts: Sequence[str], limit: int, field: str | None = None
+    ) -> list[list[int]]:
+        """Token ids of every text; each has at most `limit`. Without a `field`, the texts are `texts[0]` and so on."""
+        fields = [f"texts[{index}]" for index in range(len(texts))] if field is None else [field]
+        character_count = self._checked_character_count(list(zip(fields, map(len, texts), strict=True)), "texts")
+        tokenizer = place.ready.tokenizers[0]
+        encode = tokenizer.encode if character_count <= INLINE_CHARACTERS else tokenizer.encode_beside
+        return await _in_turn(
+            place,
+            character_count,
+            lambda: [_checked_row(encode(text), limit, name) for text, name in zip(texts, fields, strict=True)],
+        )
+
+    def _checked_character_count(self, counts: Sequence[tuple[str, int]], together: str) -> int:
+        """Sum of the characters of every field; errors name one field, or what they are called together."""
+        for field, count in counts:
+            if count > self._max_text_characters:
+                raise _too_many_characters(field, count, self._max_text_characters)
+        character_count = sum(count for _, count in counts)
+        if character_count > self._max_request_characters:
+            raise _too_many_characters(together, character_count, self._max_request_characters)
+        return character_count
+
+    def _timings(self, place: _Place, answer: Classified | Decoded) -> Timings:
+        place.begun = True
+        self._metrics.queue_seconds.labels(place.ready.info.name).observe(answer.queue_seconds)
+        return Timings(answer.queue_seconds, answer.compute_seconds, time.monotonic() - place.arrival)
 
 
+_Result = TypeVar("_Result")
 _Spec = TypeVar("_Spec", ClassificationSpec, LabellingSpec, GenerationSpec, TranslationSpec)
 
 
@@ -289,6 +338,34 @@ def _spec_of(ready: ReadyModel, kind: type[_Spec], task: str) -> _Spec:
             task=ready.spec.task,
         )
     return ready.spec
+
+
+async def _in_turn(place: _Place, size: int, work: Callable[[], _Result]) -> _Result:
+    """Do a work of so many characters, readings or labels: a small one here, a large one beside the event loop."""
+    if size <= INLINE_CHARACTERS:
+        return work()
+    try:
+        async with asyncio.timeout_at(place.deadline):
+            return await asyncio.to_thread(work)
+    except TimeoutError as error:
+        raise DeadlineExceededError("the deadline passed while the request was being read or answered") from error
+
+
+def _too_many_characters(field: str, count: int, limit: int) -> TextTooLongError:
+    return TextTooLongError(
+        f"{field}: {count} characters, at most {limit} are looked at", field=field, character_count=count, limit=limit
+    )
+
+
+def _checked_row(token_ids: list[int], limit: int, field: str) -> list[int]:
+    if not token_ids:
+        raise InvalidArgumentError(f"{field} holds no token that the model knows", field=field)
+    if len(token_ids) > limit:
+        count = len(token_ids)
+        raise TextTooLongError(
+            f"{field} has {count} tokens, the model takes {limit}", field=field, token_count=count, limit=limit
+        )
+    return token_ids
 
 
 def _output_limit(wanted: int | None, limit: int) -> int:

@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 SWITCH_INTERVAL_SECONDS = 0.0005
 """Interpreter switch interval with an engine thread: the default of 5 ms starves it beside a saturated event loop."""
 
+MOST_WAITING_COMMANDS = 10_000
+MOST_WAITING_BYTES = 8_000_000
+"""What may be on its way to an engine that does not read, before more is refused."""
+
 STOP_SECONDS = 5.0
 """How long an engine may take to end after it was told to."""
 
@@ -38,8 +42,13 @@ class Host(Protocol):
         """Start the engine. `lost` is called once, with the reason, if it ends without being told to."""
         ...
 
+    @property
+    def congested(self) -> bool:
+        """Whether so much is on its way that nothing more should be sent."""
+        ...
+
     def send(self, command: Command) -> None:
-        """Hand a command over; never waits. The front bounds how much is under way."""
+        """Hand a command over; never waits. What is sent to an engine that is gone is lost with it."""
         ...
 
     async def close(self) -> None:
@@ -58,6 +67,11 @@ class InlineHost:
     async def start(self, deliver: Deliver, lost: Lost) -> None:
         """Start taking turns."""
         self._task = asyncio.create_task(self._run(deliver, lost), name="engine")
+
+    @property
+    def congested(self) -> bool:
+        """Whether too many commands wait."""
+        return self._commands.qsize() > MOST_WAITING_COMMANDS
 
     def send(self, command: Command) -> None:
         """Hand a command over."""
@@ -111,6 +125,11 @@ class ThreadHost:
         self._thread = threading.Thread(target=run, name="engine", daemon=True)
         self._thread.start()
 
+    @property
+    def congested(self) -> bool:
+        """Whether too many commands wait."""
+        return self._commands.qsize() > MOST_WAITING_COMMANDS
+
     def send(self, command: Command) -> None:
         """Hand a command over."""
         self._commands.put(command)
@@ -143,13 +162,21 @@ class ProcessHost:
     async def start(self, deliver: Deliver, lost: Lost) -> None:
         """Start the process. A dead process is told by the end of its stream."""
         ours, theirs = socket.socketpair()
+        number, limits = str(theirs.fileno()), msgspec.json.encode(self._limits).decode()
+        command = (sys.executable, "-m", "service.engine_process", number, limits)
         with theirs:
-            limits = msgspec.json.encode(self._limits).decode()
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "service.engine_process", str(theirs.fileno()), limits, pass_fds=[theirs.fileno()]
-            )
+            try:
+                self._process = await asyncio.create_subprocess_exec(*command, pass_fds=[theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._reading = asyncio.create_task(self._read(reader, deliver, lost), name="engine")
+
+    @property
+    def congested(self) -> bool:
+        """Whether the engine leaves too much unread."""
+        return self._writer is not None and self._writer.transport.get_write_buffer_size() > MOST_WAITING_BYTES
 
     def send(self, command: Command) -> None:
         """Hand a command over."""
@@ -163,7 +190,8 @@ class ProcessHost:
             return
         self.send(Stop())
         try:
-            await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._process.wait()
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
@@ -176,7 +204,9 @@ class ProcessHost:
                 (length,) = FRAME_HEADER.unpack(await reader.readexactly(FRAME_HEADER.size))
                 deliver(EVENTS.decode(await reader.readexactly(length)))
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        if not self._closing and self._process is not None:
-            code = await self._process.wait()
-            lost(f"the engine process {self._process.pid} ended with code {code}")
+            reason = "its process ended"
+        except Exception as error:
+            logger.exception("engine_unreadable")
+            reason = f"what it said could not be read: {type(error).__name__}"
+        if not self._closing:
+            lost(reason)

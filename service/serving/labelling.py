@@ -35,19 +35,17 @@ class SequenceReader:
     Args:
         spec: what it takes.
         tokenizers: its tokenizer, where it reads words.
-        max_text_characters: longest text, or words together, that are looked at at all.
     """
 
     spec: Labelling
     tokenizers: tuple[Tokenizer, ...]
-    max_text_characters: int
 
     def read(self, sequences: Sequence[InputSequence]) -> list[ReadSequence]:
         """Check and encode every sequence.
 
         Raises:
             WrongInputError: words for a model of features, or the other way round.
-            TextTooLongError: more tokens or characters than are taken.
+            TextTooLongError: more tokens than are taken.
             SequenceTooLongError: more rows than are taken.
             InvalidArgumentError: a word without a token; a feature that `scale_rows` refuses; more labels than
                 MAX_LABEL_SCORES.
@@ -67,13 +65,9 @@ class SequenceReader:
     def _read(self, sequence: InputSequence, where: str) -> ReadSequence:
         match self.spec.input, sequence:
             case WordInput() as reads, str() as text:
-                where = f"{where}.text"
-                self._check_characters(len(text), where)
-                return self._encode(reads, split_words(self.tokenizers[0], text, reads.split), where)
+                return self._encode(reads, split_words(self.tokenizers[0], text, reads.split), f"{where}.text")
             case WordInput() as reads, Words(words):
-                where = f"{where}.words"
-                self._check_characters(sum(map(len, words)), where)
-                return self._encode(reads, words, where)
+                return self._encode(reads, words, f"{where}.words")
             case FeatureInput() as reads, FeatureRows(rows):
                 where = f"{where}.rows"
                 if len(rows) > self.spec.max_token_count:
@@ -82,10 +76,6 @@ class SequenceReader:
                 return ReadSequence(scaled, range(len(scaled)), [""] * len(scaled))
             case reads, _:
                 raise _wrong_input(reads, sequence, where)
-
-    def _check_characters(self, count: int, where: str) -> None:
-        if count > self.max_text_characters:
-            raise _too_long(TextTooLongError, where, count, "characters", self.max_text_characters)
 
     def _encode(self, reads: WordInput, words: Sequence[str], where: str) -> ReadSequence:
         limit = self.spec.max_token_count
@@ -103,6 +93,22 @@ class SequenceReader:
         if len(encoded.token_ids) > limit:
             raise _too_long(TextTooLongError, where, len(encoded.token_ids), "tokens", limit)
         return ReadSequence(encoded.token_ids, encoded.positions, words)
+
+
+def character_counts(sequences: Sequence[InputSequence]) -> list[tuple[str, int]]:
+    """The field of every text or list of words, and its characters."""
+    counts = []
+    for index, sequence in enumerate(sequences):
+        if isinstance(sequence, str):
+            counts.append((f"sequences[{index}].text", len(sequence)))
+        elif isinstance(sequence, Words):
+            counts.append((f"sequences[{index}].words", sum(map(len, sequence.words))))
+    return counts
+
+
+def reading_count(sequences: Sequence[InputSequence]) -> int:
+    """How many readings the rows of all sequences have."""
+    return sum(len(row) for sequence in sequences if isinstance(sequence, FeatureRows) for row in sequence.rows)
 
 
 def labelled_sequence(

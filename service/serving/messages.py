@@ -58,12 +58,16 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
     work_id: int
 
 
+class Ping(msgspec.Struct, frozen=True, tag=True):
+    """Give a sign of life; answered by Pong."""
+
+
 class Stop(msgspec.Struct, frozen=True, tag=True):
     """End the engine."""
 
 
 Work = ClassifyWork | DecodeWork
-Command = Load | Unload | ClassifyWork | DecodeWork | Cancel | Stop
+Command = Load | Unload | ClassifyWork | DecodeWork | Cancel | Ping | Stop
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
@@ -109,12 +113,13 @@ class DecodedRow(msgspec.Struct, frozen=True):
 
 
 class Decoded(msgspec.Struct, frozen=True, tag=True):
-    """Every row of a work has ended."""
+    """Every row of a work has ended. `first_token_seconds` counts from arrival; None: no token was produced."""
 
     work_id: int
     rows: list[DecodedRow]
     queue_seconds: float
     compute_seconds: float
+    first_token_seconds: float | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -123,6 +128,10 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     work_id: int
     reason: str
     message: str
+
+
+class Pong(msgspec.Struct, frozen=True, tag=True):
+    """The engine turns."""
 
 
 class Ran(msgspec.Struct, frozen=True, tag=True):
@@ -135,7 +144,7 @@ class Ran(msgspec.Struct, frozen=True, tag=True):
     seconds: float
 
 
-Event = Loaded | LoadFailed | Classified | Tokens | Decoded | Failed | Ran
+Event = Loaded | LoadFailed | Classified | Tokens | Decoded | Failed | Pong | Ran
 
 COMMAND: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 EVENTS: msgspec.msgpack.Decoder[list[Event]] = msgspec.msgpack.Decoder(list[Event])

@@ -1,8 +1,10 @@
 """The engines, and which of them works on what.   Routes work, hands answers back, replaces an engine that died."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,6 +14,7 @@ from service.errors import (
     EngineLostError,
     InferenceFailedError,
     ModelNotReadyError,
+    QueueFullError,
     ServiceError,
 )
 from service.metrics import Metrics
@@ -25,6 +28,8 @@ from service.serving.messages import (
     Load,
     Loaded,
     LoadFailed,
+    Ping,
+    Pong,
     Ran,
     Tokens,
     Unload,
@@ -34,7 +39,22 @@ from service.serving.messages import (
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 0.5
-"""Wait before an engine that died is replaced, so that one that dies at once does not spin."""
+"""Wait before an engine that died is replaced; doubled while the new one dies too."""
+
+MOST_RESTART_SECONDS = 30.0
+"""Longest wait before an engine is replaced."""
+
+STEADY_SECONDS = 60.0
+"""An engine that lived this long died for a reason of its own, and is replaced without delay."""
+
+PING_SECONDS = 2.0
+"""How often an engine is asked for a sign of life."""
+
+HUNG_SECONDS = 30.0
+"""An engine that gives no sign of life for so long is replaced."""
+
+LOAD_SECONDS = 120.0
+"""Longest time to open and prove a bundle."""
 
 _ERROR_BY_REASON: dict[str, type[ServiceError]] = {
     error.reason: error for error in (DeadlineExceededError, EngineLostError, InferenceFailedError, ModelNotReadyError)
@@ -93,13 +113,25 @@ class Ticket:
 
 
 @dataclass
+class _Model:
+    """A model that every engine should hold. The digest is known once one of them has opened it."""
+
+    name: str
+    command: Load
+    digest: str = ""
+
+
+@dataclass
 class _Engine:
-    """One host and what it is doing."""
+    """A place for an engine, and what the one that is there now does. Dead engines are followed by new ones."""
 
     host: Host
     works: dict[int, Ticket] = field(default_factory=dict)
     loading: dict[int, asyncio.Future[Loaded]] = field(default_factory=dict)
     ready: bool = False
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    heard: float = 0.0
+    """When it last gave a sign of life."""
 
 
 class EnginePool:
@@ -110,35 +142,46 @@ class EnginePool:
         count: how many.
         metrics: receives what the engines report of their runs.
         on_change: called with whether any engine is up, whenever that may have changed.
+        hung_seconds: an engine that gives no sign of life for so long is replaced.
     """
 
     def __init__(
-        self, make_host: Callable[[], Host], *, count: int, metrics: Metrics, on_change: Callable[[bool], None]
-    ) -> None:
+        self, make_host: Callable[[], Host], *, count: int, metrics: Metrics, on_change: Callable[[bool], None],
+        hung_seconds: float = HUNG_SECONDS,
+    ) -> None:  # fmt: skip
         self._make_host = make_host
-        self._count = count
         self._metrics = metrics
         self._on_change = on_change
-        self._engines: list[_Engine] = []
-        self._models: dict[int, tuple[str, Load]] = {}
+        self._hung_seconds = hung_seconds
+        self._engines = [_Engine(make_host()) for _ in range(count)]
+        self._models: dict[int, _Model] = {}
         self._ids = itertools.count(1)
-        self._restarts: set[asyncio.Task[None]] = set()
+        self._reload_listeners: list[Callable[[int, str], None]] = []
+        self._supervising: list[asyncio.Task[None]] = []
+        self._changed = asyncio.Event()
+
+    @property
+    def up(self) -> bool:
+        """Whether an engine is ready for work."""
+        return any(engine.ready for engine in self._engines)
 
     async def start(self) -> None:
-        """Start every engine."""
-        for _ in range(self._count):
-            self._engines.append(await self._start_engine())
-            self._set_ready(self._engines[-1], True)
+        """Start every engine, and wait until all of them are up."""
+        for engine in self._engines:
+            self._supervising.append(asyncio.create_task(self._supervise(engine), name="engine supervisor"))
+        while not all(engine.ready for engine in self._engines):
+            await self._changed.wait()
+            self._changed.clear()
 
     async def close(self) -> None:
         """Stop every engine. Work still under way fails."""
-        for task in self._restarts:
+        for task in self._supervising:
             task.cancel()
-        await asyncio.gather(*self._restarts, return_exceptions=True)
-        engines, self._engines = self._engines, []
-        for engine in engines:
-            await engine.host.close()
-            self._abandon(engine, "the server is shutting down")
+        await asyncio.gather(*self._supervising, return_exceptions=True)
+
+    def on_reload_failed(self, callback: Callable[[int, str], None]) -> None:
+        """Have `callback` told of a model (its number, and why) that a new engine could not open any more."""
+        self._reload_listeners.append(callback)
 
     async def load(self, name: str, path: str, device: str) -> tuple[int, Loaded]:
         """Open and prove a bundle on every engine.
@@ -147,22 +190,25 @@ class EnginePool:
             The number by which works name the model, and what the engine tells of it.
 
         Raises:
-            BundleError: an engine refused it.
+            BundleError: an engine refused it, or did not come to an end with it.
+            EngineLostError: no engine is up, or one died while it opened the bundle.
         """
         command = Load(next(self._ids), path, device)
-        self._models[command.model_id] = (name, command)
+        engines = self._ready_engines()
+        self._models[command.model_id] = _Model(name, command)
         try:
-            loaded = await asyncio.gather(*(self._load_on(engine, command) for engine in self._ready_engines()))
-        except ServiceError:
+            loaded = await asyncio.gather(*(self._load_on(engine, command) for engine in engines))
+        except BaseException:
             self.unload(command.model_id)
             raise
+        self._models[command.model_id].digest = loaded[0].digest
         return command.model_id, loaded[0]
 
     def unload(self, model_id: int) -> None:
         """Let every engine forget a model."""
-        self._models.pop(model_id, None)
-        for engine in self._engines:
-            engine.host.send(Unload(model_id))
+        if self._models.pop(model_id, None) is not None:
+            for engine in self._engines:
+                engine.host.send(Unload(model_id))
 
     def submit(self, make_work: Callable[[int], Work], deadline: float) -> Ticket:
         """Give work to the least busy engine. Whoever submits must `release` the ticket in the end.
@@ -173,8 +219,12 @@ class EnginePool:
 
         Raises:
             EngineLostError: no engine is up at the moment.
+            QueueFullError: no engine reads what it was sent before.
         """
-        engine = min(self._ready_engines(), key=lambda candidate: len(candidate.works))
+        reading = [engine for engine in self._ready_engines() if not engine.host.congested]
+        if not reading:
+            raise QueueFullError("the engine does not keep up with what it is sent")
+        engine = min(reading, key=lambda candidate: len(candidate.works))
         ticket = Ticket(next(self._ids), deadline)
         engine.works[ticket.work_id] = ticket
         engine.host.send(make_work(ticket.work_id))
@@ -194,31 +244,111 @@ class EnginePool:
 
     def _set_ready(self, engine: _Engine, ready: bool) -> None:
         engine.ready = ready
-        self._on_change(any(other.ready for other in self._engines))
+        self._changed.set()
+        self._on_change(self.up)
 
-    async def _start_engine(self) -> _Engine:
-        engine = _Engine(self._make_host())
-        await engine.host.start(lambda events: self._deliver(engine, events), lambda reason: self._lose(engine, reason))
-        return engine
+    async def _supervise(self, engine: _Engine) -> None:
+        """Keep one place filled, until cancelled."""
+        delay = RESTART_SECONDS
+        while True:
+            begun = time.monotonic()
+            try:
+                await self._live(engine)
+            except Exception:
+                logger.exception("engine_failed")
+            self._metrics.engine_restarts.inc()
+            delay = RESTART_SECONDS if time.monotonic() - begun > STEADY_SECONDS else delay
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, MOST_RESTART_SECONDS)
+            engine.host = self._make_host()
+
+    async def _live(self, engine: _Engine) -> None:
+        """Start an engine, fill it, and watch it until it is lost."""
+        engine.lost.clear()
+        engine.heard = time.monotonic()
+        try:
+            await engine.host.start(
+                lambda events: self._deliver(engine, events), lambda reason: self._lose(engine, reason)
+            )
+            async with asyncio.TaskGroup() as group:
+                filling = group.create_task(self._fill(engine))
+                await self._watch(engine)
+                filling.cancel()
+        finally:
+            self._lose(engine, "it is being stopped")
+            await engine.host.close()
+
+    async def _fill(self, engine: _Engine) -> None:
+        """Let a new engine open every model; then it is ready."""
+        tried: set[int] = set()
+        while missing := self._models.keys() - tried:  # models may be added meanwhile
+            tried |= missing
+            for model_id in sorted(missing):
+                await self._reload(engine, model_id)
+        if not engine.lost.is_set():
+            self._set_ready(engine, True)
+            logger.info("engine_ready models=%d", len(tried))
+
+    async def _reload(self, engine: _Engine, model_id: int) -> None:
+        model = self._models.get(model_id)
+        if model is None:
+            return
+        try:
+            problem = await self._reload_problem(engine, model)
+        except EngineLostError:
+            return  # its successor tries again
+        if problem:
+            logger.error("reload_failed model=%s problem=%s", model.name, problem)
+            for listener in self._reload_listeners:
+                listener(model_id, problem)
+
+    async def _reload_problem(self, engine: _Engine, model: _Model) -> str:
+        """Let an engine open a model again; why it should not serve, or nothing."""
+        try:
+            loaded = await self._load_on(engine, model.command)
+        except BundleError as error:
+            return error.message
+        same = model.digest in {"", loaded.digest}
+        return "" if same else f"the bundle at {model.command.path} is no longer the one that was loaded"
+
+    async def _watch(self, engine: _Engine) -> None:
+        """Ask for signs of life until the engine is lost, or gives none."""
+        while not engine.lost.is_set():
+            engine.host.send(Ping())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(PING_SECONDS, self._hung_seconds)):  # wait_for of 3.11 may lose a cancel
+                    await engine.lost.wait()
+            if time.monotonic() - engine.heard > self._hung_seconds:
+                self._lose(engine, f"no sign of life for {self._hung_seconds:.0f} s")
 
     async def _load_on(self, engine: _Engine, command: Load) -> Loaded:
         future: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
         engine.loading[command.model_id] = future
+        if engine.lost.is_set():
+            raise EngineLostError("the engine was lost")
         engine.host.send(command)
-        return await future
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                return await future
+        except TimeoutError as error:
+            raise BundleError(f"the bundle was not open after {LOAD_SECONDS:.0f} s") from error
+        finally:
+            engine.loading.pop(command.model_id, None)
 
     def _deliver(self, engine: _Engine, events: list[Event]) -> None:
+        engine.heard = time.monotonic()
         for event in events:
             if isinstance(event, Ran):
                 self._measure(event)
             elif isinstance(event, Loaded | LoadFailed):
-                self._settle(engine.loading.pop(event.model_id, None), event)
-            elif (ticket := engine.works.get(event.work_id)) is not None:
+                self._settle(engine.loading.get(event.model_id), event)
+            elif not isinstance(event, Pong) and (ticket := engine.works.get(event.work_id)) is not None:
                 ticket.tell(event)
 
     def _measure(self, ran: Ran) -> None:
-        if ran.model_id in self._models:
-            labels = (self._models[ran.model_id][0], ran.graph)
+        model = self._models.get(ran.model_id)
+        if model is not None:
+            labels = (model.name, ran.graph)
             self._metrics.batch_size.labels(*labels).observe(ran.rows)
             self._metrics.padding_ratio.labels(*labels).observe(ran.padding_ratio)
             self._metrics.inference_seconds.labels(*labels).observe(ran.seconds)
@@ -233,39 +363,15 @@ class EnginePool:
             future.set_exception(BundleError(event.message))
 
     def _lose(self, engine: _Engine, reason: str) -> None:
-        logger.error("engine_lost reason=%s works=%d", reason, len(engine.works))
-        self._metrics.engine_restarts.inc()
+        """Give up on an engine: whoever waits for it is told at once."""
+        if engine.lost.is_set():
+            return
+        logger.warning("engine_lost reason=%s works=%d", reason, len(engine.works))
+        engine.lost.set()
         self._set_ready(engine, False)
-        self._abandon(engine, reason)
-        task = asyncio.get_running_loop().create_task(self._replace(engine))
-        self._restarts.add(task)
-        task.add_done_callback(self._restarts.discard)
-
-    @staticmethod
-    def _abandon(engine: _Engine, reason: str) -> None:
-        error = f"the engine was lost: {reason}"
         for ticket in engine.works.values():
-            ticket.tell(EngineLostError(error))
+            ticket.tell(EngineLostError(f"the engine was lost: {reason}"))
+        engine.works.clear()
         for future in engine.loading.values():
             if not future.done():
-                future.set_exception(EngineLostError(error))
-        engine.works.clear()
-        engine.loading.clear()
-
-    async def _replace(self, lost: _Engine) -> None:
-        await asyncio.sleep(RESTART_SECONDS)
-        await lost.host.close()
-        engine = await self._start_engine()
-        self._engines[self._engines.index(lost)] = engine
-        tried: set[int] = set()
-        while missing := self._models.keys() - tried:  # models may be added meanwhile
-            tried |= missing
-            await self._reload(engine, [self._models[model_id][1] for model_id in sorted(missing)])
-        self._set_ready(engine, True)
-        logger.info("engine_restarted models=%d", len(tried))
-
-    async def _reload(self, engine: _Engine, commands: list[Load]) -> None:
-        loads = (self._load_on(engine, command) for command in commands)
-        for problem in await asyncio.gather(*loads, return_exceptions=True):
-            if isinstance(problem, BaseException):
-                logger.error("reload_failed problem=%s", problem)
+                future.set_exception(EngineLostError(f"the engine was lost: {reason}"))

@@ -30,6 +30,7 @@ class _Pending:
     token_ids: list[list[int]]
     ended: list[DecodedRow | None]
     begun: float | None = None
+    first_token: float | None = None
     fresh: list[int] = field(default_factory=list)
     """Tokens of a streaming work that have not been told yet."""
 
@@ -117,6 +118,10 @@ class Scheduler:
             self._loop.leave(key)
             del self._running[key]
 
+    def abandon(self, message: str) -> list[Event]:
+        """Fail everything that waits or runs."""
+        return self._fail(list(self._works.values()), message)
+
     def turn(self) -> list[Event]:
         """Drop what has expired, let rows join, make one step, and tell what came of it."""
         events = self._expire()
@@ -175,6 +180,7 @@ class Scheduler:
             pending, row = self._running[produced.key]
             if produced.token_id is not None:
                 pending.token_ids[row].append(produced.token_id)
+                pending.first_token = self._clock() if pending.first_token is None else pending.first_token
                 if pending.work.streams:
                     pending.fresh.append(produced.token_id)
             if produced.ending is not None:
@@ -191,8 +197,9 @@ class Scheduler:
         if len(rows) < len(pending.ended) or pending.begun is None:
             return []
         work = self._works.pop(pending.work.work_id).work
-        told: list[Event] = self._tokens_of(pending)
-        return [*told, Decoded(work.work_id, rows, pending.begun - work.arrival, self._clock() - pending.begun)]
+        first = None if pending.first_token is None else pending.first_token - work.arrival
+        queued, computed = pending.begun - work.arrival, self._clock() - pending.begun
+        return [*self._tokens_of(pending), Decoded(work.work_id, rows, queued, computed, first)]
 
     def _fail(self, failed: Iterable[_Pending], message: str) -> list[Event]:
         work_ids = sorted({pending.work.work_id for pending in failed} & self._works.keys())

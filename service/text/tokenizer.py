@@ -3,15 +3,20 @@
 Adds no special token and recognises none in text: what a user writes is text, `<eos>` included.
 """
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import Self, TypeVar
 
 import tokenizers
 
-from service.errors import BundleError
+from service.errors import BundleError, InferenceFailedError, ServiceError
+
+Result = TypeVar("Result")
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 """What decoding gives for bytes that are not (yet) a character."""
+
+PROOF_TEXTS = ("", " ", "a", "The cat sat.", "e\u0301 \u65e5\u672c \U0001f469", "\0\n", "<eos>", "a" * 200)
+"""What a tokenizer must be able to encode before it may serve."""
 
 
 class Tokenizer:
@@ -31,28 +36,57 @@ class Tokenizer:
         Raises:
             BundleError: not a tokenizer, or its ids are not 0 to vocabulary size - 1.
         """
-        try:
-            backend = tokenizers.Tokenizer.from_buffer(raw)
-        except Exception as error:
-            # the library raises plain Exception
-            raise BundleError(f"not a tokenizer: {error}") from error
+        backend = _guarded(lambda: tokenizers.Tokenizer.from_buffer(raw), BundleError, "not a tokenizer")
         ids = set(backend.get_vocab(with_added_tokens=True).values())
         if ids != set(range(len(ids))):
             raise BundleError(f"token ids must be 0 to {len(ids) - 1} without gaps")
         return cls(backend)
 
+    def prove(self) -> None:
+        """Encode a few texts, also as words, and decode every id, alone and together.
+
+        Raises:
+            BundleError: the tokenizer breaks on one of them.
+        """
+        ids = list(range(self.vocabulary_size))
+        try:
+            for text in PROOF_TEXTS:
+                self.encode(text)
+                self.word_spans(text)
+            self.encode_words(PROOF_TEXTS)
+            self.tokens(ids)
+            for some in ([], ids, *([one] for one in ids)):
+                self.decode(some)
+        except InferenceFailedError as error:
+            raise BundleError(error.message) from error
+
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, without special tokens."""
-        return list(self._backend.encode(text, add_special_tokens=False).ids)
+        return _guarded(
+            lambda: list(self._backend.encode(text, add_special_tokens=False).ids),
+            InferenceFailedError,
+            "the tokenizer broke on a text",
+        )
+
+    def encode_beside(self, text: str) -> list[int]:
+        """Ids of `text` as `encode` gives them, for long texts on a thread: other threads can run meanwhile.
+
+        The library lets go of the interpreter only in its methods for several texts.
+        """
+        return _guarded(
+            lambda: list(self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids),
+            InferenceFailedError,
+            "the tokenizer broke on a text",
+        )
 
     def encode_words(self, words: Sequence[str]) -> tuple[list[int], list[int]]:
         """Ids of words, each encoded by itself, and for each id the index of its word. No special tokens."""
-        found = self._backend.encode(list(words), is_pretokenized=True, add_special_tokens=False)
+        found = self._encoding(list(words), is_pretokenized=True)
         return list(found.ids), [word for word in found.word_ids if word is not None]
 
     def word_spans(self, text: str) -> list[tuple[int, int]]:
         """Where the words of a text begin and end, in characters, as the pre-tokenizer cuts it; in order."""
-        found = self._backend.encode(text, add_special_tokens=False)
+        found = self._encoding(text)
         spans: dict[int, tuple[int, int]] = {}
         for word, (start, end) in zip(found.word_ids, found.offsets, strict=True):
             if word is not None:
@@ -60,9 +94,21 @@ class Tokenizer:
                 spans[word] = (min(first, start), max(last, end))
         return [spans[word] for word in sorted(spans)]
 
+    def _encoding(self, text: str | list[str], *, is_pretokenized: bool = False) -> tokenizers.Encoding:
+        """Ids with the words and characters they come from; other threads can run meanwhile, as in `encode_beside`."""
+        return _guarded(
+            lambda: self._backend.encode_batch([text], is_pretokenized, add_special_tokens=False)[0],
+            InferenceFailedError,
+            "the tokenizer broke on a text",
+        )
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; special tokens give nothing, incomplete characters give U+FFFD."""
-        return self._backend.decode(list(ids), skip_special_tokens=True)
+        return _guarded(
+            lambda: self._backend.decode(list(ids), skip_special_tokens=True),
+            InferenceFailedError,
+            "the tokenizer broke on token ids",
+        )
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """One readable piece per id, for pictures and tables; special tokens by name."""
@@ -73,10 +119,28 @@ class Tokenizer:
         return self._backend.token_to_id(token)
 
     def _piece(self, token_id: int) -> str:
-        text = self._backend.decode([token_id], skip_special_tokens=False)
+        text = _guarded(
+            lambda: self._backend.decode([token_id], skip_special_tokens=False),
+            InferenceFailedError,
+            "the tokenizer broke on a token id",
+        )
         if text and REPLACEMENT not in text:
             return text
         return self._backend.id_to_token(token_id) or ""  # part of a character: as the vocabulary spells it
+
+
+def _guarded(work: Callable[[], Result], error: type[ServiceError], problem: str) -> Result:
+    """Run a call of the library; whatever it raises becomes an `error`.
+
+    It raises plain Exception; and a panic of its Rust code, which a file can provoke, is a BaseException that no
+    `except Exception` of a caller would stop.
+    """
+    try:
+        return work()
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as cause:
+        raise error(f"{problem}: {cause}") from cause
 
 
 class TextStream:

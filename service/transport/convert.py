@@ -26,9 +26,9 @@ from service.serving.api import (
     TranslateResult,
     Translation,
 )
+from service.settings import MOST_TEXTS_PER_REQUEST
 
 MOST_MODEL_CHARACTERS = 200
-MOST_CLASSIFY_TEXTS = 256
 MOST_TRANSLATE_TEXTS = 64
 MOST_TEMPERATURE = 100.0
 DEFAULT_PAGE_SIZE = 100
@@ -89,7 +89,7 @@ def to_classify_call(request: inference.ClassifyTextRequest) -> ClassifyCall:
     """Check a request; InvalidArgumentError names the field at fault."""
     return ClassifyCall(
         model=checked_model(request.model),
-        texts=_texts(request.texts, MOST_CLASSIFY_TEXTS),
+        texts=_texts(request.texts, MOST_TEXTS_PER_REQUEST),
         top_label_count=checked_top_label_count(request),
     )
 

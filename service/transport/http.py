@@ -15,7 +15,7 @@ from prometheus_client.exposition import ThreadingWSGIServer
 
 from service.errors import SettingsError
 from service.metrics import Metrics
-from service.settings import join_address, split_address
+from service.settings import join_address, split_address, why_unusable
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ async def open_metrics_server(address: str, metrics: Metrics) -> AsyncIterator[s
     host, port = split_address(address)
     try:
         server = _server_class(host, port)((host, port), _QuietHandler)
-    except OSError as error:
-        problem = f"metrics_address {address} cannot be used: {error.strerror}"
+    except (OSError, UnicodeError) as error:
+        problem = f"metrics_address {address} cannot be used: {why_unusable(error)}"
         raise SettingsError(problem, setting="metrics_address") from error
     server.set_app(_only_metrics(make_wsgi_app(metrics.registry)))
     thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), name="metrics", daemon=True)

@@ -7,7 +7,7 @@ Health and reflection pass through here too. Calls that gRPC itself turns away (
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from service.errors import ServiceError, UndecodableMessageError
+from service.errors import DeadlineExceededError, ServiceError, UndecodableMessageError
 from service.metrics import UNKNOWN, MethodSeries, Metrics
 from service.transport.status import to_internal_status, to_status
 
@@ -41,6 +41,13 @@ _MAKE_HANDLER: dict[tuple[bool, bool], Callable[..., Handler]] = {
     (True, True): grpc.stream_stream_rpc_method_handler,
 }
 MOST_PEERS = 1000
+CLOSE_AGAIN_SECONDS = 0.05
+
+
+def deadline_of(context: Context, max_seconds: float) -> float:
+    """The `time.monotonic()` value at which a call ends: the client's deadline or ours, whichever is first."""
+    remaining: float | None = context.time_remaining()  # None if the client set none, whatever the stubs say
+    return time.monotonic() + (max_seconds if remaining is None else min(remaining, max_seconds))
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._series: dict[str, MethodSeries] = {}
+        self._max_seconds: dict[str, float | None] = {}
         self._running: set[asyncio.Task[Any]] = set()
         self._undecodable = OncePerSecond()
         self._unknown = metrics.add_method("unary", UNKNOWN, UNKNOWN, GO_CODES.values())
@@ -86,11 +94,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Tasks of the calls that have not ended."""
         return frozenset(self._running)
 
-    def expect(self, service: str, method: str, *, request_streaming: bool, response_streaming: bool) -> None:
-        """Create the series of a method, before it is called for the first time."""
+    def expect(
+        self, service: str, method: str, *, request_streaming: bool, response_streaming: bool, max_seconds: float | None
+    ) -> None:
+        """Create the series of a method, before it is called for the first time.
+
+        Args:
+            service: full name of the service.
+            method: name of the method.
+            request_streaming: whether the client sends a stream.
+            response_streaming: whether the server does.
+            max_seconds: longest time for which a stream of answers may hold what its handler holds. None: no limit.
+        """
         grpc_type = _GRPC_TYPE[request_streaming, response_streaming]
         series = self._metrics.add_method(grpc_type, service, method, GO_CODES.values())
         self._series[f"/{service}/{method}"] = series
+        self._max_seconds[f"/{service}/{method}"] = max_seconds
 
     async def intercept_service(
         self,
@@ -109,6 +128,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         kinds = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
         behaviour: Any = next(kind for kind in kinds if kind is not None)
         series = self._series.get(method, self._unknown)
+        max_seconds = self._max_seconds.get(method)
         received = self._received_stream if handler.request_streaming else self._received
 
         async def answer(request: Any, context: Context) -> Any:
@@ -122,6 +142,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 self._counted(series, context),
                 self._translated(context),
                 aclosing(behaviour(received(request, series, context), context)) as replies,
+                _closed_in_time(replies, context, max_seconds),
             ):
                 async for reply in replies:
                     await context.write(reply)
@@ -187,8 +208,43 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             await context.abort_with_status(to_status(error))
         except grpc.aio.BaseError:
             raise
-        except Exception as error:  # noqa: BLE001 - the top: unknown errors become INTERNAL with an id
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the top: unknown errors, panics too, become INTERNAL with an id
             await context.abort_with_status(to_internal_status(error))
+
+
+@asynccontextmanager
+async def _closed_in_time(
+    replies: AsyncGenerator[Any, None], context: Context, max_seconds: float | None
+) -> AsyncIterator[None]:
+    """Close a handler's stream at the call's deadline, so that it holds nothing for a client that does not read.
+
+    A message on its way cannot be taken back, nor overtaken by a status: gRPC keeps the call until the client reads,
+    and then learns the status, or leaves. So the writing is not cancelled; what it would have written next is.
+
+    Raises:
+        DeadlineExceededError: after the block, if the deadline passed in it.
+    """
+    if max_seconds is None:
+        yield
+        return
+    closing = asyncio.create_task(_close_at(replies, deadline_of(context, max_seconds)))
+    try:
+        yield
+    finally:
+        closed = not closing.cancel()
+    if closed:
+        raise DeadlineExceededError("the deadline passed before the whole answer was taken")
+
+
+async def _close_at(replies: AsyncGenerator[Any, None], deadline: float) -> None:
+    await asyncio.sleep(deadline - time.monotonic())
+    while True:
+        try:
+            return await replies.aclose()
+        except RuntimeError:  # it is at work, and knows the deadline itself
+            await asyncio.sleep(CLOSE_AGAIN_SECONDS)
 
 
 def _code_set(context: Context) -> grpc.StatusCode | None:

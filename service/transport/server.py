@@ -19,7 +19,7 @@ from seqserve.v1 import (
 from service.errors import SettingsError
 from service.metrics import Metrics
 from service.serving.api import InferenceFront
-from service.settings import GrpcSettings, join_address, split_address
+from service.settings import GrpcSettings, join_address, split_address, why_unusable
 from service.transport.health import HealthBoard, HealthServicer
 from service.transport.interceptors import CallInterceptor
 from service.transport.servicers import InferenceServicer, ModelServicer
@@ -36,12 +36,8 @@ KEEPALIVE_OPTIONS = (
 LAST_TASKS_SECONDS = 1.0
 GRPC_LOGGER = "grpc._cython.cygrpc"
 
-_FILES = (
-    inference_service_pb2.DESCRIPTOR,
-    model_service_pb2.DESCRIPTOR,
-    health_pb2.DESCRIPTOR,
-    reflection_pb2.DESCRIPTOR,
-)
+_OUR_FILES = (inference_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
+_STOCK_FILES = (health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR)  # their streams last as long as a client likes
 
 
 @asynccontextmanager
@@ -69,7 +65,7 @@ async def open_server(
     inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(front), server)
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
-    services = _expect_methods(interceptor)
+    services = _expect_methods(interceptor, settings.max_request_seconds)
     if settings.reflection:
         reflection.enable_server_reflection(services, server)
     port = _bind(server, settings.address)
@@ -110,18 +106,21 @@ def _options(settings: GrpcSettings) -> list[tuple[str, int]]:
     return options
 
 
-def _expect_methods(interceptor: CallInterceptor) -> list[str]:
+def _expect_methods(interceptor: CallInterceptor, max_request_seconds: float) -> list[str]:
     """Announce every method to the interceptor; give the names of the services."""
-    services = [service for file in _FILES for service in file.services_by_name.values()]
-    for service in services:
-        for method in service.methods:
-            interceptor.expect(
-                service.full_name,
-                method.name,
-                request_streaming=method.client_streaming,
-                response_streaming=method.server_streaming,
-            )
-    return [service.full_name for service in services]
+    names: list[str] = []
+    for file in (*_OUR_FILES, *_STOCK_FILES):
+        for service in file.services_by_name.values():
+            names.append(service.full_name)
+            for method in service.methods:
+                interceptor.expect(
+                    service.full_name,
+                    method.name,
+                    request_streaming=method.client_streaming,
+                    response_streaming=method.server_streaming,
+                    max_seconds=max_request_seconds if file in _OUR_FILES else None,
+                )
+    return names
 
 
 def _bind(server: grpc.aio.Server, address: str) -> int:
@@ -133,6 +132,6 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             attempt.bind(where)
         return server.add_insecure_port(address)
-    except (OSError, RuntimeError) as error:
-        problem = error.strerror if isinstance(error, OSError) else "gRPC could not bind it"
+    except (OSError, UnicodeError, RuntimeError) as error:
+        problem = why_unusable(error) if isinstance(error, OSError | UnicodeError) else "gRPC could not bind it"
         raise SettingsError(f"grpc_address {address} cannot be used: {problem}", setting="grpc_address") from error

@@ -3,7 +3,6 @@
 Errors pass through: `interceptors` turns them into statuses. Each refusal is counted by the layer that refuses.
 """
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from service.errors import InvalidArgumentError
 from service.metrics import Metrics
 from service.serving.api import GeneratedChunk, InferenceFront
 from service.transport import convert, convert_labels
+from service.transport.interceptors import deadline_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 InferenceRequest = TypeVar(
@@ -89,10 +89,7 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
             raise
 
     def _deadline(self, context: Context) -> float:
-        """The `time.monotonic()` value at which the request ends: the client's deadline or ours, whichever is first."""
-        remaining: float | None = context.time_remaining()  # None if the client set none, whatever the stubs say
-        seconds = self._max_request_seconds if remaining is None else min(remaining, self._max_request_seconds)
-        return time.monotonic() + seconds
+        return deadline_of(context, self._max_request_seconds)
 
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):

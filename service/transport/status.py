@@ -87,7 +87,7 @@ def to_status(error: ServiceError) -> RpcStatus:
     return _status(code, message, details, ("grpc-retry-pushback-ms", str(RETRY_MILLISECONDS)))
 
 
-def to_internal_status(error: Exception) -> RpcStatus:
+def to_internal_status(error: BaseException) -> RpcStatus:
     """Turn an error that nobody foresaw into INTERNAL with an id; the log has the traceback under the same id."""
     error_id = uuid.uuid4().hex
     logger.error("unexpected_error error_id=%s", error_id, exc_info=error)

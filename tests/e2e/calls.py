@@ -93,8 +93,9 @@ def client_of(server: ServerProcess) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def running_server(models_folder: Path, *flags: str) -> Iterator[ServerProcess]:
-    """Serve a folder; in the end the server is asked to stop, and killed if it does not."""
-    server = start_server(models_folder, *flags)
+    """Serve a folder; in the end the server is asked to stop, and killed if it does not. It drains 0 s unless told."""
+    drain = [] if "--drain-seconds" in flags else ["--drain-seconds", "0"]
+    server = start_server(models_folder, *drain, *flags)
     try:
         yield server
     finally:
@@ -158,7 +159,7 @@ def sample(server: ServerProcess, series: str) -> float:
 
 
 def in_flight(server: ServerProcess, model: str) -> float:
-    return sample(server, f'seqserve_requests_in_flight{{model="{model}"}}')
+    return sample(server, f'seqserve_texts_in_flight{{model="{model}"}}')
 
 
 def eventually(fact: Callable[[], object], *, seconds: float = 5.0) -> None:

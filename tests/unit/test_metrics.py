@@ -39,13 +39,21 @@ def test_process_platform_and_garbage_collection_are_shown(registry: CollectorRe
 
 def test_a_model_starts_with_its_series_at_zero(registry: CollectorRegistry, metrics: Metrics) -> None:
     metrics.add_model("tiny", ["prefill", "step"])
-    for name in ("seqserve_queue_seconds_count", "seqserve_generated_tokens_total", "seqserve_requests_in_flight"):
+    for name in ("seqserve_queue_seconds_count", "seqserve_generated_tokens_total", "seqserve_texts_in_flight"):
         assert registry.get_sample_value(name, {"model": "tiny"}) == 0
     for reason in REJECTION_REASONS:
         labels = {"model": "tiny", "reason": reason}
         assert registry.get_sample_value("seqserve_requests_rejected_total", labels) == 0
     for name in ("batch_size", "padding_ratio", "inference_seconds"):
         assert registry.get_sample_value(f"seqserve_{name}_count", {"model": "tiny", "graph": "step"}) == 0
+
+
+def test_a_model_that_produces_no_tokens_has_no_series_of_them(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.add_model("classifier", ["classifier"])
+    metrics.add_model("translator", ["encoder", "decoder_step"])
+    for name in ("seqserve_generated_tokens_total", "seqserve_time_to_first_token_seconds_count"):
+        assert registry.get_sample_value(name, {"model": "classifier"}) is None
+        assert registry.get_sample_value(name, {"model": "translator"}) == 0
 
 
 def test_adding_a_model_again_keeps_what_was_counted(registry: CollectorRegistry, metrics: Metrics) -> None:

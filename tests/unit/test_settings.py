@@ -16,6 +16,8 @@ def test_defaults_are_those_of_the_readme(tmp_path: Path) -> None:
     settings = parse(tmp_path)
     assert settings.models == tmp_path
     assert (settings.grpc_address, settings.metrics_address) == ("127.0.0.1:50051", "127.0.0.1:9464")
+    assert (settings.max_text_characters, settings.max_request_characters) == (20_000, 512_000)
+    assert (settings.drain_seconds, settings.grpc.drain_seconds) == (1, 1)
     assert (settings.max_message_bytes, settings.queue_capacity) == (4 * 1024 * 1024, 512)
 
 
@@ -39,6 +41,10 @@ def test_the_environment_wins_over_the_default_and_a_flag_over_both(
         pytest.param(["--engine-layout", "x"], "engine_layout is 'x': it should be 'process',", id="choice"),
         pytest.param(["--grpc-address", "localhost"], "grpc_address is 'localhost': expected HOST:PORT", id="address"),
         pytest.param(["--models", "/does/not/exist"], "models is '/does/not/exist': Path", id="folder"),
+        pytest.param(
+            ["--max-request-characters", "100"], "max_request_characters is 100, it should be at least max_text_c",
+            id="limits that contradict each other",
+        ),
         pytest.param(["--colour", "red"], "unrecognized arguments: --colour red", id="unknown flag"),
         pytest.param(["--queue-capacity"], "argument --queue-capacity: expected one argument", id="no value"),
     ],

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from deploy.monitoring.build_dashboard import OUTPUT
+from service.serving.hosts import STOP_SECONDS
 from service.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[3]
@@ -62,5 +63,5 @@ def test_grafana_finds_prometheus_and_the_dashboard(services: Yaml) -> None:
 
 
 def test_the_container_gets_longer_to_stop_than_the_service_takes(services: Yaml) -> None:
-    grace_seconds = ServiceSettings.model_fields["grace_seconds"].default
-    assert int(services["seqserve"]["stop_grace_period"].removesuffix("s")) >= grace_seconds + 10
+    seconds = sum(ServiceSettings.model_fields[name].default for name in ("drain_seconds", "grace_seconds"))
+    assert int(services["seqserve"]["stop_grace_period"].removesuffix("s")) > seconds + STOP_SECONDS

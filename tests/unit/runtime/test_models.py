@@ -1,5 +1,6 @@
 """A bundle becomes a model only with its proof, and the model answers each row as if it were alone."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -220,6 +221,12 @@ def break_the_tokenizer(_: Manifest, files: dict[str, bytes]) -> None:
     files["tokenizer.json"] = b"{}"
 
 
+def let_the_tokenizer_panic(_: Manifest, files: dict[str, bytes]) -> None:
+    content = json.loads(files["tokenizer.json"])
+    content["decoder"] = {"type": "Strip", "content": "a", "start": 0, "stop": 99}
+    files["tokenizer.json"] = json.dumps(content).encode()
+
+
 def add_a_loop(_: Manifest, files: dict[str, bytes]) -> None:
     model = ModelProto.FromString(files["classifier.fp32.onnx"])
     model.graph.node.add(op_type="Loop")
@@ -240,6 +247,7 @@ def take_another_recording(_: Manifest, files: dict[str, bytes]) -> None:
         ),
         pytest.param(take_another_tokenizer, r"tokenizer\.json: the vocabulary has 27 tokens", id="another tokenizer"),
         pytest.param(break_the_tokenizer, r"tokenizer\.json: not a tokenizer", id="no tokenizer"),
+        pytest.param(let_the_tokenizer_panic, r"tokenizer\.json: the tokenizer broke on", id="panicking tokenizer"),
         pytest.param(add_a_loop, r"classifier\.fp32\.onnx: node .*Loop", id="a loop"),
         pytest.param(take_another_recording, r"golden\.fp32\.npz: records graph 'prefill'", id="another recording"),
     ],

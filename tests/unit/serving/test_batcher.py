@@ -1,12 +1,15 @@
 """Batches of whole sequences: grouping, deadlines, cancellation, and rows that fail alone."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
 from service.engine.batches import pad_features, pad_ids
+from service.engine.steps import FloatArray, IntArray
 from service.serving.batcher import BatchedGraph, Batcher
+from service.serving.engine_loop import EngineLimits, EngineLoop
 from service.serving.messages import Classified, ClassifyWork, Failed, Ran
 from tests.fakes import ManualClock, echoing_labeller, lengths_classifier
 
@@ -113,3 +116,21 @@ def test_a_step_that_is_not_finite_fails_its_sequence_and_no_other(clock: Manual
     assert failed == Failed(1, "INFERENCE_FAILED", "the labeller's logits are not finite")
     assert isinstance(answer, Classified)
     assert answer.work_id == 2
+
+
+def test_a_model_that_fails_in_an_unforeseen_way_costs_its_own_requests_and_no_others() -> None:
+    def broken(token_ids: IntArray, lengths: IntArray) -> FloatArray:
+        raise TypeError("a shape that nobody expected")
+
+    loop = EngineLoop(EngineLimits(max_batch_size=4, decode_slots=4, padding_budget=1.0))
+    good = Batcher(1, CLASSIFIER, max_batch_size=4, padding_budget=1.0)
+    bad = Batcher(2, replace(CLASSIFIER, run=broken), max_batch_size=4, padding_budget=1.0)
+    loop._queues.update({1: good, 2: bad})
+    good.submit(work(1, [5]))
+    bad.submit(work(2, [5]))
+    events = {type(event): event for event in loop.turn()}
+    failed, classified = events[Failed], events[Classified]
+    assert isinstance(failed, Failed)
+    assert isinstance(classified, Classified)
+    assert (failed.work_id, classified.work_id) == (2, 1)
+    assert not loop.busy

@@ -1,12 +1,14 @@
 """Which versions serve: the pure plan as a decision table, and the folder scan."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.serving.catalog import Action, Stamp, plan, scan
 
-A, B = (1, 1, 1), (2, 2, 2)  # two different manifests
+A: Stamp = (("manifest.json", 1, 1, 1),)
+B: Stamp = (("manifest.json", 2, 2, 2),)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ def test_the_plan_is(found: list[int], known: dict[int, str], kept: int, expecte
     assert [f"{action.verb} {action.version}" for action in actions] == expected
 
 
-def test_a_failed_version_is_tried_again_when_its_manifest_changes() -> None:
+def test_a_failed_version_is_tried_again_when_its_files_change() -> None:
     found: dict[tuple[str, int], Stamp] = {("m", 1): B}
     assert plan(found, {("m", 1): ("failed", A)}, kept_versions=1) == [Action("load", "m", 1)]
 
@@ -51,5 +53,19 @@ def test_the_scan_finds_versions_and_passes_other_names_over(tmp_path: Path) -> 
     (tmp_path / "a-file").write_text("")
     found = scan(tmp_path)
     assert set(found) == {("good", 1), ("good", 12)}
-    assert found["good", 1] is not None
-    assert found["good", 12] is None
+    assert [file[0] for file in found["good", 1]] == ["manifest.json"]
+    assert found["good", 12] == ()
+
+
+def test_a_folder_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("bad/1", "good/1"):
+        (tmp_path / folder).mkdir(parents=True)
+    iterdir = Path.iterdir
+
+    def refusing(path: Path) -> Iterator[Path]:
+        if path.name == "bad":
+            raise PermissionError(13, "not yours", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    assert set(scan(tmp_path)) == {("good", 1)}

@@ -10,7 +10,14 @@ import pytest
 from service.bundle.manifest import FeatureInput, Labelling, WordInput
 from service.errors import InvalidArgumentError, SequenceTooLongError, ServiceError, TextTooLongError, WrongInputError
 from service.serving.api import FeatureRows, InputSequence, LabelSpan, Words
-from service.serving.labelling import MAX_LABEL_SCORES, ReadSequence, SequenceReader, labelled_sequence
+from service.serving.labelling import (
+    MAX_LABEL_SCORES,
+    ReadSequence,
+    SequenceReader,
+    character_counts,
+    labelled_sequence,
+    reading_count,
+)
 from service.text.tokenizer import Tokenizer
 from tests.bundles import MELODIES, characters_tokenizer, tiny_bundle
 
@@ -28,7 +35,7 @@ def word_reader(**changes: Any) -> SequenceReader:
     """A reader of words whose spec is changed, over the tiny tokenizer of words."""
     spec = spec_of("labelling").model_copy(update=changes)
     tokenizer = Tokenizer.from_bytes(tiny_bundle("labelling")[1]["tokenizer.json"])
-    return SequenceReader(spec, (tokenizer,), 1_000)
+    return SequenceReader(spec, (tokenizer,))
 
 
 def character_reader(**changes: Any) -> SequenceReader:
@@ -39,7 +46,7 @@ def character_reader(**changes: Any) -> SequenceReader:
 
 
 def row_reader(**changes: Any) -> SequenceReader:
-    return SequenceReader(spec_of("labelling-features").model_copy(update=changes), (), 1_000)
+    return SequenceReader(spec_of("labelling-features").model_copy(update=changes), ())
 
 
 def test_a_text_gives_the_same_row_as_its_words() -> None:
@@ -71,8 +78,6 @@ def test_rows_are_scaled_and_every_one_is_answered() -> None:
 @pytest.mark.parametrize(
     ("sequence", "error", "field"),
     [
-        pytest.param("x" * 1_001, TextTooLongError, "sequences[1].text", id="characters of a text"),
-        pytest.param(Words(("x" * 501,) * 2), TextTooLongError, "sequences[1].words", id="characters of words"),
         pytest.param("a " * 65, TextTooLongError, "sequences[1].text", id="words of a text"),
         pytest.param(Words(("a",) * 65), TextTooLongError, "sequences[1].words", id="words"),
         pytest.param(Words(("a-b",) * 22), TextTooLongError, "sequences[1].words", id="tokens of words"),
@@ -104,6 +109,12 @@ def test_rows_that_do_not_fit_are_refused_by_name(
     with pytest.raises(error) as refused:
         row_reader().read([FeatureRows((READING,)), sequence])
     assert refused.value.field == field
+
+
+def test_characters_and_readings_are_counted_before_anything_is_read() -> None:
+    sequences: list[InputSequence] = ["Mary ", FeatureRows((READING, {"wind": 1.0})), Words(("a", "bc"))]
+    assert character_counts(sequences) == [("sequences[0].text", 5), ("sequences[2].words", 3)]
+    assert reading_count(sequences) == 4
 
 
 def test_longest_sequences_are_taken() -> None:

@@ -235,7 +235,7 @@ async def test_the_queue_refuses_at_once_what_does_not_fit_and_frees_places_agai
         assert sum(isinstance(result, QueueFullError) for result in results) == 2
         await parts.front.classify("tiny-classification", ["good"] * 3, deadline=deadline)
         labels = {"model": "tiny-classification"}
-        assert parts.metrics.registry.get_sample_value("seqserve_requests_in_flight", labels) == 0
+        assert parts.metrics.registry.get_sample_value("seqserve_texts_in_flight", labels) == 0
         refused = parts.metrics.registry.get_sample_value(
             "seqserve_requests_rejected_total", labels | {"reason": "QUEUE_FULL"}
         )
@@ -250,7 +250,7 @@ async def test_a_deadline_that_passes_is_told_and_frees_the_place(repository: Pa
             await parts.front.classify("tiny-classification", ["good"], deadline=time.monotonic() + 0.05)
         child.resume()
         labels = {"model": "tiny-classification"}
-        assert parts.metrics.registry.get_sample_value("seqserve_requests_in_flight", labels) == 0
+        assert parts.metrics.registry.get_sample_value("seqserve_texts_in_flight", labels) == 0
 
 
 async def test_a_stream_that_is_left_is_cancelled_in_the_engine(repository: Path) -> None:
@@ -259,7 +259,7 @@ async def test_a_stream_that_is_left_is_cancelled_in_the_engine(repository: Path
         await anext(stream)
         await stream.aclose()  # type: ignore[attr-defined]
         labels = {"model": "tiny-generation"}
-        assert parts.metrics.registry.get_sample_value("seqserve_requests_in_flight", labels) == 0
+        assert parts.metrics.registry.get_sample_value("seqserve_texts_in_flight", labels) == 0
         await asyncio.sleep(0.05)
         told = parts.metrics.registry.get_sample_value("seqserve_generated_tokens_total", labels)
         assert told is not None

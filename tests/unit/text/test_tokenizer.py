@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, processors
 from tokenizers import Tokenizer as Backend
 
-from service.errors import BundleError
+from service.errors import BundleError, InferenceFailedError
 from service.text.tokenizer import TextStream, Tokenizer
 from tests.bundles import ENGLISH, ITALIAN, MELODIES, REVIEWS, bytes_tokenizer, characters_tokenizer, words_tokenizer
 
@@ -114,6 +114,41 @@ def test_a_piece_of_a_character_is_shown_as_the_vocabulary_spells_it() -> None:
 def test_what_is_no_tokenizer_is_refused(raw: bytes) -> None:
     with pytest.raises(BundleError, match="not a tokenizer"):
         Tokenizer.from_bytes(raw)
+
+
+def panicking_tokenizer() -> bytes:
+    """A tokenizer whose decoder panics on the token `a`: it would strip more than there is."""
+    content = json.loads(words_tokenizer(REVIEWS)[0])
+    content["decoder"] = {"type": "Strip", "content": "a", "start": 0, "stop": 99}
+    return json.dumps(content).encode()
+
+
+def test_a_panic_of_the_library_is_an_error_of_ours() -> None:
+    tokenizer = Tokenizer.from_bytes(panicking_tokenizer())
+    ids = tokenizer.encode("a")
+    for work in (tokenizer.decode, tokenizer.tokens, TextStream(tokenizer).push):
+        with pytest.raises(InferenceFailedError, match="the tokenizer broke on"):
+            work(ids)
+
+
+def test_a_tokenizer_that_breaks_on_one_of_its_ids_is_not_proven() -> None:
+    with pytest.raises(BundleError, match="the tokenizer broke on a token id"):
+        Tokenizer.from_bytes(panicking_tokenizer()).prove()
+
+
+@EVERY_KIND
+def test_a_sound_tokenizer_is_proven(tokenizer: Tokenizer) -> None:
+    tokenizer.prove()
+
+
+@EVERY_KIND
+def test_ids_are_the_same_beside_other_threads(tokenizer: Tokenizer) -> None:
+    @settings(max_examples=200)
+    @given(st.text())
+    def check(text: str) -> None:
+        assert tokenizer.encode_beside(text) == tokenizer.encode(text)
+
+    check()
 
 
 def test_ids_with_gaps_are_refused() -> None:

@@ -51,7 +51,7 @@ class FakeFront:
     """Answers with what the test can predict. `error` is raised instead; `gate`, where set, is waited for first."""
 
     models: list[ModelInfo] = field(default_factory=list)
-    error: Exception | None = None
+    error: BaseException | None = None
     gate: asyncio.Event | None = None
     chunk_count: int = 3
     deadlines: list[float] = field(default_factory=list)
@@ -157,7 +157,7 @@ async def serving(front: FakeFront, settings: GrpcSettings | None = None) -> Asy
     metrics = Metrics(registry)
     health = HealthBoard()
     metrics.add_model("tiny")
-    settings = settings or GrpcSettings(address="127.0.0.1:0", grace_seconds=2)
+    settings = settings or GrpcSettings(address="127.0.0.1:0", drain_seconds=0, grace_seconds=2)
     async with AsyncExitStack() as channels, open_server(settings, front, metrics, health) as address:
         channel = grpc.aio.insecure_channel(address)
         channels.push_async_callback(channel.close)  # after the server, whose drain it sees

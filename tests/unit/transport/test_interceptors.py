@@ -1,5 +1,6 @@
 """What happens around every RPC, seen through a real server."""
 
+import asyncio
 import logging
 
 import grpc
@@ -107,6 +108,23 @@ async def test_an_unknown_error_is_internal_with_the_id_that_the_log_has(
     assert info.reason == "INTERNAL"
     assert info.metadata["error_id"] in caplog.text
     assert "ZeroDivisionError" in caplog.text
+    await eventually(lambda: served.handled("ClassifyText", "Internal") == 1)
+
+
+class Panic(BaseException):
+    """What a library in Rust raises, as `except Exception` does not see it."""
+
+
+async def test_a_panic_is_internal_too_in_calls_and_in_streams(served: Served, front: FakeFront) -> None:
+    front.error = Panic("index out of bounds")
+    stream = served.inference.GenerateText(inference.GenerateTextRequest(model="tiny"))
+    for call in (served.inference.ClassifyText(CLASSIFY), stream.read()):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await asyncio.wait_for(call, 5)
+        assert caught.value.code() is grpc.StatusCode.INTERNAL
+        info = detail(caught.value, error_details_pb2.ErrorInfo)
+        assert info is not None
+        assert info.reason == "INTERNAL"
     await eventually(lambda: served.handled("ClassifyText", "Internal") == 1)
 
 

@@ -50,6 +50,14 @@ async def test_a_host_that_does_not_exist_is_a_settings_error(metrics: Metrics) 
             pass
 
 
+@pytest.mark.parametrize("host", ["a" * 64 + ".b", "a..b"], ids=["endless label", "empty label"])
+async def test_a_host_that_cannot_be_a_name_is_a_settings_error(metrics: Metrics, host: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        async with open_metrics_server(f"{host}:0", metrics):
+            pass
+    assert caught.value.message == f"metrics_address {host}:0 cannot be used: its host is no valid name"
+
+
 async def test_the_port_is_free_again_afterwards(metrics: Metrics) -> None:
     async with open_metrics_server("127.0.0.1:0", metrics) as address:
         pass

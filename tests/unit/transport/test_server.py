@@ -23,7 +23,7 @@ GENERATE = inference.GenerateTextRequest(model="tiny")
 
 
 def settings(**changes: object) -> GrpcSettings:
-    return GrpcSettings.model_validate({"address": "127.0.0.1:0", "grace_seconds": 5, **changes})
+    return GrpcSettings.model_validate({"address": "127.0.0.1:0", "drain_seconds": 0, "grace_seconds": 5, **changes})
 
 
 async def services(served: Served) -> list[str]:
@@ -45,6 +45,12 @@ async def test_a_busy_port_is_a_settings_error_that_says_so(served: Served, fron
 async def test_an_address_of_another_machine_is_a_settings_error(front: FakeFront) -> None:
     with pytest.raises(SettingsError, match=r"grpc_address 192\.0\.2\.1:0 cannot be used"):
         async with serving(front, settings(address="192.0.2.1:0")):
+            pass
+
+
+async def test_a_host_with_an_endless_label_is_a_settings_error(front: FakeFront) -> None:
+    with pytest.raises(SettingsError, match=r"^grpc_address a{64}\.b:0 cannot be used: its host is no valid name$"):
+        async with serving(front, settings(address="a" * 64 + ".b:0")):
             pass
 
 
@@ -136,8 +142,9 @@ async def test_what_outlasts_the_grace_time_is_ended(front: FakeFront) -> None:
         await eventually(lambda: front.working == 1)
     assert time.monotonic() - began < 3
     assert front.working == 0, "the handler was not waited for"
-    with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
         await unary
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_being_cancelled_while_draining_ends_requests_at_once(front: FakeFront) -> None:

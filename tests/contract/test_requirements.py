@@ -1,0 +1,55 @@
+"""The locks: whole, hashed, without addresses, without torch, and alike where they overlap."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.trained import ROOT
+
+LOCKS = ("service", "training", "dev")
+SAFE_FLOORS = {"onnx": (1, 21), "onnxruntime": (1, 27), "grpcio": (1, 80), "protobuf": (6, 31)}
+
+
+def pins(lock: str) -> dict[str, set[str]]:
+    """Every pinned version by package; a package may have one per Python version."""
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([a-z0-9._-]+)==(\S+)", read(lock), re.MULTILINE):
+        found.setdefault(name, set()).add(version)
+    return found
+
+
+def read(lock: str) -> str:
+    return Path(ROOT / "requirements" / f"{lock}.txt").read_text()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_requirement_has_a_hash_and_no_address(lock: str) -> None:
+    text = read(lock)
+    entries = re.findall(r"^[a-z0-9].*?(?=^[a-z0-9]|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(entries) > 20
+    assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+    assert "://" not in text
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_torch_is_in_no_lock(lock: str) -> None:
+    assert "torch" not in pins(lock)
+
+
+@pytest.mark.parametrize("lock", ["service", "training"])
+def test_what_ships_is_what_is_tested(lock: str) -> None:
+    tested = pins("dev")
+    assert {name: versions for name, versions in pins(lock).items() if tested.get(name) != versions} == {}
+
+
+def test_grpc_and_its_companions_are_one_version() -> None:
+    versions = {name: found for name, found in pins("dev").items() if name.startswith("grpcio")}
+    assert len(versions) == 5
+    assert set.union(*versions.values()) == {"1.80.0"}
+
+
+@pytest.mark.parametrize("package", SAFE_FLOORS)
+def test_no_version_with_a_known_advisory_is_locked(package: str) -> None:
+    for version in pins("service")[package]:
+        assert tuple(map(int, version.split(".")[:2])) >= SAFE_FLOORS[package]

@@ -1,0 +1,120 @@
+"""What the recipes must reach on examples that were never trained, and that a run on broken answers does not.
+
+Shortened runs: the published models train for longer. Scores are measured on the bundle, as it would ship.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.progress import Progress
+
+from service.engine.offline import decode_all
+from service.engine.rows import TranslationRows
+from service.runtime.models import TranslationModel, load_model
+from service.text.tokenizer import Tokenizer
+from training.evaluate import Evaluation, evaluate_bundle
+from training.export.bundle import Draft, draft_bundle
+from training.pipeline import open_run, train_run
+from training.settings import Recipe, load_recipe
+
+RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+LECTURE = ("The black dog jumped over the cat", "Il cane nero saltò sopra il gatto")
+
+
+def shortened(name: str, *, epochs: int, **data: object) -> Recipe:
+    """A recipe with fewer epochs and changes to its [data]."""
+    recipe = load_recipe(RECIPES / f"{name}.toml")
+    training = recipe.training.model_copy(update={"epochs": epochs})
+    return recipe.model_copy(update={"training": training, "data": recipe.data.model_copy(update=data)})
+
+
+def trained(recipe: Recipe, folder: Path) -> tuple[Draft, Evaluation]:
+    """Train, export, prove and measure, as `python -m training train` does."""
+    data_folder = os.environ.get("SEQSERVE_DATA")
+    run = open_run(recipe, runs=folder, data_folder=Path(data_folder) if data_folder else None)
+    with Progress(disable=True) as progress:
+        task, _ = train_run(run, progress)
+    draft = draft_bundle(task, run_sha256=run.sha256)
+    return draft, evaluate_bundle(draft.opened(), run.splits)
+
+
+def translate(draft: Draft, text: str) -> str:
+    bundle = draft.opened()
+    model = load_model(bundle)
+    assert isinstance(model, TranslationModel)
+    source, target = model.spec.source, model.spec.target
+    assert source.eos_id is not None
+    assert target.bos_id is not None
+    assert target.eos_id is not None
+    rows = TranslationRows(
+        model,
+        source_pad_id=source.pad_id,
+        source_eos_id=source.eos_id,
+        target_pad_id=target.pad_id,
+        bos_id=target.bos_id,
+        eos_id=target.eos_id,
+        time_multiple=model.spec.time_multiple,
+    )
+    ids = Tokenizer.from_bytes(bundle.files[source.tokenizer]).encode(text)
+    (produced,) = decode_all(rows, [ids], max_output_token_count=model.spec.max_output_token_count)
+    return Tokenizer.from_bytes(bundle.files[target.tokenizer]).decode(produced)
+
+
+def is_accurate(evaluation: Evaluation) -> bool:
+    return evaluation.score.value >= 90
+
+
+def has_bleu_80(evaluation: Evaluation) -> bool:
+    return evaluation.score.value >= 80
+
+
+def is_below_a_trigram(evaluation: Evaluation) -> bool:
+    return evaluation.score.value < evaluation.baseline.value
+
+
+SAMPLES = [
+    pytest.param("sample-sentiment", is_accurate, 4, 4, id="sentiment"),
+    pytest.param("sample-melody", is_below_a_trigram, 2, 2, id="melody"),
+    pytest.param("sample-en-it", has_bleu_80, 5, 3, id="en-it"),
+]
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(("name", "reaches_floor", "epochs", "control_epochs"), SAMPLES)
+def test_a_sample_recipe_reaches_its_floor(
+    name: str, reaches_floor: Callable[[Evaluation], bool], epochs: int, control_epochs: int, tmp_path: Path
+) -> None:
+    draft, evaluation = trained(shortened(name, epochs=epochs), tmp_path)
+    assert reaches_floor(evaluation), f"{evaluation.score}; {evaluation.baseline}"
+    if name == "sample-en-it":
+        assert translate(draft, LECTURE[0]) == LECTURE[1]
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(("name", "reaches_floor", "epochs", "control_epochs"), SAMPLES)
+def test_the_same_recipe_on_broken_answers_does_not(
+    name: str, reaches_floor: Callable[[Evaluation], bool], epochs: int, control_epochs: int, tmp_path: Path
+) -> None:
+    """The negative control. One that reaches the floor would mean that the floor shows nothing."""
+    _, evaluation = trained(shortened(name, epochs=control_epochs, shuffle_labels=True), tmp_path)
+    assert not reaches_floor(evaluation), f"{evaluation.score}; {evaluation.baseline}"
+
+
+needs_data = pytest.mark.skipif("SEQSERVE_DATA" not in os.environ, reason="SEQSERVE_DATA names no folder of corpora")
+
+
+@pytest.mark.data
+@needs_data
+def test_one_epoch_of_sst2_beats_the_commonest_label(tmp_path: Path) -> None:
+    _, evaluation = trained(shortened("sst2", epochs=1), tmp_path)
+    assert evaluation.score.value > evaluation.baseline.value, f"{evaluation.score}; {evaluation.baseline}"
+
+
+@pytest.mark.data
+@needs_data
+def test_one_epoch_of_en_it_beats_copying_the_source(tmp_path: Path) -> None:
+    """One epoch over a draw of the corpus: all of it would take a quarter of an hour."""
+    _, evaluation = trained(shortened("en-it", epochs=1, max_examples=40_000), tmp_path)
+    assert evaluation.score.value > evaluation.baseline.value, f"{evaluation.score}; {evaluation.baseline}"

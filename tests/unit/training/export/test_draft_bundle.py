@@ -1,0 +1,127 @@
+"""A draft is a sound bundle in memory; publishing adds the card and nothing else."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.bundle.signatures import check_signatures
+from service.bundle.store import open_bundle
+from service.errors import BundleError
+from service.runtime.golden import read_golden
+from service.runtime.models import load_model
+from training.checkpoint import Epoch
+from training.data.examples import AnySplits
+from training.errors import DataError, ExportError
+from training.evaluate import evaluate_bundle
+from training.export.bundle import Draft, bundle_folder, draft_bundle, is_published
+from training.export.card import write_card
+from training.prepare import prepare
+from training.settings import Recipe
+
+MakeRecipe = Callable[..., Recipe]
+Tiny = Mapping[str, AnySplits]
+RUN = "a" * 64
+VARIETIES = [
+    pytest.param("classification", {}, id="classifier"),
+    pytest.param("classification", {"bidirectional": True, "cell": "gru"}, id="classifier of both directions"),
+    pytest.param("generation", {"cell": "gru", "layers": 2}, id="language model"),
+    pytest.param("translation", {}, id="translator without attention"),
+    pytest.param("translation", {"attention": "general", "bidirectional": True}, id="translator with attention"),
+]
+
+
+@pytest.fixture
+def make_draft(make_recipe: MakeRecipe, tiny_splits: Tiny) -> Callable[..., Draft]:
+    def make(task: str, model: Mapping[str, object]) -> Draft:
+        return draft_bundle(prepare(make_recipe(task, model=model), tiny_splits[task]), run_sha256=RUN)
+
+    return make
+
+
+@pytest.mark.parametrize(("task", "model"), VARIETIES)
+def test_the_service_loads_a_draft_and_its_proof_holds(
+    make_draft: Callable[..., Draft], task: str, model: Mapping[str, object]
+) -> None:
+    draft = make_draft(task, model)
+    check_signatures(draft.manifest)
+    assert load_model(draft.opened()).manifest.spec.task == task
+
+
+@pytest.mark.parametrize(("task", "model"), VARIETIES)
+def test_golden_runs_cover_one_row_padded_rows_and_time_one(
+    make_draft: Callable[..., Draft], task: str, model: Mapping[str, object]
+) -> None:
+    draft = make_draft(task, model)
+    variant = draft.manifest.variants["fp32"]
+    cases = read_golden(draft.files[variant.golden.file], variant.graphs, where=variant.golden.file)
+    for role in variant.graphs:
+        shapes = [case.inputs["token_ids"].shape for case in cases if case.role == role]
+        assert {shape[0] for shape in shapes} == {1, 3}
+        if len(shapes[0]) == 2:
+            assert 1 in {shape[1] for shape in shapes}
+    states = [case.inputs["state"] for case in cases if "state" in case.inputs]
+    assert not states or any(np.any(state != 0) for state in states)
+
+
+def test_a_changed_weight_is_refused_by_the_proof(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    task = prepare(make_recipe("classification"), tiny_splits["classification"])
+    draft = draft_bundle(task, run_sha256=RUN)
+    task.model.get_parameter("output.bias").data.add_(0.01)
+    other = draft_bundle(task, run_sha256=RUN)
+    mixed = replace(draft, files={**draft.files, "classifier.fp32.onnx": other.files["classifier.fp32.onnx"]})
+    with pytest.raises(BundleError, match="graph classifier, case 0, output logits: deviates"):
+        load_model(mixed.opened())
+
+
+@pytest.mark.parametrize("task", ["classification", "generation", "translation"])
+def test_a_published_draft_opens_with_scores_in_its_card(
+    make_recipe: MakeRecipe, tiny_splits: Tiny, tmp_path: Path, task: str
+) -> None:
+    recipe, splits = make_recipe(task), tiny_splits[task]
+    draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)
+    evaluation = evaluate_bundle(draft.opened(), splits)
+    card = write_card(draft.manifest, recipe, splits, (Epoch(1, 2.0, 50.0, 1.0),), evaluation)
+    folder = draft.publish(card, tmp_path / "models")
+    assert folder == bundle_folder(recipe, tmp_path / "models")
+    opened = open_bundle(folder)
+    text = opened.files["MODEL_CARD.md"].decode()
+    assert f"{evaluation.score.value:.2f}" in text
+    assert evaluation.baseline.name in text
+    assert evaluate_bundle(opened, splits).score == evaluation.score
+
+
+def test_a_bundle_of_the_same_run_is_found_and_one_of_another_is_in_the_way(
+    make_recipe: MakeRecipe, tiny_splits: Tiny, tmp_path: Path
+) -> None:
+    recipe = make_recipe("classification")
+    assert not is_published(recipe, tmp_path, run_sha256=RUN)
+    draft = draft_bundle(prepare(recipe, tiny_splits["classification"]), run_sha256=RUN)
+    draft.publish("card", tmp_path)
+    assert is_published(recipe, tmp_path, run_sha256=RUN)
+    with pytest.raises(ExportError, match="made from another recipe or other data"):
+        is_published(recipe, tmp_path, run_sha256="b" * 64)
+    with pytest.raises(ExportError, match="exists already"):
+        draft.publish("card", tmp_path)
+
+
+def test_a_damaged_bundle_is_in_the_way_too(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe("classification")
+    bundle_folder(recipe, tmp_path).mkdir(parents=True)
+    with pytest.raises(ExportError, match="remove it"):
+        is_published(recipe, tmp_path, run_sha256=RUN)
+
+
+def test_a_bundle_is_not_measured_on_another_tasks_corpus(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    draft = draft_bundle(prepare(make_recipe("generation"), tiny_splits["generation"]), run_sha256=RUN)
+    with pytest.raises(DataError, match="no test examples for generation"):
+        evaluate_bundle(draft.opened(), tiny_splits["translation"])
+
+
+def test_the_card_of_a_negative_control_says_so(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    recipe, splits = make_recipe("classification", data={"shuffle_labels": True}), tiny_splits["classification"]
+    draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)
+    card = write_card(draft.manifest, recipe, splits, (), evaluate_bundle(draft.opened(), splits))
+    assert "negative control" in card

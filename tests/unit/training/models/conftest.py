@@ -1,0 +1,10 @@
+"""Every test of a network starts from the same random numbers."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)

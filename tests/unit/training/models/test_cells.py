@@ -1,0 +1,68 @@
+"""The written-out equations give what torch's fused layers give."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from training.models.cells import gru_cell, gru_over_time, lstm_cell, lstm_over_time, rnn_over_time, weights_of
+
+INPUTS = torch.linspace(-2, 2, 7 * 5).reshape(7, 5)  # [time, input]
+assert_close = partial(torch.testing.assert_close, atol=1e-6, rtol=0.0)
+
+
+def test_lstm_equations_equal_the_fused_layer() -> None:
+    fused = nn.LSTM(5, 6)
+    outputs, (hidden, cell) = fused(INPUTS)
+    steps = lstm_over_time(INPUTS, weights_of(fused))
+    assert_close(steps.hidden, outputs)
+    assert_close(steps.hidden[-1], hidden[0])
+    assert_close(steps.cell[-1], cell[0])
+
+
+def test_gru_equations_equal_the_fused_layer() -> None:
+    fused = nn.GRU(5, 6)
+    outputs, _ = fused(INPUTS)
+    assert_close(gru_over_time(INPUTS, weights_of(fused)).hidden, outputs)
+
+
+def test_rnn_equations_equal_the_fused_layer() -> None:
+    fused = nn.RNN(5, 6)
+    outputs, _ = fused(INPUTS)
+    assert_close(rnn_over_time(INPUTS, weights_of(fused)), outputs)
+
+
+def test_weights_of_finds_the_second_layer_and_the_backward_direction() -> None:
+    fused = nn.LSTM(5, 6, num_layers=2, bidirectional=True)
+    outputs, _ = fused(INPUTS)
+    first = [
+        lstm_over_time(INPUTS, weights_of(fused)).hidden,
+        lstm_over_time(INPUTS.flip(0), weights_of(fused, backward=True)).hidden.flip(0),
+    ]
+    second = lstm_over_time(torch.cat(first, dim=1), weights_of(fused, layer=1)).hidden
+    assert_close(second, outputs[:, :6])
+
+
+def test_an_open_forget_gate_and_a_closed_input_gate_keep_the_cell() -> None:
+    fused = nn.LSTM(5, 6)
+    with torch.no_grad():
+        fused.get_parameter("bias_ih_l0").copy_(torch.tensor([-50.0, 50.0, 0.0, 0.0]).repeat_interleave(6))  # i f g o
+    cell = torch.linspace(-1, 1, 6)
+    step = lstm_cell(INPUTS[0], torch.zeros(6), cell, weights_of(fused))
+    assert_close(step.cell, cell)
+
+
+def test_an_open_update_gate_keeps_the_state() -> None:
+    fused = nn.GRU(5, 6)
+    with torch.no_grad():
+        fused.get_parameter("bias_ih_l0").copy_(torch.tensor([0.0, 50.0, 0.0]).repeat_interleave(6))  # r z n
+    hidden = torch.linspace(-1, 1, 6)
+    assert_close(gru_cell(INPUTS[0], hidden, weights_of(fused)).hidden, hidden)
+
+
+@pytest.mark.parametrize("gate", ["forget_gate", "input_gate", "output_gate"])
+def test_every_gate_of_every_unit_lies_between_zero_and_one(gate: str) -> None:
+    values = getattr(lstm_over_time(INPUTS, weights_of(nn.LSTM(5, 6))), gate)
+    assert values.shape == (7, 6)
+    assert ((values > 0) & (values < 1)).all()

@@ -1,0 +1,66 @@
+"""Checkpoints: whole or absent, of this run or refused."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.checkpoint import Checkpoint, Epoch, load_checkpoint, save_checkpoint
+from training.errors import CheckpointError
+
+RUN, OTHER = "a" * 64, "b" * 64
+
+
+def checkpoint() -> Checkpoint:
+    epochs = (Epoch(1, 2.5, 40.0, 1.25), Epoch(2, 1.5, 60.0, 1.5))
+    return Checkpoint(
+        RUN, epochs, {"weight": torch.arange(6.0).reshape(2, 3)}, {"state": {0: {"step": 3}}}, {"last": 1}
+    )
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "run" / "last.pt", checkpoint())
+    loaded = load_checkpoint(tmp_path / "run" / "last.pt", run_sha256=RUN)
+    assert loaded.epochs == checkpoint().epochs
+    assert torch.equal(loaded.weights["weight"], checkpoint().weights["weight"])
+    assert loaded.optimizer == checkpoint().optimizer
+
+
+def test_saving_leaves_nothing_else_in_the_folder(tmp_path: Path) -> None:
+    for _ in range(2):
+        save_checkpoint(tmp_path / "last.pt", checkpoint())
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "last.pt", checkpoint())
+    with pytest.raises(CheckpointError, match="another recipe or other data"):
+        load_checkpoint(tmp_path / "last.pt", run_sha256=OTHER)
+
+
+def test_a_missing_checkpoint_is_refused_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="train the recipe first"):
+        load_checkpoint(tmp_path / "last.pt", run_sha256=RUN)
+
+
+@pytest.mark.parametrize("length", [0, 10, 400])
+def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, checkpoint())
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(CheckpointError, match="not a checkpoint") as caught:
+        load_checkpoint(path, run_sha256=RUN)
+    assert "\n" not in str(caught.value)
+
+
+class Intruder:
+    """Unpickled, it would run code."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, ("intruded",))
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    torch.save({"run_sha256": RUN, "epochs": [], "weights": Intruder()}, tmp_path / "last.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load_checkpoint(tmp_path / "last.pt", run_sha256=RUN)

@@ -1,0 +1,31 @@
+"""What counts as the same run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import cast
+
+from training.data.examples import AnySplits, PlainText, Splits
+from training.provenance import data_sha256, run_sha256
+from training.settings import Recipe
+
+MakeRecipe = Callable[..., Recipe]
+Tiny = Mapping[str, AnySplits]
+
+
+def test_recipe_and_data_decide_the_run(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    tunes = cast("Splits[PlainText]", tiny_splits["generation"])
+    recipe = make_recipe("generation")
+    shorter = replace(tunes, training=tunes.training[1:])
+    hashes = {
+        run_sha256(recipe, tunes),
+        run_sha256(make_recipe("generation", training={"epochs": 3}), tunes),
+        run_sha256(recipe, shorter),
+    }
+    assert len(hashes) == 3
+    assert run_sha256(make_recipe("generation"), tunes) in hashes
+
+
+def test_moving_an_example_to_another_split_changes_the_data(tiny_splits: Tiny) -> None:
+    tunes = cast("Splits[PlainText]", tiny_splits["generation"])
+    moved = Splits(tunes.training[:-1], (tunes.training[-1], *tunes.validation), tunes.test)
+    assert data_sha256(moved) != data_sha256(tunes)

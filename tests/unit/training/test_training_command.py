@@ -1,0 +1,108 @@
+"""The command line, as a user runs it."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from training.__main__ import main
+
+Training = Callable[..., tuple[int, str, str]]
+RECIPE = """
+name = "quick"
+version = 1
+task = "classification"
+seed = 1
+data = {corpus = "sample-reviews", max_examples = 300}
+tokenizer = {kind = "words"}
+model = {cell = "lstm", embedding_size = 8, hidden_size = 8}
+training = {epochs = 3, threads = 1}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "quick.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture
+def training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line in an empty folder: exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEQSERVE_DATA", raising=False)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["training", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        output, errors = capsys.readouterr()
+        code = exit_.value.code
+        return code if isinstance(code, int) else 0, output, errors
+
+    return run
+
+
+def test_train_publishes_skips_evaluates_and_draws(recipe: Path, training: Training, tmp_path: Path) -> None:
+    code, output, errors = training("train", str(recipe), "--max-epochs", "1")
+    assert (code, errors.count("validation accuracy")) == (0, 1)
+    assert "accuracy of the commonest label 50.00" in output
+    assert (tmp_path / ".build/models/quick/1/manifest.json").is_file()
+
+    code, output, _ = training("train", str(recipe), "--max-epochs", "1")
+    assert code == 0
+    assert "nothing to do" in output
+
+    code, output, _ = training("evaluate", ".build/models/quick/1", "--recipe", str(recipe))
+    assert code == 0
+    assert "quick@1: accuracy" in output
+
+    code, _, _ = training("gates", str(recipe), "a good film", "--output", "g.png", "--max-epochs", "1")
+    assert code == 0
+    assert (tmp_path / "g.png").read_bytes().startswith(b"\x89PNG")
+
+    code, output, _ = training("export", str(recipe), "--max-epochs", "1", "--models", "other")
+    assert code == 0
+    assert (tmp_path / "other/quick/1/manifest.json").is_file()
+
+    code, _, errors = training("train", str(recipe))
+    assert code == 2
+    assert "made from another recipe or other data" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        pytest.param(["train", "missing.toml"], "missing.toml: cannot be read", id="no such recipe"),
+        pytest.param(["train", "misspelt.toml"], "misspelt.toml: training.epoch", id="unknown setting"),
+        pytest.param(["train", "real.toml"], "SEQSERVE_DATA", id="real corpus, no folder named"),
+        pytest.param(["export", "quick.toml"], "train the recipe first", id="export before training"),
+        pytest.param(["gates", "quick.toml", "a film", "--output", "g.png"], "train the recipe", id="gates too early"),
+        pytest.param(["evaluate", "nowhere/quick/1"], "is not a folder", id="no such bundle"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    recipe: Path, training: Training, tmp_path: Path, arguments: list[str], complaint: str
+) -> None:
+    (tmp_path / "misspelt.toml").write_text(RECIPE.replace("epochs", "epoch"))
+    (tmp_path / "real.toml").write_text(RECIPE.replace("sample-reviews", "sst2-stsa"))
+    code, output, errors = training(*arguments)
+    assert code == 2
+    assert not output
+    assert errors.startswith("error: ")
+    assert len(errors.splitlines()) == 1
+    assert complaint in errors
+
+
+def test_the_data_folder_is_read_from_the_environment(
+    recipe: Path, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQSERVE_DATA", "somewhere")
+    recipe.write_text(RECIPE.replace("sample-reviews", "sst2-stsa"))
+    code, _, errors = training("train", str(recipe))
+    assert code == 2
+    assert "somewhere/sst2-stsa" in errors
