@@ -16,9 +16,17 @@ def ask(client: Client, model: Model) -> str:
     if model.task is Task.CLASSIFICATION:
         best = client.classify(model.name, TEXT).classifications[0].best
         return f"{best.label} ({best.probability:.2f})"
+    if model.task is Task.LABELLING:
+        sequence = client.label(model.name, [imputed_row(model)] if model.features else TEXT).sequences[0]
+        return " ".join(step.best.label for step in sequence.steps)
     if model.task is Task.TRANSLATION:
         return client.translate(model.name, TEXT).translations[0].text
     return client.generate_text(model.name, max_output_token_count=20, seed=1).text
+
+
+def imputed_row(model: Model) -> list[dict[str, float]]:
+    """One step at which every reading is its imputed value, or 0."""
+    return [{feature.name: feature.imputed_value or 0.0 for feature in model.features}]
 
 
 def answered_calls(metrics_url: str) -> float:

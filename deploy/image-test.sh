@@ -79,7 +79,7 @@ make_tiny_models() {
     "$python" -c '
 import sys, pathlib
 from tests.bundles import publish_tiny
-for task in ("classification", "generation", "translation"):
+for task in ("classification", "labelling", "labelling-features", "generation", "translation"):
     publish_tiny(pathlib.Path(sys.argv[1]), task)' "$models"
 }
 

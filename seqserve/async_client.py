@@ -20,7 +20,7 @@ from seqserve.connection import (
     checked_timeout,
 )
 from seqserve.errors import from_rpc_error
-from seqserve.results import ClassifyResult, GeneratedChunk, GeneratedText, Model, TranslateResult
+from seqserve.results import ClassifyResult, GeneratedChunk, GeneratedText, LabelResult, Model, TranslateResult
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceStub
@@ -121,6 +121,18 @@ class AsyncClient:
         """As Client.classify."""
         request = convert.classify_request(model, texts, top_label_count)
         return convert.classify_result(await self._call(self._inference.ClassifyText, request, timeout_s))
+
+    async def label(
+        self,
+        model: str,
+        sequences: str | Sequence[convert.InputSequence],
+        *,
+        top_label_count: int | None = None,
+        timeout_s: float | None = None,
+    ) -> LabelResult:
+        """As Client.label."""
+        request = convert.label_request(model, sequences, top_label_count)
+        return convert.label_result(await self._call(self._inference.LabelSequence, request, timeout_s))
 
     def generate(
         self,

@@ -18,7 +18,7 @@ from seqserve.connection import (
     checked_timeout,
 )
 from seqserve.errors import from_rpc_error
-from seqserve.results import ClassifyResult, GeneratedChunk, GeneratedText, Model, TranslateResult
+from seqserve.results import ClassifyResult, GeneratedChunk, GeneratedText, LabelResult, Model, TranslateResult
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceStub
@@ -114,6 +114,30 @@ class Client:
         """
         request = convert.classify_request(model, texts, top_label_count)
         return convert.classify_result(self._call(self._inference.ClassifyText, request, timeout_s))
+
+    def label(
+        self,
+        model: str,
+        sequences: str | Sequence[convert.InputSequence],
+        *,
+        top_label_count: int | None = None,
+        timeout_s: float | None = None,
+    ) -> LabelResult:
+        """Give each word or row of each sequence a probability for every label, or for the best `top_label_count`.
+
+        Args:
+            model: `name` (newest ready version) or `name@version`.
+            sequences: one text, or 1 to 256 sequences. A sequence is a text, which the server splits into words; a list
+                of words, which are taken as they are; or a list of rows, oldest first, each a mapping of the names in
+                `Model.features` to numbers.
+            top_label_count: labels to return per step, 1 and up; None means all.
+            timeout_s: as in Client.
+
+        Raises:
+            TypeError: a sequence is none of these.
+        """
+        request = convert.label_request(model, sequences, top_label_count)
+        return convert.label_result(self._call(self._inference.LabelSequence, request, timeout_s))
 
     def generate(
         self,

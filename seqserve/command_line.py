@@ -3,15 +3,19 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NamedTuple, TypeVar
 
 import typer
 from rich.console import Console
 
 from seqserve.client import Client
-from seqserve.command_output import OutputFormat, as_json, classification_lines, models_table
+from seqserve.command_output import OutputFormat, as_json, classification_lines, labelled_lines, models_table
 from seqserve.connection import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
+from seqserve.convert import InputSequence
+from seqserve.feature_file import read_feature_file
 
+LABEL_SEQUENCES_PER_CALL = 16  # LabelSequence takes 256, but only so many labels of long ones
 CLASSIFY_TEXTS_PER_CALL = 256  # the most that ClassifyText takes
 TRANSLATE_TEXTS_PER_CALL = 64  # the most that TranslateText takes
 MAX_INT32 = 2**31 - 1
@@ -19,7 +23,7 @@ MAX_INT64 = 2**63 - 1
 PIPE_WIDTH = 200  # columns of a table that goes to no terminal
 
 app = typer.Typer(
-    help="Ask a seqserve server: classify, generate, translate.",
+    help="Ask a seqserve server: classify, label, generate, translate.",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,6 +41,16 @@ MaxTokensOption = Annotated[
     int | None,
     typer.Option("--max-output-token-count", min=1, max=MAX_INT32, help="Most tokens to produce; default the model's."),
 ]
+
+Item = TypeVar("Item")
+
+
+class Source(NamedTuple):
+    """A sequence to label: what to call it, what to call its rows if it has rows, and itself."""
+
+    name: str
+    row_names: list[str] | None
+    sequence: InputSequence
 
 
 def run(arguments: Sequence[str] | None) -> int:
@@ -70,6 +84,43 @@ def classify(
                     typer.echo(as_json(classification, source=text, model=str(result.model_version)))
                 else:
                     typer.echo(classification_lines(text, classification))
+
+
+@app.command()
+def label(
+    model: ModelArgument,
+    texts: TextsArgument = None,
+    *,
+    words: Annotated[
+        bool, typer.Option("--words", help="Take the words between blanks as they are; default the server splits.")
+    ] = False,
+    features: Annotated[
+        list[Path] | None,
+        typer.Option(help="CSV file of readings instead of texts, a row per step; may be repeated."),
+    ] = None,
+    key_column: Annotated[
+        list[str] | None, typer.Option(help="Column that names a row and is no feature; may be repeated.")
+    ] = None,
+    top_label_count: Annotated[
+        int | None, typer.Option(min=1, max=MAX_INT32, help="Labels per step, best first; default all.")
+    ] = None,
+    target: TargetOption = DEFAULT_TARGET,
+    output: OutputOption = OutputFormat.TEXT,
+    timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
+) -> None:
+    """Label each word of each text, or each row of each file."""
+    if features and (texts or words):
+        raise typer.BadParameter("give texts or files of features, not both", param_hint="--features")
+    given = table_sources(features, key_column or ()) if features else text_sources(given_texts(texts), words=words)
+    with connect(target, timeout_s) as client:
+        for group in grouped(given, LABEL_SEQUENCES_PER_CALL):
+            result = client.label(model, [source.sequence for source in group], top_label_count=top_label_count)
+            for source, labelled in zip(group, result.sequences, strict=True):
+                if output is OutputFormat.JSON:
+                    rows = {} if source.row_names is None else {"rows": source.row_names}
+                    typer.echo(as_json(labelled, source=source.name, model=str(result.model_version), **rows))
+                else:
+                    typer.echo(labelled_lines(labelled, source.row_names))
 
 
 @app.command()
@@ -180,6 +231,20 @@ def connect(target: str, timeout_s: float) -> Client:
         raise typer.BadParameter(str(error), param_hint="--timeout-s") from error
 
 
+def text_sources(texts: Iterable[str], *, words: bool) -> Iterator[Source]:
+    """Texts as sequences; as the words between their blanks where `words` is set."""
+    return (Source(text, None, text.split() if words else text) for text in texts)
+
+
+def table_sources(paths: Sequence[Path], key_columns: Sequence[str]) -> list[Source]:
+    """CSV files as sequences; all are read, so that a bad one is told before anything is asked."""
+    try:
+        tables = [read_feature_file(path, key_columns) for path in paths]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--features") from error
+    return [Source(str(path), table.row_names, table.rows) for path, table in zip(paths, tables, strict=True)]
+
+
 def given_texts(arguments: Sequence[str] | None) -> Iterator[str]:
     """The texts of the command line, or else the lines of standard input that are not blank."""
     if arguments:
@@ -200,8 +265,8 @@ def valid_text(text: str) -> str:
     return text
 
 
-def grouped(texts: Iterable[str], size: int) -> Iterator[list[str]]:
-    """`texts` in lists of at most `size`, each as soon as it is full."""
-    remaining = iter(texts)
+def grouped(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """`items` in lists of at most `size`, each as soon as it is full."""
+    remaining = iter(items)
     while group := list(islice(remaining, size)):
         yield group

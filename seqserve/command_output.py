@@ -1,7 +1,7 @@
 """Results as the `seqserve` command prints them: JSON for programs, text and a table for people.   Prints nothing."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from seqserve.results import Classification, Model
+from seqserve.results import Classification, LabelledSequence, Model
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -33,6 +33,21 @@ def classification_lines(text: str, classification: Classification) -> str:
     width = max((len(score.label) for score in classification.labels), default=0)
     labels = [f"  {score.label:<{width}} {score.probability:>7.1%}" for score in classification.labels]
     return "\n".join([text, *labels])
+
+
+def labelled_lines(sequence: LabelledSequence, names: Sequence[str] | None = None) -> str:
+    """A line per step, its labels behind its word (or its name of `names`); then a line per span; then a blank one."""
+    names = [step.word for step in sequence.steps] if names is None else names
+    width = max(map(len, names), default=0)
+    steps = [
+        "  ".join([f"{name:<{width}}", *(f"{score.label} {score.probability:.1%}" for score in step.labels)])
+        for name, step in zip(names, sequence.steps, strict=True)
+    ]
+    spans = [
+        f"  {span.label}: {' '.join(names[span.first_step_index : span.last_step_index + 1])} ({span.score:.1%})"
+        for span in sequence.spans
+    ]
+    return "\n".join([*steps, *spans, ""])
 
 
 def models_table(models: Iterable[Model]) -> Table:

@@ -1,7 +1,7 @@
 """Arguments to request messages, response messages to results.   Shared by both clients; does no I/O."""
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias, TypedDict, cast
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -11,10 +11,16 @@ from seqserve.results import (
     Attention,
     Classification,
     ClassifyResult,
+    Feature,
     FinishReason,
     GeneratedChunk,
     GeneratedText,
+    LabelledSequence,
+    LabelledStep,
+    LabelResult,
+    LabelScheme,
     LabelScore,
+    LabelSpan,
     Model,
     ModelState,
     ModelVersion,
@@ -37,9 +43,20 @@ MODEL_STATES = {
 }
 TASKS = {
     models.TASK_CLASSIFICATION: Task.CLASSIFICATION,
+    models.TASK_LABELLING: Task.LABELLING,
     models.TASK_GENERATION: Task.GENERATION,
     models.TASK_TRANSLATION: Task.TRANSLATION,
 }
+LABEL_SCHEMES = {
+    models.LABEL_SCHEME_PLAIN: LabelScheme.PLAIN,
+    models.LABEL_SCHEME_BIO: LabelScheme.BIO,
+}
+
+Readings: TypeAlias = Mapping[str, float | None]
+"""The readings of one step by name. None, like leaving it out, means that there is no reading."""
+
+InputSequence: TypeAlias = str | Sequence[str] | Sequence[Readings]
+"""A sequence to label: a text that the server splits, words that are taken as they are, or rows of readings."""
 
 
 def as_texts(texts: str | Sequence[str]) -> Sequence[str]:
@@ -60,12 +77,63 @@ def classify_result(response: inference.ClassifyTextResponse) -> ClassifyResult:
         model_version=_model_version(response.model_version),
         classifications=tuple(
             Classification(
-                labels=tuple(LabelScore(score.label, score.probability) for score in classification.labels),
+                labels=_label_scores(classification.labels),
                 token_count=classification.token_count,
             )
             for classification in response.classifications
         ),
         timings=_timings(response.timings),
+    )
+
+
+def label_request(
+    model: str, sequences: str | Sequence[InputSequence], top_label_count: int | None
+) -> inference.LabelSequenceRequest:
+    """Request for LabelSequence; None leaves a field unset.
+
+    Raises:
+        TypeError: a sequence is neither a text, nor words, nor rows.
+    """
+    given = [sequences] if isinstance(sequences, str) else sequences
+    return inference.LabelSequenceRequest(
+        model=model,
+        sequences=[_input_sequence(one, f"sequences[{index}]") for index, one in enumerate(given)],
+        top_label_count=top_label_count,
+    )
+
+
+def _input_sequence(given: InputSequence, where: str) -> inference.InputSequence:
+    if isinstance(given, str):
+        return inference.InputSequence(text=given)
+    if isinstance(given, Mapping):
+        raise TypeError(f"{where} is one row of readings; a sequence is a list of rows")
+    if all(isinstance(step, str) for step in given):
+        return inference.InputSequence(words=cast("Sequence[str]", given))
+    if all(isinstance(step, Mapping) for step in given):
+        return inference.InputSequence(rows=map(_feature_row, cast("Sequence[Readings]", given)))
+    raise TypeError(f"{where} must be a text, a list of words or a list of rows, each a mapping of names to numbers")
+
+
+def _feature_row(readings: Readings) -> inference.FeatureRow:
+    return inference.FeatureRow(features={name: value for name, value in readings.items() if value is not None})
+
+
+def label_result(response: inference.LabelSequenceResponse) -> LabelResult:
+    """Answer of LabelSequence."""
+    return LabelResult(
+        model_version=_model_version(response.model_version),
+        sequences=tuple(map(_labelled_sequence, response.sequences)),
+        timings=_timings(response.timings),
+    )
+
+
+def _labelled_sequence(message: inference.LabelledSequence) -> LabelledSequence:
+    return LabelledSequence(
+        steps=tuple(LabelledStep(_label_scores(step.labels), step.word) for step in message.steps),
+        spans=tuple(
+            LabelSpan(span.label, span.first_step_index, span.last_step_index, span.score) for span in message.spans
+        ),
+        token_count=message.token_count,
     )
 
 
@@ -173,7 +241,21 @@ def model(message: models.Model) -> Model:
         target_language=message.target_language,
         has_attention=message.has_attention,
         load_seconds=_seconds(message.load_duration),
+        features=tuple(map(_feature, message.features)),
+        label_scheme=LABEL_SCHEMES.get(message.label_scheme, LabelScheme.OTHER),
     )
+
+
+def _feature(message: models.Feature) -> Feature:
+    return Feature(
+        name=message.name,
+        unit=message.unit,
+        imputed_value=message.imputed_value if message.HasField("imputed_value") else None,
+    )
+
+
+def _label_scores(messages: Iterable[inference.LabelScore]) -> tuple[LabelScore, ...]:
+    return tuple(LabelScore(score.label, score.probability) for score in messages)
 
 
 def _model_version(message: inference.ModelVersion) -> ModelVersion:

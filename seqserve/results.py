@@ -28,8 +28,17 @@ class Task(Enum):
     """What a model does. OTHER is a task that is unknown, to the server or to this client."""
 
     CLASSIFICATION = "classification"
+    LABELLING = "labelling"
     GENERATION = "generation"
     TRANSLATION = "translation"
+    OTHER = "other"
+
+
+class LabelScheme(Enum):
+    """How a labeller's labels are to be read: each by itself, or `B-`, `I-` and `O` as spans. OTHER is unknown."""
+
+    PLAIN = "plain"
+    BIO = "bio"
     OTHER = "other"
 
 
@@ -46,7 +55,7 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Timings:
-    """Where a request's time went in the server; for several texts, the longest of them."""
+    """Where a request's time went in the server; for several inputs, the longest of them."""
 
     queue_seconds: float
     compute_seconds: float
@@ -80,6 +89,53 @@ class ClassifyResult:
 
     model_version: ModelVersion
     classifications: tuple[Classification, ...]
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class LabelledStep:
+    """Labels of one word or row, best first. `word` is empty for a row of readings."""
+
+    labels: tuple[LabelScore, ...]
+    word: str
+
+    @property
+    def best(self) -> LabelScore:
+        """The most probable label."""
+        return self.labels[0]
+
+
+@dataclass(frozen=True)
+class LabelSpan:
+    """Steps `first_step_index` to `last_step_index`, both included, that name one thing, such as a person.
+
+    `score` is the mean probability of their labels.
+    """
+
+    label: str
+    first_step_index: int
+    last_step_index: int
+    score: float
+
+
+@dataclass(frozen=True)
+class LabelledSequence:
+    """Labels of one sequence, and the spans that the best ones mark; a model of plain labels has none.
+
+    `token_count` counts tokens, of which a word may have several; or rows.
+    """
+
+    steps: tuple[LabelledStep, ...]
+    spans: tuple[LabelSpan, ...]
+    token_count: int
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """Answer to `label`: one labelled sequence per sequence, in their order."""
+
+    model_version: ModelVersion
+    sequences: tuple[LabelledSequence, ...]
     timings: Timings
 
 
@@ -141,6 +197,18 @@ class TranslateResult:
 
 
 @dataclass(frozen=True)
+class Feature:
+    """A reading that a labeller takes in every row.
+
+    `imputed_value` stands for it where it is missing or NaN; None means that such a row is refused.
+    """
+
+    name: str
+    unit: str
+    imputed_value: float | None
+
+
+@dataclass(frozen=True)
 class Model:
     """One version of a model, as the server knows it. `failure` tells why loading failed, else it is empty."""
 
@@ -159,3 +227,5 @@ class Model:
     target_language: str
     has_attention: bool
     load_seconds: float
+    features: tuple[Feature, ...]
+    label_scheme: LabelScheme

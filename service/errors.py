@@ -42,6 +42,12 @@ class TextTooLongError(ServiceError):
     reason = "TEXT_TOO_LONG"
 
 
+class SequenceTooLongError(ServiceError):
+    """A sequence has more rows than the model takes."""
+
+    reason = "SEQUENCE_TOO_LONG"
+
+
 class ModelNotFoundError(ServiceError):
     """No model, or no version of it, has this name."""
 
@@ -58,6 +64,12 @@ class WrongTaskError(ServiceError):
     """The model does something else than the method asks for."""
 
     reason = "WRONG_TASK"
+
+
+class WrongInputError(ServiceError):
+    """The model reads words and was given rows of features, or the other way round."""
+
+    reason = "WRONG_INPUT"
 
 
 class AttentionNotAvailableError(ServiceError):

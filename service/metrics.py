@@ -25,8 +25,10 @@ from service.errors import (
     ModelNotFoundError,
     ModelNotReadyError,
     QueueFullError,
+    SequenceTooLongError,
     TextTooLongError,
     UndecodableMessageError,
+    WrongInputError,
     WrongTaskError,
 )
 
@@ -42,8 +44,10 @@ REJECTION_REASONS = tuple(
         ModelNotFoundError,
         ModelNotReadyError,
         QueueFullError,
+        SequenceTooLongError,
         TextTooLongError,
         UndecodableMessageError,
+        WrongInputError,
         WrongTaskError,
     )
 )

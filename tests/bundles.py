@@ -1,7 +1,6 @@
 """Tiny valid bundles with random weights, for every task: what tests serve instead of trained models.   No torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,41 +8,43 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from service.bundle.manifest import (
     FORMAT,
     Architecture,
     Classification,
+    Feature,
+    FeatureInput,
     Generation,
     Golden,
     Graph,
     GraphRole,
+    Labelling,
     Manifest,
     Producer,
     TaskSpec,
-    TensorSpec,
     TextSpec,
     Translation,
     Variant,
+    WordInput,
 )
 from service.bundle.signatures import signature
 from service.bundle.store import file_entry, publish_bundle
 from service.runtime.golden import GoldenCase, record_case, write_golden
 from service.runtime.session import open_session
+from tests.graph_writer import EMBEDDING, OPSET, GraphWriter
 
 Array = NDArray[Any]
 
-OPSET = 17
 HIDDEN = 8
-EMBEDDING = 6
 SOURCE_HIDDEN = 12
 TIME_MULTIPLE = 16
 SPECIAL_TOKENS = ["<pad>", "<bos>", "<eos>", "<unk>"]
 PAD, BOS, EOS, UNK = range(4)
 
 REVIEWS = ["a good film", "a bad film", "the plot is dull and the cast is good", "I loved it!", "I hated every minute."]
+TAGGED = ["He needs to work harder, Pavlos said about Srivatsan", "Mary Smith lives in New York", "It rains in Rome"]
 MELODIES = ["X:1\nK:G\nGABc d2e2|", "X:2\nM:3/4\nK:Dm\nA2 F2 D2|^c4 z2|"]
 ENGLISH = ["The black dog jumped over the cat", "The white cat slept under the table", "A child ate the red apple."]
 ITALIAN = ["Il cane nero saltò sopra il gatto", "Il gatto bianco dormì sotto il tavolo", "Un bambino mangiò la mela."]
@@ -52,10 +53,11 @@ ITALIAN = ["Il cane nero saltò sopra il gatto", "Il gatto bianco dormì sotto i
 def tiny_bundle(
     task: str, *, name: str | None = None, version: int = 1, seed: int = 0, plain: bool = False
 ) -> tuple[Manifest, dict[str, bytes]]:
-    """A valid bundle of `task` (classification, generation or translation): manifest, and files by name.
+    """A valid bundle of `task`: manifest, and files by name.
 
+    Tasks are those of the manifest, and `labelling-features`, which labels rows of readings; `labelling` tags words.
     Weights are random but the same for the same seed. Golden outputs are the graphs' own. `plain` leaves out what a
-    model may lack: a classifier reads both directions and carries no state, a translator has no attention.
+    model may lack: a classifier or labeller reads both directions and carries no state, a translator has no attention.
     """
     spec, variant, files = _build(task, seed, plain)
     manifest = Manifest(
@@ -109,75 +111,6 @@ Parts = tuple[dict[str, bytes], TaskSpec, dict[GraphRole, bytes]]
 """Tokenizer files, sizes, graphs."""
 
 
-@dataclass
-class GraphWriter:
-    """Collects nodes and weights of one graph. Methods named after operators add a node and return its output."""
-
-    random: np.random.Generator
-    nodes: list[NodeProto] = field(default_factory=list)
-    weights: list[TensorProto] = field(default_factory=list)
-
-    def constant(self, values: Any, dtype: str = "int64") -> str:
-        name = f"constant_{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.asarray(values, dtype=dtype), name))
-        return name
-
-    def weight(self, *shape: int) -> str:
-        return self.constant(self.random.normal(0, 0.5, shape), "float32")
-
-    def add(self, operator: str, *inputs: str, count: int = 1, **attributes: Any) -> list[str]:
-        outputs = [f"{operator.lower()}_{len(self.nodes)}_{index}" for index in range(count)]
-        self.nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
-        return outputs
-
-    def one(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        return self.add(operator, *inputs, **attributes)[0]
-
-    def squeeze(self, value: str, axis: int) -> str:
-        return self.one("Squeeze", value, self.constant([axis]))
-
-    def unsqueeze(self, value: str, axis: int) -> str:
-        return self.one("Unsqueeze", value, self.constant([axis]))
-
-    def linear(self, value: str, inputs: int, outputs: int) -> str:
-        return self.one("Gemm", value, self.weight(inputs, outputs), self.weight(outputs))
-
-    def embed(self, ids: str, vocabulary_size: int) -> str:
-        return self.one("Gather", self.weight(vocabulary_size, EMBEDDING), ids)
-
-    def halves(self, state: str, size: int) -> list[str]:
-        """State [rows, 2 * size] as h and c, each [1, rows, size]."""
-        parts = self.add("Split", state, self.constant([size, size]), axis=1, count=2)
-        return [self.unsqueeze(part, 0) for part in parts]
-
-    def lstm(self, embedded: str, lengths: str, start: Sequence[str], size: int, *, both: bool = False) -> list[str]:
-        """Outputs [time, directions, rows, size], h and c [directions, rows, size] of `embedded`."""
-        count = 2 if both else 1
-        weights = (
-            self.weight(count, 4 * size, EMBEDDING),
-            self.weight(count, 4 * size, size),
-            self.weight(count, 8 * size),
-        )
-        direction = "bidirectional" if both else "forward"
-        return self.add("LSTM", embedded, *weights, lengths, *start, hidden_size=size, direction=direction, count=3)
-
-    def finish(self, spec: TaskSpec, role: GraphRole, **outputs: str) -> bytes:
-        """The model's bytes; `outputs` says which value is which output."""
-        declared = signature(spec, role)
-        self.nodes += [helper.make_node("Identity", [value], [name]) for name, value in outputs.items()]
-        inputs = [_value_info(tensor) for tensor in declared.inputs]
-        declared_outputs = [_value_info(tensor) for tensor in declared.outputs]
-        graph = helper.make_graph(self.nodes, role, inputs, declared_outputs, initializer=self.weights)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
-        return model.SerializeToString()
-
-
-def _value_info(tensor: TensorSpec) -> ValueInfoProto:
-    return helper.make_tensor_value_info(
-        tensor.name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), tensor.shape
-    )
-
-
 def _classification(random: np.random.Generator, plain: bool) -> Parts:
     tokenizer, size = words_tokenizer(REVIEWS)
     spec = Classification(
@@ -191,15 +124,9 @@ def _classification(random: np.random.Generator, plain: bool) -> Parts:
     return {"tokenizer.json": tokenizer}, spec, {"classifier": graph(random, spec)}
 
 
-def _texts(graph: GraphWriter, vocabulary_size: int) -> tuple[str, str]:
-    """token_ids [rows, time] embedded, [time, rows, embedding], and lengths as recurrent operators take them."""
-    ids = graph.one("Transpose", "token_ids", perm=[1, 0])
-    return graph.embed(ids, vocabulary_size), graph.one("Cast", "lengths", to=TensorProto.INT32)
-
-
 def _classifier_of_both_directions(random: np.random.Generator, spec: Classification) -> bytes:
     graph = GraphWriter(random)
-    _, hidden, _ = graph.lstm(*_texts(graph, spec.text.vocabulary_size), (), HIDDEN, both=True)
+    _, hidden, _ = graph.lstm(*graph.sequences(spec.text.vocabulary_size), (), HIDDEN, both=True)
     last = graph.one("Transpose", hidden, perm=[1, 0, 2])  # [rows, 2, hidden]
     last = graph.one("Reshape", last, graph.constant([0, 2 * HIDDEN]))
     return graph.finish(spec, "classifier", logits=graph.linear(last, 2 * HIDDEN, len(spec.labels)))
@@ -207,11 +134,70 @@ def _classifier_of_both_directions(random: np.random.Generator, spec: Classifica
 
 def _classifier(random: np.random.Generator, spec: Classification) -> bytes:
     graph = GraphWriter(random)
-    embedded, lengths = _texts(graph, spec.text.vocabulary_size)
+    embedded, lengths = graph.sequences(spec.text.vocabulary_size)
     _, hidden, cell = graph.lstm(embedded, lengths, graph.halves("state", HIDDEN), HIDDEN)
     last = graph.squeeze(hidden, 0)  # [rows, hidden]
     state = graph.one("Concat", last, graph.squeeze(cell, 0), axis=1)
     return graph.finish(spec, "classifier", logits=graph.linear(last, HIDDEN, len(spec.labels)), next_state=state)
+
+
+def _labelling(random: np.random.Generator, plain: bool) -> Parts:
+    tokenizer, size = words_tokenizer(TAGGED)
+    spec = Labelling(
+        task="labelling",
+        input=WordInput(
+            kind="words",
+            text=_text("tokenizer.json", size, language="en"),
+            split="tokenizer",
+            label_position="first",
+        ),
+        labels=["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
+        scheme="bio",
+        max_token_count=64,
+        state_size=None if plain else 2 * HIDDEN,
+    )
+    return {"tokenizer.json": tokenizer}, spec, {"labeller": _labeller(random, spec)}
+
+
+def _labelling_of_features(random: np.random.Generator, plain: bool) -> Parts:
+    spec = Labelling(
+        task="labelling",
+        input=FeatureInput(
+            kind="features",
+            features=[
+                Feature(name="temperature", unit="Cel", mean=12.5, scale=8.0, imputation="refuse"),
+                Feature(name="humidity", unit="%", mean=70.0, scale=15.0, imputation=70.0),
+                Feature(name="wind", unit="m/s", mean=3.2, scale=1.5, imputation="refuse"),
+            ],
+        ),
+        labels=["dry", "rain"],
+        scheme="plain",
+        max_token_count=64,
+        state_size=None if plain else 2 * HIDDEN,
+    )
+    return {}, spec, {"labeller": _labeller(random, spec)}
+
+
+def _labeller(random: np.random.Generator, spec: Labelling) -> bytes:
+    graph = GraphWriter(random)
+    if isinstance(spec.input, WordInput):
+        width = EMBEDDING
+        values, lengths = graph.sequences(spec.input.text.vocabulary_size)
+    else:
+        width = len(spec.input.features)
+        values, lengths = graph.one("Transpose", "features", perm=[1, 0, 2]), graph.lengths()
+    both = spec.state_size is None
+    start = () if both else graph.halves("state", HIDDEN)
+    outputs, hidden, cell = graph.lstm(values, lengths, start, HIDDEN, width=width, both=both)
+    steps = graph.one("Transpose", outputs, perm=[2, 0, 1, 3])  # [rows, time, directions, hidden]
+    size = 2 * HIDDEN if both else HIDDEN
+    steps = graph.one("Reshape", steps, graph.constant([0, 0, size]))
+    scores = graph.one("MatMul", steps, graph.weight(size, len(spec.labels)))
+    logits = graph.one("Add", scores, graph.weight(len(spec.labels)))
+    if both:
+        return graph.finish(spec, "labeller", logits=logits)
+    state = graph.one("Concat", graph.squeeze(hidden, 0), graph.squeeze(cell, 0), axis=1)
+    return graph.finish(spec, "labeller", logits=logits, next_state=state)
 
 
 def _generation(random: np.random.Generator, _: bool) -> Parts:
@@ -235,7 +221,7 @@ def _language_model(random: np.random.Generator, spec: Generation, role: GraphRo
     """Prefill and step draw the same weights in the same order, and differ only in how tokens come in."""
     graph = GraphWriter(random)
     if role == "prefill":
-        embedded, lengths = _texts(graph, spec.text.vocabulary_size)
+        embedded, lengths = graph.sequences(spec.text.vocabulary_size)
     else:
         embedded, lengths = graph.embed(graph.unsqueeze("token_ids", 0), spec.text.vocabulary_size), ""
     weights = (graph.weight(1, 3 * HIDDEN, EMBEDDING), graph.weight(1, 3 * HIDDEN, HIDDEN), graph.weight(1, 6 * HIDDEN))
@@ -265,7 +251,7 @@ def _translation(random: np.random.Generator, plain: bool) -> Parts:
 
 def _encoder(random: np.random.Generator, spec: Translation) -> bytes:
     graph = GraphWriter(random)
-    embedded, lengths = _texts(graph, spec.source.vocabulary_size)
+    embedded, lengths = graph.sequences(spec.source.vocabulary_size)
     outputs, hidden, _ = graph.lstm(embedded, lengths, (), SOURCE_HIDDEN)
     state = graph.one("Tanh", graph.linear(graph.squeeze(hidden, 0), SOURCE_HIDDEN, 2 * HIDDEN))
     if spec.key_size is None:
@@ -308,7 +294,13 @@ def _is_real(graph: GraphWriter) -> str:
     return graph.one("Less", positions, lengths)
 
 
-_PARTS = {"classification": _classification, "generation": _generation, "translation": _translation}
+_PARTS = {
+    "classification": _classification,
+    "labelling": _labelling,
+    "labelling-features": _labelling_of_features,
+    "generation": _generation,
+    "translation": _translation,
+}
 
 
 def words_tokenizer(texts: Sequence[str]) -> tuple[bytes, int]:
@@ -353,7 +345,7 @@ def _architecture(task: str, plain: bool) -> Architecture:
     return Architecture(
         cell="gru" if task == "generation" else "lstm",
         layers=1,
-        bidirectional=plain and task == "classification",
+        bidirectional=plain and task.startswith(("classification", "labelling")),
         embedding_size=EMBEDDING,
         hidden_size=HIDDEN,
         attention="general" if task == "translation" and not plain else None,

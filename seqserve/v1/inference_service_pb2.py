@@ -25,15 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#seqserve/v1/inference_service.proto\x12\x0bseqserve.v1\x1a\x1egoogle/protobuf/duration.proto\"e\n\x13\x43lassifyTextRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x1c\n\x0ftop_label_count\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x12\n\x10_top_label_count\"\xab\x01\n\x14\x43lassifyTextResponse\x12\x30\n\rmodel_version\x18\x01 \x01(\x0b\x32\x19.seqserve.v1.ModelVersion\x12\x34\n\x0f\x63lassifications\x18\x02 \x03(\x0b\x32\x1b.seqserve.v1.Classification\x12+\n\x07timings\x18\x03 \x01(\x0b\x32\x1a.seqserve.v1.ServerTimings\"N\n\x0e\x43lassification\x12\'\n\x06labels\x18\x01 \x03(\x0b\x32\x17.seqserve.v1.LabelScore\x12\x13\n\x0btoken_count\x18\x02 \x01(\x05\"0\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\xf6\x01\n\x13GenerateTextRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12#\n\x16max_output_token_count\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x04 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\x12\n\x05top_p\x18\x06 \x01(\x02H\x03\x88\x01\x01\x12\x11\n\x04seed\x18\x07 \x01(\x03H\x04\x88\x01\x01\x42\x19\n\x17_max_output_token_countB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x07\n\x05_seed\"\xf3\x01\n\x14GenerateTextResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x19\n\x11\x66irst_token_index\x18\x02 \x01(\x05\x12\x13\n\x0btoken_count\x18\x03 \x01(\x05\x12\x30\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x19.seqserve.v1.FinishReason\x12\x30\n\rmodel_version\x18\x05 \x01(\x0b\x32\x19.seqserve.v1.ModelVersion\x12\x0c\n\x04seed\x18\x06 \x01(\x03\x12+\n\x07timings\x18\x07 \x01(\x0b\x32\x1a.seqserve.v1.ServerTimings\"\x8f\x01\n\x14TranslateTextRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12#\n\x16max_output_token_count\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x11include_attention\x18\x04 \x01(\x08\x42\x19\n\x17_max_output_token_count\"\xa6\x01\n\x15TranslateTextResponse\x12\x30\n\rmodel_version\x18\x01 \x01(\x0b\x32\x19.seqserve.v1.ModelVersion\x12.\n\x0ctranslations\x18\x02 \x03(\x0b\x32\x18.seqserve.v1.Translation\x12+\n\x07timings\x18\x03 \x01(\x0b\x32\x1a.seqserve.v1.ServerTimings\"\xa9\x01\n\x0bTranslation\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x1a\n\x12source_token_count\x18\x02 \x01(\x05\x12\x13\n\x0btoken_count\x18\x03 \x01(\x05\x12\x30\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x19.seqserve.v1.FinishReason\x12)\n\tattention\x18\x05 \x01(\x0b\x32\x16.seqserve.v1.Attention\"b\n\tAttention\x12\x15\n\rsource_tokens\x18\x01 \x03(\t\x12\x15\n\rtarget_tokens\x18\x02 \x03(\t\x12\'\n\x04rows\x18\x03 \x03(\x0b\x32\x19.seqserve.v1.AttentionRow\"\x1f\n\x0c\x41ttentionRow\x12\x0f\n\x07weights\x18\x01 \x03(\x02\"-\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\xaa\x01\n\rServerTimings\x12\x31\n\x0equeue_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10\x63ompute_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0etotal_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x32\x9c\x02\n\x10InferenceService\x12U\n\x0c\x43lassifyText\x12 .seqserve.v1.ClassifyTextRequest\x1a!.seqserve.v1.ClassifyTextResponse\"\x00\x12W\n\x0cGenerateText\x12 .seqserve.v1.GenerateTextRequest\x1a!.seqserve.v1.GenerateTextResponse\"\x00\x30\x01\x12X\n\rTranslateText\x12!.seqserve.v1.TranslateTextRequest\x1a\".seqserve.v1.TranslateTextResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#seqserve/v1/inference_service.proto\x12\x0bseqserve.v1\x1a\x1egoogle/protobuf/duration.proto\"e\n\x13\x43lassifyTextRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x1c\n\x0ftop_label_count\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x12\n\x10_top_label_count\"\xab\x01\n\x14\x43lassifyTextResponse\x12\x30\n\rmodel_version\x18\x01 \x01(\x0b\x32\x19.seqserve.v1.ModelVersion\x12\x34\n\x0f\x63lassifications\x18\x02 \x03(\x0b\x32\x1b.seqserve.v1.Classification\x12+\n\x07timings\x18\x03 \x01(\x0b\x32\x1a.seqserve.v1.ServerTimings\"N\n\x0e\x43lassification\x12\'\n\x06labels\x18\x01 \x03(\x0b\x32\x17.seqserve.v1.LabelScore\x12\x13\n\x0btoken_count\x18\x02 \x01(\x05\"0\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\x86\x01\n\x14LabelSequenceRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\tsequences\x18\x02 \x03(\x0b\x32\x1a.seqserve.v1.InputSequence\x12\x1c\n\x0ftop_label_count\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x12\n\x10_top_label_count\"S\n\rInputSequence\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05words\x18\x02 \x03(\t\x12%\n\x04rows\x18\x03 \x03(\x0b\x32\x17.seqserve.v1.FeatureRow\"v\n\nFeatureRow\x12\x37\n\x08\x66\x65\x61tures\x18\x01 \x03(\x0b\x32%.seqserve.v1.FeatureRow.FeaturesEntry\x1a/\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xa8\x01\n\x15LabelSequenceResponse\x12\x30\n\rmodel_version\x18\x01 \x01(\x0b\x32\x19.seqserve.v1.ModelVersion\x12\x30\n\tsequences\x18\x02 \x03(\x0b\x32\x1d.seqserve.v1.LabelledSequence\x12+\n\x07timings\x18\x03 \x01(\x0b\x32\x1a.seqserve.v1.ServerTimings\"x\n\x10LabelledSequence\x12(\n\x05steps\x18\x01 \x03(\x0b\x32\x19.seqserve.v1.LabelledStep\x12%\n\x05spans\x18\x02 \x03(\x0b\x32\x16.seqserve.v1.LabelSpan\x12\x13\n\x0btoken_count\x18\x03 \x01(\x05\"E\n\x0cLabelledStep\x12\'\n\x06labels\x18\x01 \x03(\x0b\x32\x17.seqserve.v1.LabelScore\x12\x0c\n\x04word\x18\x02 \x01(\t\"\\\n\tLabelSpan\x12\r\n\x05label\x18\x01 \x01(\t\x12\x18\n\x10\x66irst_step_index\x18\x02 \x01(\x05\x12\x17\n\x0flast_step_index\x18\x03 \x01(\x05\x12\r\n\x05score\x18\x04 \x01(\x02\"\xf6\x01\n\x13GenerateTextRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12#\n\x16max_output_token_count\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x04 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\x12\n\x05top_p\x18\x06 \x01(\x02H\x03\x88\x01\x01\x12\x11\n\x04seed\x18\x07 \x01(\x03H\x04\x88\x01\x01\x42\x19\n\x17_max_output_token_countB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x07\n\x05_seed\"\xf3\x01\n\x14GenerateTextResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x19\n\x11\x66irst_token_index\x18\x02 \x01(\x05\x12\x13\n\x0btoken_count\x18\x03 \x01(\x05\x12\x30\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x19.seqserve.v1.FinishReason\x12\x30\n\rmodel_version\x18\x05 \x01(\x0b\x32\x19.seqserve.v1.ModelVersion\x12\x0c\n\x04seed\x18\x06 \x01(\x03\x12+\n\x07timings\x18\x07 \x01(\x0b\x32\x1a.seqserve.v1.ServerTimings\"\x8f\x01\n\x14TranslateTextRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12#\n\x16max_output_token_count\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x11include_attention\x18\x04 \x01(\x08\x42\x19\n\x17_max_output_token_count\"\xa6\x01\n\x15TranslateTextResponse\x12\x30\n\rmodel_version\x18\x01 \x01(\x0b\x32\x19.seqserve.v1.ModelVersion\x12.\n\x0ctranslations\x18\x02 \x03(\x0b\x32\x18.seqserve.v1.Translation\x12+\n\x07timings\x18\x03 \x01(\x0b\x32\x1a.seqserve.v1.ServerTimings\"\xa9\x01\n\x0bTranslation\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x1a\n\x12source_token_count\x18\x02 \x01(\x05\x12\x13\n\x0btoken_count\x18\x03 \x01(\x05\x12\x30\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x19.seqserve.v1.FinishReason\x12)\n\tattention\x18\x05 \x01(\x0b\x32\x16.seqserve.v1.Attention\"b\n\tAttention\x12\x15\n\rsource_tokens\x18\x01 \x03(\t\x12\x15\n\rtarget_tokens\x18\x02 \x03(\t\x12\'\n\x04rows\x18\x03 \x03(\x0b\x32\x19.seqserve.v1.AttentionRow\"\x1f\n\x0c\x41ttentionRow\x12\x0f\n\x07weights\x18\x01 \x03(\x02\"-\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\xaa\x01\n\rServerTimings\x12\x31\n\x0equeue_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10\x63ompute_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0etotal_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x32\xf6\x02\n\x10InferenceService\x12U\n\x0c\x43lassifyText\x12 .seqserve.v1.ClassifyTextRequest\x1a!.seqserve.v1.ClassifyTextResponse\"\x00\x12X\n\rLabelSequence\x12!.seqserve.v1.LabelSequenceRequest\x1a\".seqserve.v1.LabelSequenceResponse\"\x00\x12W\n\x0cGenerateText\x12 .seqserve.v1.GenerateTextRequest\x1a!.seqserve.v1.GenerateTextResponse\"\x00\x30\x01\x12X\n\rTranslateText\x12!.seqserve.v1.TranslateTextRequest\x1a\".seqserve.v1.TranslateTextResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'seqserve.v1.inference_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FINISHREASON']._serialized_start=1826
-  _globals['_FINISHREASON']._serialized_end=1921
+  _globals['_FEATUREROW_FEATURESENTRY']._loaded_options = None
+  _globals['_FEATUREROW_FEATURESENTRY']._serialized_options = b'8\001'
+  _globals['_FINISHREASON']._serialized_start=2626
+  _globals['_FINISHREASON']._serialized_end=2721
   _globals['_CLASSIFYTEXTREQUEST']._serialized_start=84
   _globals['_CLASSIFYTEXTREQUEST']._serialized_end=185
   _globals['_CLASSIFYTEXTRESPONSE']._serialized_start=188
@@ -42,24 +44,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLASSIFICATION']._serialized_end=439
   _globals['_LABELSCORE']._serialized_start=441
   _globals['_LABELSCORE']._serialized_end=489
-  _globals['_GENERATETEXTREQUEST']._serialized_start=492
-  _globals['_GENERATETEXTREQUEST']._serialized_end=738
-  _globals['_GENERATETEXTRESPONSE']._serialized_start=741
-  _globals['_GENERATETEXTRESPONSE']._serialized_end=984
-  _globals['_TRANSLATETEXTREQUEST']._serialized_start=987
-  _globals['_TRANSLATETEXTREQUEST']._serialized_end=1130
-  _globals['_TRANSLATETEXTRESPONSE']._serialized_start=1133
-  _globals['_TRANSLATETEXTRESPONSE']._serialized_end=1299
-  _globals['_TRANSLATION']._serialized_start=1302
-  _globals['_TRANSLATION']._serialized_end=1471
-  _globals['_ATTENTION']._serialized_start=1473
-  _globals['_ATTENTION']._serialized_end=1571
-  _globals['_ATTENTIONROW']._serialized_start=1573
-  _globals['_ATTENTIONROW']._serialized_end=1604
-  _globals['_MODELVERSION']._serialized_start=1606
-  _globals['_MODELVERSION']._serialized_end=1651
-  _globals['_SERVERTIMINGS']._serialized_start=1654
-  _globals['_SERVERTIMINGS']._serialized_end=1824
-  _globals['_INFERENCESERVICE']._serialized_start=1924
-  _globals['_INFERENCESERVICE']._serialized_end=2208
+  _globals['_LABELSEQUENCEREQUEST']._serialized_start=492
+  _globals['_LABELSEQUENCEREQUEST']._serialized_end=626
+  _globals['_INPUTSEQUENCE']._serialized_start=628
+  _globals['_INPUTSEQUENCE']._serialized_end=711
+  _globals['_FEATUREROW']._serialized_start=713
+  _globals['_FEATUREROW']._serialized_end=831
+  _globals['_FEATUREROW_FEATURESENTRY']._serialized_start=784
+  _globals['_FEATUREROW_FEATURESENTRY']._serialized_end=831
+  _globals['_LABELSEQUENCERESPONSE']._serialized_start=834
+  _globals['_LABELSEQUENCERESPONSE']._serialized_end=1002
+  _globals['_LABELLEDSEQUENCE']._serialized_start=1004
+  _globals['_LABELLEDSEQUENCE']._serialized_end=1124
+  _globals['_LABELLEDSTEP']._serialized_start=1126
+  _globals['_LABELLEDSTEP']._serialized_end=1195
+  _globals['_LABELSPAN']._serialized_start=1197
+  _globals['_LABELSPAN']._serialized_end=1289
+  _globals['_GENERATETEXTREQUEST']._serialized_start=1292
+  _globals['_GENERATETEXTREQUEST']._serialized_end=1538
+  _globals['_GENERATETEXTRESPONSE']._serialized_start=1541
+  _globals['_GENERATETEXTRESPONSE']._serialized_end=1784
+  _globals['_TRANSLATETEXTREQUEST']._serialized_start=1787
+  _globals['_TRANSLATETEXTREQUEST']._serialized_end=1930
+  _globals['_TRANSLATETEXTRESPONSE']._serialized_start=1933
+  _globals['_TRANSLATETEXTRESPONSE']._serialized_end=2099
+  _globals['_TRANSLATION']._serialized_start=2102
+  _globals['_TRANSLATION']._serialized_end=2271
+  _globals['_ATTENTION']._serialized_start=2273
+  _globals['_ATTENTION']._serialized_end=2371
+  _globals['_ATTENTIONROW']._serialized_start=2373
+  _globals['_ATTENTIONROW']._serialized_end=2404
+  _globals['_MODELVERSION']._serialized_start=2406
+  _globals['_MODELVERSION']._serialized_end=2451
+  _globals['_SERVERTIMINGS']._serialized_start=2454
+  _globals['_SERVERTIMINGS']._serialized_end=2624
+  _globals['_INFERENCESERVICE']._serialized_start=2724
+  _globals['_INFERENCESERVICE']._serialized_end=3098
 # @@protoc_insertion_point(module_scope)

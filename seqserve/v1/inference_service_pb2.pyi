@@ -56,6 +56,79 @@ class LabelScore(_message.Message):
     probability: float
     def __init__(self, label: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
 
+class LabelSequenceRequest(_message.Message):
+    __slots__ = ("model", "sequences", "top_label_count")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    TOP_LABEL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    sequences: _containers.RepeatedCompositeFieldContainer[InputSequence]
+    top_label_count: int
+    def __init__(self, model: _Optional[str] = ..., sequences: _Optional[_Iterable[_Union[InputSequence, _Mapping]]] = ..., top_label_count: _Optional[int] = ...) -> None: ...
+
+class InputSequence(_message.Message):
+    __slots__ = ("text", "words", "rows")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    words: _containers.RepeatedScalarFieldContainer[str]
+    rows: _containers.RepeatedCompositeFieldContainer[FeatureRow]
+    def __init__(self, text: _Optional[str] = ..., words: _Optional[_Iterable[str]] = ..., rows: _Optional[_Iterable[_Union[FeatureRow, _Mapping]]] = ...) -> None: ...
+
+class FeatureRow(_message.Message):
+    __slots__ = ("features",)
+    class FeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    features: _containers.ScalarMap[str, float]
+    def __init__(self, features: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class LabelSequenceResponse(_message.Message):
+    __slots__ = ("model_version", "sequences", "timings")
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    model_version: ModelVersion
+    sequences: _containers.RepeatedCompositeFieldContainer[LabelledSequence]
+    timings: ServerTimings
+    def __init__(self, model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., sequences: _Optional[_Iterable[_Union[LabelledSequence, _Mapping]]] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ...) -> None: ...
+
+class LabelledSequence(_message.Message):
+    __slots__ = ("steps", "spans", "token_count")
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    SPANS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    steps: _containers.RepeatedCompositeFieldContainer[LabelledStep]
+    spans: _containers.RepeatedCompositeFieldContainer[LabelSpan]
+    token_count: int
+    def __init__(self, steps: _Optional[_Iterable[_Union[LabelledStep, _Mapping]]] = ..., spans: _Optional[_Iterable[_Union[LabelSpan, _Mapping]]] = ..., token_count: _Optional[int] = ...) -> None: ...
+
+class LabelledStep(_message.Message):
+    __slots__ = ("labels", "word")
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    WORD_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedCompositeFieldContainer[LabelScore]
+    word: str
+    def __init__(self, labels: _Optional[_Iterable[_Union[LabelScore, _Mapping]]] = ..., word: _Optional[str] = ...) -> None: ...
+
+class LabelSpan(_message.Message):
+    __slots__ = ("label", "first_step_index", "last_step_index", "score")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    FIRST_STEP_INDEX_FIELD_NUMBER: _ClassVar[int]
+    LAST_STEP_INDEX_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    first_step_index: int
+    last_step_index: int
+    score: float
+    def __init__(self, label: _Optional[str] = ..., first_step_index: _Optional[int] = ..., last_step_index: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
+
 class GenerateTextRequest(_message.Message):
     __slots__ = ("model", "prompt", "max_output_token_count", "temperature", "top_k", "top_p", "seed")
     MODEL_FIELD_NUMBER: _ClassVar[int]

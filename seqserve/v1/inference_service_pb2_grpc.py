@@ -45,6 +45,11 @@ class InferenceServiceStub(object):
                 request_serializer=seqserve_dot_v1_dot_inference__service__pb2.ClassifyTextRequest.SerializeToString,
                 response_deserializer=seqserve_dot_v1_dot_inference__service__pb2.ClassifyTextResponse.FromString,
                 _registered_method=True)
+        self.LabelSequence = channel.unary_unary(
+                '/seqserve.v1.InferenceService/LabelSequence',
+                request_serializer=seqserve_dot_v1_dot_inference__service__pb2.LabelSequenceRequest.SerializeToString,
+                response_deserializer=seqserve_dot_v1_dot_inference__service__pb2.LabelSequenceResponse.FromString,
+                _registered_method=True)
         self.GenerateText = channel.unary_stream(
                 '/seqserve.v1.InferenceService/GenerateText',
                 request_serializer=seqserve_dot_v1_dot_inference__service__pb2.GenerateTextRequest.SerializeToString,
@@ -68,6 +73,14 @@ class InferenceServiceServicer(object):
 
     def ClassifyText(self, request, context):
         """Gives each text a probability for every label of the model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LabelSequence(self, request, context):
+        """Gives each step of each sequence, a word or a row of readings, a
+        probability for every label of the model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,6 +110,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.ClassifyText,
                     request_deserializer=seqserve_dot_v1_dot_inference__service__pb2.ClassifyTextRequest.FromString,
                     response_serializer=seqserve_dot_v1_dot_inference__service__pb2.ClassifyTextResponse.SerializeToString,
+            ),
+            'LabelSequence': grpc.unary_unary_rpc_method_handler(
+                    servicer.LabelSequence,
+                    request_deserializer=seqserve_dot_v1_dot_inference__service__pb2.LabelSequenceRequest.FromString,
+                    response_serializer=seqserve_dot_v1_dot_inference__service__pb2.LabelSequenceResponse.SerializeToString,
             ),
             'GenerateText': grpc.unary_stream_rpc_method_handler(
                     servicer.GenerateText,
@@ -142,6 +160,33 @@ class InferenceService(object):
             '/seqserve.v1.InferenceService/ClassifyText',
             seqserve_dot_v1_dot_inference__service__pb2.ClassifyTextRequest.SerializeToString,
             seqserve_dot_v1_dot_inference__service__pb2.ClassifyTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LabelSequence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/seqserve.v1.InferenceService/LabelSequence',
+            seqserve_dot_v1_dot_inference__service__pb2.LabelSequenceRequest.SerializeToString,
+            seqserve_dot_v1_dot_inference__service__pb2.LabelSequenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

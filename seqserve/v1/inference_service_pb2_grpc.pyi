@@ -14,11 +14,13 @@ from seqserve.v1 import inference_service_pb2
 class InferenceServiceStub:
     def __init__(self, channel: grpc.Channel | grpc.aio.Channel) -> None: ...
     ClassifyText: grpc.UnaryUnaryMultiCallable[inference_service_pb2.ClassifyTextRequest, inference_service_pb2.ClassifyTextResponse]
+    LabelSequence: grpc.UnaryUnaryMultiCallable[inference_service_pb2.LabelSequenceRequest, inference_service_pb2.LabelSequenceResponse]
     GenerateText: grpc.UnaryStreamMultiCallable[inference_service_pb2.GenerateTextRequest, inference_service_pb2.GenerateTextResponse]
     TranslateText: grpc.UnaryUnaryMultiCallable[inference_service_pb2.TranslateTextRequest, inference_service_pb2.TranslateTextResponse]
 
 class InferenceServiceAsyncStub:
     ClassifyText: grpc.aio.UnaryUnaryMultiCallable[inference_service_pb2.ClassifyTextRequest, inference_service_pb2.ClassifyTextResponse]
+    LabelSequence: grpc.aio.UnaryUnaryMultiCallable[inference_service_pb2.LabelSequenceRequest, inference_service_pb2.LabelSequenceResponse]
     GenerateText: grpc.aio.UnaryStreamMultiCallable[inference_service_pb2.GenerateTextRequest, inference_service_pb2.GenerateTextResponse]
     TranslateText: grpc.aio.UnaryUnaryMultiCallable[inference_service_pb2.TranslateTextRequest, inference_service_pb2.TranslateTextResponse]
 
@@ -26,6 +28,9 @@ class InferenceServiceServicer:
     def ClassifyText(
         self, request: inference_service_pb2.ClassifyTextRequest, context: grpc.aio.ServicerContext[inference_service_pb2.ClassifyTextRequest, inference_service_pb2.ClassifyTextResponse]
     ) -> Awaitable[inference_service_pb2.ClassifyTextResponse]: ...
+    def LabelSequence(
+        self, request: inference_service_pb2.LabelSequenceRequest, context: grpc.aio.ServicerContext[inference_service_pb2.LabelSequenceRequest, inference_service_pb2.LabelSequenceResponse]
+    ) -> Awaitable[inference_service_pb2.LabelSequenceResponse]: ...
     def GenerateText(
         self, request: inference_service_pb2.GenerateTextRequest, context: grpc.aio.ServicerContext[inference_service_pb2.GenerateTextRequest, inference_service_pb2.GenerateTextResponse]
     ) -> AsyncIterator[inference_service_pb2.GenerateTextResponse]: ...

@@ -11,16 +11,27 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class LabelScheme(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LABEL_SCHEME_UNSPECIFIED: _ClassVar[LabelScheme]
+    LABEL_SCHEME_PLAIN: _ClassVar[LabelScheme]
+    LABEL_SCHEME_BIO: _ClassVar[LabelScheme]
+
 class Task(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     TASK_UNSPECIFIED: _ClassVar[Task]
     TASK_CLASSIFICATION: _ClassVar[Task]
     TASK_GENERATION: _ClassVar[Task]
     TASK_TRANSLATION: _ClassVar[Task]
+    TASK_LABELLING: _ClassVar[Task]
+LABEL_SCHEME_UNSPECIFIED: LabelScheme
+LABEL_SCHEME_PLAIN: LabelScheme
+LABEL_SCHEME_BIO: LabelScheme
 TASK_UNSPECIFIED: Task
 TASK_CLASSIFICATION: Task
 TASK_GENERATION: Task
 TASK_TRANSLATION: Task
+TASK_LABELLING: Task
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
@@ -51,7 +62,7 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "state", "failure", "task", "digest", "precision", "provider", "labels", "max_token_count", "max_output_token_count", "source_language", "target_language", "has_attention", "load_duration")
+    __slots__ = ("name", "version", "state", "failure", "task", "digest", "precision", "provider", "labels", "max_token_count", "max_output_token_count", "source_language", "target_language", "has_attention", "load_duration", "features", "label_scheme")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Model.State]
@@ -77,6 +88,8 @@ class Model(_message.Message):
     TARGET_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     HAS_ATTENTION_FIELD_NUMBER: _ClassVar[int]
     LOAD_DURATION_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SCHEME_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     state: Model.State
@@ -92,4 +105,16 @@ class Model(_message.Message):
     target_language: str
     has_attention: bool
     load_duration: _duration_pb2.Duration
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[Model.State, str]] = ..., failure: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., digest: _Optional[str] = ..., precision: _Optional[str] = ..., provider: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., max_token_count: _Optional[int] = ..., max_output_token_count: _Optional[int] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., has_attention: bool = ..., load_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    features: _containers.RepeatedCompositeFieldContainer[Feature]
+    label_scheme: LabelScheme
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[Model.State, str]] = ..., failure: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., digest: _Optional[str] = ..., precision: _Optional[str] = ..., provider: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., max_token_count: _Optional[int] = ..., max_output_token_count: _Optional[int] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., has_attention: bool = ..., load_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., label_scheme: _Optional[_Union[LabelScheme, str]] = ...) -> None: ...
+
+class Feature(_message.Message):
+    __slots__ = ("name", "unit", "imputed_value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    IMPUTED_VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    unit: str
+    imputed_value: float
+    def __init__(self, name: _Optional[str] = ..., unit: _Optional[str] = ..., imputed_value: _Optional[float] = ...) -> None: ...

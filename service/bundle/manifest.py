@@ -24,7 +24,11 @@ UtcTime = Annotated[
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Precision = Literal["fp32", "int8", "fp16"]
 Dtype = Literal["float32", "int64"]
-GraphRole = Literal["classifier", "prefill", "step", "encoder", "decoder_step"]
+GraphRole = Literal["classifier", "labeller", "prefill", "step", "encoder", "decoder_step"]
+FeatureName = Annotated[str, StringConstraints(pattern=r"^[^\s\p{C}]([^\p{C}]{0,98}[^\s\p{C}])?$")]
+
+MAX_SCALED_VALUE = 1e6
+"""Largest magnitude of a scaled feature. What lies further from the mean is a wrong unit, or overflows float32."""
 
 
 class _Strict(BaseModel):
@@ -140,6 +144,84 @@ class Classification(_Strict):
         return self
 
 
+class WordInput(_Strict):
+    """Steps are words. Each is encoded by itself, into one token or several; one of them carries its label."""
+
+    kind: Literal["words"]
+    text: TextSpec
+    split: Literal["tokenizer", "whitespace"]
+    """How a text becomes words: where the tokenizer's pre-tokenizer cuts it, or at white space alone."""
+    label_position: Literal["first", "last"]
+    """Which token of a word carries its label. The last has read the whole word, whatever the direction."""
+
+
+class Feature(_Strict):
+    """One reading of a row. The graph takes (value - mean) / scale, computed in float64, rounded to float32."""
+
+    name: FeatureName
+    unit: Annotated[str, StringConstraints(max_length=100)]
+    """For people, such as `hPa`; empty where there is none."""
+    mean: float
+    scale: Annotated[float, Field(gt=0)]
+    imputation: Literal["refuse"] | float
+    """What stands for a reading that is missing or NaN: nothing (the request is refused), or this value, in `unit`."""
+
+    @model_validator(mode="after")
+    def _imputed_value_is_in_range(self) -> Self:
+        if self.imputation != "refuse" and not abs(self.scaled(self.imputation)) <= MAX_SCALED_VALUE:
+            raise ValueError(f"imputation {self.imputation} is more than {MAX_SCALED_VALUE:g} scales from the mean")
+        return self
+
+    def scaled(self, value: float) -> float:
+        """The value as the graph takes it."""
+        return (value - self.mean) / self.scale
+
+
+class FeatureInput(_Strict):
+    """Steps are rows of named numbers."""
+
+    kind: Literal["features"]
+    features: Annotated[list[Feature], Field(min_length=1, max_length=1000)]
+    """In the order in which the graph takes them."""
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> Self:
+        if len({feature.name for feature in self.features}) != len(self.features):
+            raise ValueError("names of features must be distinct")
+        return self
+
+
+class Labelling(_Strict):
+    """Many to many, aligned: one label per step. Graph: labeller."""
+
+    task: Literal["labelling"]
+    input: Annotated[WordInput | FeatureInput, Field(discriminator="kind")]
+    labels: Annotated[list[str], Field(min_length=2)]
+    scheme: Literal["plain", "bio"]
+    """`bio`: labels are O, B-TYPE and I-TYPE, and runs of them are spans of a type. `plain`: each stands for itself."""
+    max_token_count: Annotated[int, Field(ge=1)]
+    """Longest sequence: in tokens, or in rows of features."""
+    state_size: Annotated[int, Field(ge=1)] | None
+    """Width of the carried state; null for a model of both directions, which carries none."""
+
+    @model_validator(mode="after")
+    def _labels_fit_the_scheme(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels must be distinct")
+        if self.scheme == "bio":
+            _check_bio(self.labels)
+        return self
+
+
+def _check_bio(labels: list[str]) -> None:
+    types = {label[2:] for label in labels if label.startswith("B-") and len(label) > 2}
+    for label in labels:
+        if label != "O" and not (label[:2] in {"B-", "I-"} and label[2:] in types):
+            raise ValueError(f"label {label!r} does not fit scheme bio: O, B-TYPE, and I-TYPE where there is B-TYPE")
+    if "O" not in labels:
+        raise ValueError("scheme bio needs the label O")
+
+
 class Generation(_Strict):
     """One to many. Graphs: prefill, step. Both carry `state`, so generation can be cut anywhere and go on."""
 
@@ -185,14 +267,26 @@ class Translation(_Strict):
         return self
 
 
-TaskSpec = Annotated[Classification | Generation | Translation, Field(discriminator="task")]
+TaskSpec = Annotated[Classification | Labelling | Generation | Translation, Field(discriminator="task")]
 
 GRAPH_ROLES: dict[str, tuple[GraphRole, ...]] = {
     "classification": ("classifier",),
+    "labelling": ("labeller",),
     "generation": ("prefill", "step"),
     "translation": ("encoder", "decoder_step"),
 }
 """The graphs that each task must bring, all of them and no other."""
+
+
+def text_specs(spec: TaskSpec) -> tuple[TextSpec, ...]:
+    """The texts that a task reads and writes: (source, target) of a translator, none of a labeller of features."""
+    match spec:
+        case Translation():
+            return spec.source, spec.target
+        case Labelling():
+            return (spec.input.text,) if isinstance(spec.input, WordInput) else ()
+        case _:
+            return (spec.text,)
 
 
 class Manifest(_Strict):
@@ -226,9 +320,7 @@ class Manifest(_Strict):
 
     def referenced_files(self) -> set[str]:
         """Names of the files that other parts of the manifest point to."""
-        spec = self.spec
-        texts = [spec.source, spec.target] if isinstance(spec, Translation) else [spec.text]
-        names = {text.tokenizer for text in texts}
+        names = {text.tokenizer for text in text_specs(self.spec)}
         for variant in self.variants.values():
             names |= {graph.file for graph in variant.graphs.values()} | {variant.golden.file}
         return names

@@ -10,10 +10,13 @@ from service.bundle.manifest import (
     Generation,
     Graph,
     GraphRole,
+    Labelling,
     Manifest,
     TaskSpec,
     TensorSpec,
     Translation,
+    WordInput,
+    text_specs,
 )
 from service.errors import BundleError
 
@@ -39,6 +42,8 @@ def signature(spec: TaskSpec, role: GraphRole) -> Signature:
     match spec, role:
         case Classification(), "classifier":
             return _classifier(spec)
+        case Labelling(), "labeller":
+            return _labeller(spec)
         case Generation(), "prefill":
             return _language_model(spec, _sequences())
         case Generation(), "step":
@@ -50,11 +55,12 @@ def signature(spec: TaskSpec, role: GraphRole) -> Signature:
     raise ValueError(f"{spec.task} has no graph {role}")
 
 
-def embedded_vocabulary_size(spec: TaskSpec, role: GraphRole) -> int:
-    """How many tokens the graph's `token_ids` choose from."""
-    if isinstance(spec, Translation):
-        return (spec.source if role == "encoder" else spec.target).vocabulary_size
-    return spec.text.vocabulary_size
+def embedded_vocabulary_size(spec: TaskSpec, role: GraphRole) -> int | None:
+    """How many tokens the graph's `token_ids` choose from; None for a graph that takes none."""
+    texts = text_specs(spec)
+    if not texts:
+        return None
+    return texts[1 if role == "decoder_step" else 0].vocabulary_size
 
 
 def check_signatures(manifest: Manifest) -> None:
@@ -87,6 +93,17 @@ def _classifier(spec: Classification) -> Signature:
     if spec.state_size is None:
         return Signature((*_sequences(),), (logits,))
     return Signature((*_sequences(), _state(spec.state_size)), (logits, _next_state(spec.state_size)))
+
+
+def _labeller(spec: Labelling) -> Signature:
+    if isinstance(spec.input, WordInput):
+        steps = _ids(ROWS, TIME)
+    else:
+        steps = _floats("features", ROWS, TIME, len(spec.input.features))
+    logits = _floats("logits", ROWS, TIME, len(spec.labels))
+    if spec.state_size is None:
+        return Signature((steps, _lengths()), (logits,))
+    return Signature((steps, _lengths(), _state(spec.state_size)), (logits, _next_state(spec.state_size)))
 
 
 def _language_model(spec: Generation, text: list[TensorSpec]) -> Signature:

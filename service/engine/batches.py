@@ -1,10 +1,14 @@
 """Sequences of mixed lengths into padded batches.   Pure functions over lengths and ids; knows no queue."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from service.engine.steps import IntArray
+from service.engine.steps import FloatArray, IntArray, Step
+
+_Element = TypeVar("_Element", np.int64, np.float32)
 
 
 def pad(sequences: Sequence[IntArray], pad_id: int, *, time_multiple: int = 1) -> tuple[IntArray, IntArray]:
@@ -18,13 +22,36 @@ def pad(sequences: Sequence[IntArray], pad_id: int, *, time_multiple: int = 1) -
     Returns:
         token_ids [rows, time] and lengths [rows], both int64.
     """
+    return _stack(sequences, pad_id, time_multiple)
+
+
+def pad_ids(sequences: Sequence[Sequence[Step]], pad_id: int) -> tuple[IntArray, IntArray]:
+    """As `pad`, of sequences of plain ids."""
+    return _stack([np.array(sequence, dtype=np.int64) for sequence in sequences], pad_id)
+
+
+def pad_features(sequences: Sequence[Sequence[Step]]) -> tuple[FloatArray, IntArray]:
+    """Stack sequences of feature rows into one array, padded on the right with zeros.
+
+    Args:
+        sequences: one or more, each of at least one row; every row has the same number of values.
+
+    Returns:
+        features [rows, time, features], float32, and lengths [rows], int64.
+    """
+    return _stack([np.array(sequence, dtype=np.float32) for sequence in sequences], 0)
+
+
+def _stack(
+    sequences: Sequence[npt.NDArray[_Element]], fill: int, time_multiple: int = 1
+) -> tuple[npt.NDArray[_Element], IntArray]:
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
     longest = int(lengths.max())
     time = -(-longest // time_multiple) * time_multiple
-    token_ids = np.full((len(sequences), time), pad_id, dtype=np.int64)
+    stacked = np.full((len(sequences), time, *sequences[0].shape[1:]), fill, dtype=sequences[0].dtype)
     for row, sequence in enumerate(sequences):
-        token_ids[row, : len(sequence)] = sequence
-    return token_ids, lengths
+        stacked[row, : len(sequence)] = sequence
+    return stacked, lengths
 
 
 def padding_ratio(lengths: IntArray, time: int) -> float:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from service.engine.batches import pad
+from service.engine.batches import pad, pad_features, pad_ids
+from service.engine.classify import logits_by_row
 from service.engine.decode import DecodeLoop, DecodeRequest
-from service.engine.steps import Classify, FloatArray, IntArray, LanguageSteps, RowModel
+from service.engine.steps import Classify, FloatArray, IntArray, Label, LanguageSteps, RowModel, Step
 
 
 def classify_all(
@@ -25,6 +26,30 @@ def classify_all(
         token_ids, lengths = pad([_ids(sequences[index]) for index in chosen], pad_id)
         logits.update(zip(chosen, classify(token_ids, lengths), strict=True))
     return np.stack([logits[index] for index in range(len(sequences))])
+
+
+def label_all(
+    label: Label, sequences: Sequence[Sequence[Step]], *, pad_id: int | None, max_rows: int = 32
+) -> list[FloatArray]:
+    """Label every step of every sequence, in batches of similar length.
+
+    Args:
+        label: the labeller.
+        sequences: token ids, or rows of scaled features.
+        pad_id: fills up token ids; None for features, which zeros fill up.
+        max_rows: most sequences that run at once.
+
+    Returns:
+        [steps, labels] logits per sequence, in the order given.
+    """
+    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
+    logits: dict[int, FloatArray] = {}
+    for start in range(0, len(order), max_rows):
+        chosen = order[start : start + max_rows]
+        batch = [sequences[index] for index in chosen]
+        steps, lengths = pad_features(batch) if pad_id is None else pad_ids(batch, pad_id)
+        logits.update(zip(chosen, logits_by_row(label(steps, lengths), lengths), strict=True))
+    return [logits[index] for index in range(len(sequences))]
 
 
 def decode_all(

@@ -1,5 +1,6 @@
 """The seams of the engine: what it needs of a model.   ONNX sessions in production, a few lines in tests."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -8,6 +9,11 @@ import numpy.typing as npt
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
+StepArray: TypeAlias = IntArray | FloatArray
+"""The steps of sequences: token ids, or feature values with one more dimension."""
+
+Step: TypeAlias = int | Sequence[float]
+"""One step as a plain value: a token id, or the value of every feature."""
 
 
 class Classify(Protocol):
@@ -15,6 +21,14 @@ class Classify(Protocol):
 
     def __call__(self, token_ids: IntArray, lengths: IntArray) -> FloatArray:
         """Map [rows, time] ids and [rows] lengths to [rows, labels] logits."""
+        ...
+
+
+class Label(Protocol):
+    """A labeller: whole sequences in, one row of logits per step."""
+
+    def __call__(self, steps: StepArray, lengths: IntArray) -> FloatArray:
+        """Map [rows, time] ids or [rows, time, features] and [rows] lengths to [rows, time, labels] logits."""
         ...
 
 

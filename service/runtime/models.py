@@ -15,11 +15,12 @@ from service.bundle.manifest import (
     Classification,
     Generation,
     GraphRole,
+    Labelling,
     Manifest,
     Precision,
-    TextSpec,
     Translation,
     Variant,
+    text_specs,
 )
 from service.bundle.signatures import embedded_vocabulary_size
 from service.bundle.store import OpenedBundle
@@ -62,11 +63,28 @@ class ClassifierModel(_Model):
 
     def classify(self, token_ids: Array, lengths: Array) -> Array:
         """Logits [rows, labels] of `token_ids` [rows, time], of which the first `lengths` [rows] are real."""
-        run = self.sessions["classifier"]
-        if self.spec.state_size is None:
-            return run(token_ids, lengths)[0]
-        start = np.zeros((len(token_ids), self.spec.state_size), dtype=np.float32)
-        return run(token_ids, lengths, start)[0]
+        return self.sessions["classifier"](token_ids, lengths, *_start(self.spec, len(token_ids)))[0]
+
+
+@dataclass(frozen=True)
+class LabellerModel(_Model):
+    """Many to many, aligned."""
+
+    spec: Labelling
+
+    def label(self, steps: Array, lengths: Array) -> Array:
+        """Logits [rows, time, labels] of `steps`, of which the first `lengths` [rows] are real.
+
+        Args:
+            steps: as `spec.input` says: token ids [rows, time], int64, or features [rows, time, features], float32.
+            lengths: [rows], int64.
+        """
+        return self.sessions["labeller"](steps, lengths, *_start(self.spec, len(steps)))[0]
+
+
+def _start(spec: Classification | Labelling, rows: int) -> tuple[Array, ...]:
+    """The state that a model of one direction begins with, [rows, state_size]; nothing for both directions."""
+    return () if spec.state_size is None else (np.zeros((rows, spec.state_size), dtype=np.float32),)
 
 
 @dataclass(frozen=True)
@@ -125,7 +143,7 @@ class TranslationModel(_Model):
         return logits, after, attention
 
 
-LoadedModel = ClassifierModel | LanguageModel | TranslationModel
+LoadedModel = ClassifierModel | LabellerModel | LanguageModel | TranslationModel
 
 
 def load_model(bundle: OpenedBundle, *, precision: str | None = None, provider: str = "cpu") -> LoadedModel:
@@ -151,6 +169,8 @@ def load_model(bundle: OpenedBundle, *, precision: str | None = None, provider: 
     match manifest.spec:
         case Classification() as spec:
             return ClassifierModel(*parts, spec)
+        case Labelling() as spec:
+            return LabellerModel(*parts, spec)
         case Generation() as spec:
             return LanguageModel(*parts, spec)
         case Translation() as spec:
@@ -179,9 +199,7 @@ def _open_sessions(bundle: OpenedBundle, variant: Variant, provider: str) -> Map
 
 
 def _check_tokenizers(bundle: OpenedBundle) -> None:
-    spec = bundle.manifest.spec
-    texts: tuple[TextSpec, ...] = (spec.source, spec.target) if isinstance(spec, Translation) else (spec.text,)
-    for text in texts:
+    for text in text_specs(bundle.manifest.spec):
         try:
             tokenizer = Tokenizer.from_bytes(bundle.files[text.tokenizer])
             tokenizer.prove()

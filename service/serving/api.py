@@ -1,12 +1,13 @@
 """What the transport may ask of the serving layer, as plain values.   Knows no gRPC, no tensors, no queues."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, Protocol
 
 ModelState = Literal["loading", "active", "failed"]
-ModelTask = Literal["classification", "generation", "translation"]
+ModelTask = Literal["classification", "labelling", "generation", "translation"]
+LabelScheme = Literal["plain", "bio"]
 
 
 class FinishReason(Enum):
@@ -14,6 +15,15 @@ class FinishReason(Enum):
 
     STOP = "stop"
     LENGTH = "length"
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """A reading that a labeller takes. `imputed_value` stands where it is missing or NaN; None: that is refused."""
+
+    name: str
+    unit: str
+    imputed_value: float | None
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,8 @@ class ModelInfo:
     target_language: str = ""
     has_attention: bool = False
     load_seconds: float = 0.0
+    features: tuple[FeatureInfo, ...] = ()
+    label_scheme: LabelScheme | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,61 @@ class ClassifyResult:
     model: str
     version: int
     classifications: tuple[Classification, ...]
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class Words:
+    """A sequence as words, which are taken as they are."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """A sequence as rows of readings by name, oldest first."""
+
+    rows: tuple[Mapping[str, float], ...]
+
+
+InputSequence = str | Words | FeatureRows
+"""A sequence to label. A str is a text that is split into words as the model's bundle says."""
+
+
+@dataclass(frozen=True)
+class LabelledStep:
+    """Labels of one word or row, best first. `word` is empty for a row."""
+
+    labels: tuple[LabelScore, ...]
+    word: str
+
+
+@dataclass(frozen=True)
+class LabelSpan:
+    """Steps `first_step_index` to `last_step_index`, both included. `score` is their labels' mean probability."""
+
+    label: str
+    first_step_index: int
+    last_step_index: int
+    score: float
+
+
+@dataclass(frozen=True)
+class LabelledSequence:
+    """Labels of one sequence. `token_count` counts rows where rows were given."""
+
+    steps: tuple[LabelledStep, ...]
+    spans: tuple[LabelSpan, ...]
+    token_count: int
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """Answer to `InferenceFront.label`, in the order of the sequences."""
+
+    model: str
+    version: int
+    sequences: tuple[LabelledSequence, ...]
     timings: Timings
 
 
@@ -154,7 +221,7 @@ class InferenceFront(Protocol):
     `model` is `name` (newest ready version) or `name@version`. `deadline` is a `time.monotonic()` value: work that is
     not done by then is dropped and DeadlineExceededError raised. Cancelling the awaiting task (or closing the
     iterator) frees the request's place within one step. Every method raises ServiceError classes and nothing else on
-    purpose; errors about a text name its field (`texts[3]`, `prompt`).
+    purpose; errors about an input name its field (`texts[3]`, `prompt`, `sequences[2].rows[5].humidity`).
     """
 
     def list_models(self) -> Sequence[ModelInfo]:
@@ -167,6 +234,12 @@ class InferenceFront(Protocol):
 
     async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
         """All labels of every text."""
+        ...
+
+    async def label(
+        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float
+    ) -> LabelResult:
+        """The best `top_label_count` labels of every step of every sequence; None means all."""
         ...
 
     def generate(

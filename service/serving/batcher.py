@@ -1,20 +1,41 @@
-"""Groups waiting texts of a classifier into batches of similar length.   Knows queues, deadlines; no text, no gRPC."""
+"""Groups waiting sequences into batches of similar length.   Knows queues, deadlines; no text, no gRPC.
+
+Serves every model that reads whole sequences and answers each row at once: classifiers and labellers.
+"""
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 
-from service.engine.batches import pad, padding_ratio, pick_batch
-from service.engine.classify import probabilities
-from service.engine.steps import Classify, FloatArray
+from service.engine.batches import padding_ratio, pick_batch
+from service.engine.classify import probabilities_by_row
+from service.engine.steps import FloatArray, IntArray, Step
 from service.errors import DeadlineExceededError, InferenceFailedError
 from service.serving.messages import Classified, ClassifyWork, Event, Failed, Ran
 
+_Answer = list[list[float]]  # [steps][labels]
+
 WINDOW_BATCHES = 4
 """How many batches' worth of the oldest rows are looked at for similar lengths."""
+
+
+@dataclass(frozen=True)
+class BatchedGraph:
+    """A graph that reads whole sequences.
+
+    Args:
+        name: of the graph, for metrics and errors.
+        pad: stacks rows into (steps [rows, time, ...], lengths [rows]).
+        run: maps those to logits, [rows, labels], or [rows, time, labels] where every step is labelled.
+    """
+
+    name: str
+    pad: Callable[[Sequence[Sequence[Step]]], tuple[npt.NDArray[Any], IntArray]]
+    run: Callable[[npt.NDArray[Any], IntArray], FloatArray]
 
 
 @dataclass
@@ -22,20 +43,19 @@ class _Pending:
     """A work, and what is known of its rows."""
 
     work: ClassifyWork
-    answers: list[list[float] | None]
+    answers: list[_Answer | None]
     begun: float | None = None
 
 
 class Batcher:
-    """Waiting rows of one classifier. `turn` runs one batch."""
+    """Waiting rows of one model. `turn` runs one batch."""
 
     def __init__(
-        self, model_id: int, classify: Classify, *, pad_id: int, max_batch_size: int, padding_budget: float,
+        self, model_id: int, graph: BatchedGraph, *, max_batch_size: int, padding_budget: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._model_id = model_id
-        self._classify = classify
-        self._pad_id = pad_id
+        self._graph = graph
         self._max_batch_size = max_batch_size
         self._padding_budget = padding_budget
         self._clock = clock
@@ -75,7 +95,7 @@ class Batcher:
         expired = [work_id for work_id, pending in self._works.items() if pending.work.deadline <= now]
         for work_id in expired:
             self.cancel(work_id)
-        message = "the deadline passed while the text waited to be classified"
+        message = "the deadline passed while the sequence waited for a batch"
         return [Failed(work_id, DeadlineExceededError.reason, message) for work_id in expired]
 
     def _take_batch(self) -> list[tuple[_Pending, int]]:
@@ -88,28 +108,27 @@ class Batcher:
 
     def _run(self, batch: list[tuple[_Pending, int]]) -> list[Event]:
         begun = self._clock()
-        sequences = [np.array(pending.work.rows[row], dtype=np.int64) for pending, row in batch]
-        token_ids, lengths = pad(sequences, self._pad_id)
+        steps, lengths = self._graph.pad([pending.work.rows[row] for pending, row in batch])
         try:
-            logits = self._classify(token_ids, lengths)
+            logits = self._graph.run(steps, lengths)
         except InferenceFailedError as error:
             if len(batch) > 1:  # one bad row must not fail the others
                 return [event for entry in batch for event in self._run([entry])]
             return self._fail({batch[0][0].work.work_id}, error.message)
         ended = self._clock()
-        ratio = padding_ratio(lengths, token_ids.shape[1])
-        ran = Ran(self._model_id, "classifier", len(batch), ratio, ended - begun)
-        return [ran, *self._answer(batch, logits, begun, ended)]
+        ratio = padding_ratio(lengths, steps.shape[1])
+        ran = Ran(self._model_id, self._graph.name, len(batch), ratio, ended - begun)
+        return [ran, *self._answer(batch, probabilities_by_row(logits, lengths), begun, ended)]
 
-    def _answer(self, batch: list[tuple[_Pending, int]], logits: FloatArray, begun: float, ended: float) -> list[Event]:
-        bad = {batch[i][0].work.work_id for i in np.flatnonzero(~np.isfinite(logits).all(axis=-1))}
-        events = self._fail(bad, "the classifier's logits are not finite")
-        with np.errstate(invalid="ignore"):
-            shares = probabilities(logits)
-        for (pending, row), share in zip(batch, shares.tolist(), strict=True):
+    def _answer(
+        self, batch: list[tuple[_Pending, int]], found: list[_Answer | None], begun: float, ended: float
+    ) -> list[Event]:
+        bad = {pending.work.work_id for (pending, _), answer in zip(batch, found, strict=True) if answer is None}
+        events = self._fail(bad, f"the {self._graph.name}'s logits are not finite")
+        for (pending, row), answer in zip(batch, found, strict=True):
             pending.begun = begun if pending.begun is None else pending.begun
-            pending.answers[row] = share
-            answers = [answer for answer in pending.answers if answer is not None]
+            pending.answers[row] = answer
+            answers = [one for one in pending.answers if one is not None]
             if len(answers) == len(pending.answers) and self._works.pop(pending.work.work_id, None) is not None:
                 queued = pending.begun - pending.work.arrival
                 events.append(Classified(pending.work.work_id, answers, queued, ended - pending.begun))

@@ -12,11 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from service.bundle.manifest import GRAPH_ROLES, MANIFEST_NAME, Classification, Generation, Manifest, Translation
+from service.bundle.manifest import (
+    GRAPH_ROLES,
+    MANIFEST_NAME,
+    Classification,
+    FeatureInput,
+    Generation,
+    Labelling,
+    Manifest,
+    TaskSpec,
+    text_specs,
+)
 from service.bundle.store import OpenedBundle, open_bundle
 from service.errors import BundleError, EngineLostError, ModelNotFoundError, ModelNotReadyError, ServiceError
 from service.metrics import Metrics
-from service.serving.api import ModelInfo
+from service.serving.api import FeatureInfo, ModelInfo
 from service.serving.pool import EnginePool
 from service.text.tokenizer import Tokenizer
 
@@ -43,11 +53,11 @@ class Action:
 
 @dataclass
 class ReadyModel:
-    """A version that answers. `outstanding` counts the texts that wait or run."""
+    """A version that answers. `outstanding` counts the sequences that wait or run."""
 
     model_id: int
     info: ModelInfo
-    spec: Classification | Generation | Translation
+    spec: TaskSpec
     tokenizers: tuple[Tokenizer, ...]
     outstanding: int = 0
     borrowed: int = 0
@@ -310,10 +320,8 @@ def _open(path: Path) -> tuple[OpenedBundle, tuple[Tokenizer, ...]]:
 
 
 def tokenizers_of(bundle: OpenedBundle) -> tuple[Tokenizer, ...]:
-    """The tokenizers of a bundle: (source, target) of a translator, else (text,)."""
-    spec = bundle.manifest.spec
-    texts = (spec.source, spec.target) if isinstance(spec, Translation) else (spec.text,)
-    return tuple(Tokenizer.from_bytes(bundle.files[text.tokenizer]) for text in texts)
+    """The tokenizers of a bundle, as many as its task has texts: (source, target) of a translator."""
+    return tuple(Tokenizer.from_bytes(bundle.files[text.tokenizer]) for text in text_specs(bundle.manifest.spec))
 
 
 def describe(manifest: Manifest) -> ModelInfo:
@@ -329,6 +337,8 @@ def describe(manifest: Manifest) -> ModelInfo:
     )
     if isinstance(spec, Classification):
         return replace(info, labels=tuple(spec.labels))
+    if isinstance(spec, Labelling):
+        return replace(info, labels=tuple(spec.labels), features=_features(spec), label_scheme=spec.scheme)
     info = replace(info, max_output_token_count=spec.max_output_token_count)
     if isinstance(spec, Generation):
         return info
@@ -337,4 +347,13 @@ def describe(manifest: Manifest) -> ModelInfo:
         source_language=spec.source.language or "",
         target_language=spec.target.language or "",
         has_attention=spec.key_size is not None,
+    )
+
+
+def _features(spec: Labelling) -> tuple[FeatureInfo, ...]:
+    if not isinstance(spec.input, FeatureInput):
+        return ()
+    return tuple(
+        FeatureInfo(feature.name, feature.unit, None if feature.imputation == "refuse" else feature.imputation)
+        for feature in spec.input.features
     )

@@ -9,16 +9,25 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from service.bundle.manifest import Generation, Translation
+from service.bundle.manifest import Generation, Translation, text_specs
 from service.bundle.store import open_bundle
+from service.engine.batches import pad_features, pad_ids
 from service.engine.rows import GenerationRows, TranslationRows
 from service.engine.steps import RowModel
 from service.errors import ModelNotReadyError, ServiceError
-from service.runtime.models import ClassifierModel, LanguageModel, LoadedModel, TranslationModel, load_model
-from service.serving.batcher import Batcher
+from service.runtime.models import (
+    ClassifierModel,
+    LabellerModel,
+    LanguageModel,
+    LoadedModel,
+    TranslationModel,
+    load_model,
+)
+from service.serving.batcher import BatchedGraph, Batcher
 from service.serving.messages import (
     Cancel,
     ClassifyWork,
@@ -50,7 +59,7 @@ class EngineLimits:
     """How much an engine does at once.
 
     Args:
-        max_batch_size: most texts in one run of a classifier.
+        max_batch_size: most sequences in one run of a classifier or labeller.
         decode_slots: most sequences that one model decodes side by side.
         padding_budget: largest share of padded positions in a batch, 0 to 1.
     """
@@ -175,11 +184,10 @@ class EngineLoop:
 
     def _queue_for(self, model_id: int, model: LoadedModel) -> TaskQueue:
         limits = self._limits
-        if isinstance(model, ClassifierModel):
+        if isinstance(model, ClassifierModel | LabellerModel):
             return Batcher(
                 model_id,
-                model.classify,
-                pad_id=model.spec.text.pad_id,
+                batched_graph(model),
                 max_batch_size=limits.max_batch_size,
                 padding_budget=limits.padding_budget,
             )
@@ -221,6 +229,15 @@ def run_engine(
         events += engine.turn()
         if events:
             deliver(events)
+
+
+def batched_graph(model: ClassifierModel | LabellerModel) -> BatchedGraph:
+    """How the rows of a classifier or labeller are padded and run."""
+    texts = text_specs(model.spec)
+    stack = partial(pad_ids, pad_id=texts[0].pad_id) if texts else pad_features
+    if isinstance(model, ClassifierModel):
+        return BatchedGraph("classifier", stack, model.classify)
+    return BatchedGraph("labeller", stack, model.label)
 
 
 def decoding_rows(model: LanguageModel | TranslationModel) -> RowModel:

@@ -9,7 +9,9 @@ from typing import TypeVar
 
 from service.bundle.manifest import Classification as ClassificationSpec
 from service.bundle.manifest import Generation as GenerationSpec
+from service.bundle.manifest import Labelling as LabellingSpec
 from service.bundle.manifest import Translation as TranslationSpec
+from service.engine.steps import Step
 from service.errors import (
     AttentionNotAvailableError,
     DeadlineExceededError,
@@ -28,7 +30,9 @@ from service.serving.api import (
     FinishReason,
     GeneratedChunk,
     GenerateOptions,
-    LabelScore,
+    InputSequence,
+    LabelledSequence,
+    LabelResult,
     ModelInfo,
     Timings,
     TranslateOptions,
@@ -36,13 +40,17 @@ from service.serving.api import (
     Translation,
 )
 from service.serving.catalog import Catalog, ReadyModel
+from service.serving.labelling import SequenceReader, character_counts, labelled_sequence, ranked_labels, reading_count
 from service.serving.messages import Classified, ClassifyWork, Decoded, DecodedRow, DecodeWork, Work
 from service.serving.pool import EnginePool, Ticket
 from service.settings import MAX_REQUEST_CHARACTERS
 from service.text.tokenizer import TextStream, Tokenizer
 
 INLINE_CHARACTERS = 4_000
-"""Characters of a request up to which it is split into tokens on the event loop, in 1 to 2 ms; more go to a thread."""
+"""Characters of a request up to which it is split into tokens on the event loop, in 1 to 2 ms; more go to a thread.
+
+Of readings and of labels as many take as long.
+"""
 
 CLOCK_SLACK_SECONDS = 0.01
 """A cancellation so shortly before the deadline is the deadline's: gRPC ends calls by a clock of its own."""
@@ -74,7 +82,7 @@ class Front:
         catalog: which models answer.
         pool: the engines that do the work.
         metrics: receives queue times, refusals and tokens.
-        queue_capacity: most texts per model version that wait or run; more are refused at once.
+        queue_capacity: most sequences per model version that wait or run; more are refused at once.
         max_text_characters: longest text that is looked at at all.
         max_request_characters: longest texts of one request, in sum, that are looked at at all.
     """
@@ -105,14 +113,35 @@ class Front:
             spec = _spec_of(ready, ClassificationSpec, "classification")
             with self._place(ready, len(texts), arrival, deadline) as place:
                 rows = await self._encode_all(place, texts, spec.max_token_count)
-                answer = await self._submit(
-                    place, lambda work_id: ClassifyWork(work_id, ready.model_id, rows, arrival, deadline)
-                ).answer()
-                if not isinstance(answer, Classified):
-                    raise TypeError(f"a classification was answered by {type(answer).__name__}")
+                answer = await self._classified(place, rows)
                 timings = self._timings(place, answer)
-            found = tuple(_classification(spec.labels, *pair) for pair in zip(answer.probabilities, rows, strict=True))
+            found = tuple(
+                Classification(ranked_labels(spec.labels, shares), len(row))
+                for (shares,), row in zip(answer.probabilities, rows, strict=True)
+            )
             return ClassifyResult(ready.info.name, ready.info.version, found, timings)
+
+    async def label(
+        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float
+    ) -> LabelResult:
+        """The best labels of every step of every sequence."""
+        arrival = time.monotonic()
+        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
+            spec = _spec_of(ready, LabellingSpec, "labelling")
+            with self._place(ready, len(sequences), arrival, deadline) as place:
+                character_count = self._checked_character_count(character_counts(sequences), "sequences")
+                reader = SequenceReader(spec, ready.tokenizers)
+                size = character_count + reading_count(sequences)
+                read = await _in_turn(place, size, lambda: reader.read(sequences))
+                answer = await self._classified(place, [one.row for one in read])
+
+                def labelled() -> tuple[LabelledSequence, ...]:
+                    pairs = zip(read, answer.probabilities, strict=True)
+                    return tuple(labelled_sequence(spec, *pair, top_label_count) for pair in pairs)
+
+                found = await _in_turn(place, len(spec.labels) * sum(len(one.positions) for one in read), labelled)
+                timings = self._timings(place, answer)
+            return LabelResult(ready.info.name, ready.info.version, found, timings)
 
     async def generate(
         self, model: str, prompt: str, options: GenerateOptions, *, deadline: float
@@ -178,6 +207,17 @@ class Front:
             )
             return TranslateResult(ready.info.name, ready.info.version, found, timings)
 
+    async def _classified(self, place: _Place, rows: Sequence[Sequence[Step]]) -> Classified:
+        """Probabilities of every row, from a classifier or a labeller."""
+
+        def make_work(work_id: int) -> Work:
+            return ClassifyWork(work_id, place.ready.model_id, rows, place.arrival, place.deadline)
+
+        answer = await self._submit(place, make_work).answer()
+        if not isinstance(answer, Classified):
+            raise TypeError(f"a classification was answered by {type(answer).__name__}")
+        return answer
+
     async def _chunks(self, place: _Place, ticket: Ticket) -> AsyncIterator[GeneratedChunk]:
         info = place.ready.info
         stream = TextStream(place.ready.tokenizers[0])
@@ -205,7 +245,7 @@ class Front:
         name = ready.info.name
         if ready.outstanding + text_count > self._queue_capacity:
             raise QueueFullError(
-                f"model {ready.reference} has {ready.outstanding} texts waiting or running and takes at most "
+                f"model {ready.reference} has {ready.outstanding} sequences waiting or running and takes at most "
                 f"{self._queue_capacity}; this request brings {text_count} more",
                 model=name,
                 capacity=self._queue_capacity,
@@ -260,30 +300,23 @@ class Front:
     ) -> list[list[int]]:
         """Token ids of every text; each has at most `limit`. Without a `field`, the texts are `texts[0]` and so on."""
         fields = [f"texts[{index}]" for index in range(len(texts))] if field is None else [field]
-        character_count = self._checked_character_count(texts, fields)
+        character_count = self._checked_character_count(list(zip(fields, map(len, texts), strict=True)), "texts")
         tokenizer = place.ready.tokenizers[0]
-        if character_count <= INLINE_CHARACTERS:
-            return [_checked_row(tokenizer.encode(text), limit, name) for text, name in zip(texts, fields, strict=True)]
+        encode = tokenizer.encode if character_count <= INLINE_CHARACTERS else tokenizer.encode_beside
+        return await _in_turn(
+            place,
+            character_count,
+            lambda: [_checked_row(encode(text), limit, name) for text, name in zip(texts, fields, strict=True)],
+        )
 
-        def encode() -> list[list[int]]:
-            return [
-                _checked_row(tokenizer.encode_beside(text), limit, name)
-                for text, name in zip(texts, fields, strict=True)
-            ]
-
-        try:
-            async with asyncio.timeout_at(place.deadline):
-                return await asyncio.to_thread(encode)
-        except TimeoutError as error:
-            raise DeadlineExceededError("the deadline passed before the texts were split into tokens") from error
-
-    def _checked_character_count(self, texts: Sequence[str], fields: Sequence[str]) -> int:
-        for text, field in zip(texts, fields, strict=True):
-            if len(text) > self._max_text_characters:
-                raise _too_many_characters(field, len(text), self._max_text_characters)
-        character_count = sum(map(len, texts))
+    def _checked_character_count(self, counts: Sequence[tuple[str, int]], together: str) -> int:
+        """Sum of the characters of every field; errors name one field, or what they are called together."""
+        for field, count in counts:
+            if count > self._max_text_characters:
+                raise _too_many_characters(field, count, self._max_text_characters)
+        character_count = sum(count for _, count in counts)
         if character_count > self._max_request_characters:
-            raise _too_many_characters("texts", character_count, self._max_request_characters)
+            raise _too_many_characters(together, character_count, self._max_request_characters)
         return character_count
 
     def _timings(self, place: _Place, answer: Classified | Decoded) -> Timings:
@@ -292,7 +325,8 @@ class Front:
         return Timings(answer.queue_seconds, answer.compute_seconds, time.monotonic() - place.arrival)
 
 
-_Spec = TypeVar("_Spec", ClassificationSpec, GenerationSpec, TranslationSpec)
+_Result = TypeVar("_Result")
+_Spec = TypeVar("_Spec", ClassificationSpec, LabellingSpec, GenerationSpec, TranslationSpec)
 
 
 def _spec_of(ready: ReadyModel, kind: type[_Spec], task: str) -> _Spec:
@@ -304,6 +338,17 @@ def _spec_of(ready: ReadyModel, kind: type[_Spec], task: str) -> _Spec:
             task=ready.spec.task,
         )
     return ready.spec
+
+
+async def _in_turn(place: _Place, size: int, work: Callable[[], _Result]) -> _Result:
+    """Do a work of so many characters, readings or labels: a small one here, a large one beside the event loop."""
+    if size <= INLINE_CHARACTERS:
+        return work()
+    try:
+        async with asyncio.timeout_at(place.deadline):
+            return await asyncio.to_thread(work)
+    except TimeoutError as error:
+        raise DeadlineExceededError("the deadline passed while the request was being read or answered") from error
 
 
 def _too_many_characters(field: str, count: int, limit: int) -> TextTooLongError:
@@ -328,11 +373,6 @@ def _output_limit(wanted: int | None, limit: int) -> int:
         field = "max_output_token_count"
         raise InvalidArgumentError(f"{field} is {wanted}, the model produces at most {limit}", field=field, limit=limit)
     return limit if wanted is None else wanted
-
-
-def _classification(labels: Sequence[str], probabilities: list[float], row: list[int]) -> Classification:
-    ranked = sorted(zip(labels, probabilities, strict=True), key=lambda pair: -pair[1])
-    return Classification(tuple(LabelScore(label, share) for label, share in ranked), len(row))
 
 
 def _translation(

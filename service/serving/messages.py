@@ -4,8 +4,11 @@ Times are `time.monotonic()` seconds, which on Linux all processes of a machine 
 """
 
 import struct
+from collections.abc import Sequence
 
 import msgspec
+
+from service.engine.steps import Step
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
@@ -23,11 +26,11 @@ class Unload(msgspec.Struct, frozen=True, tag=True):
 
 
 class ClassifyWork(msgspec.Struct, frozen=True, tag=True):
-    """Classify sequences of token ids, each a row; answered by Classified or Failed."""
+    """Classify sequences, or every step of them, as the model does; each is a row. Answered by Classified or Failed."""
 
     work_id: int
     model_id: int
-    rows: list[list[int]]
+    rows: Sequence[Sequence[Step]]
     arrival: float
     deadline: float
 
@@ -85,10 +88,10 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Classified(msgspec.Struct, frozen=True, tag=True):
-    """Probabilities of every row, in order."""
+    """Probabilities of every row, [rows][steps][labels], in order. A classifier gives every row one step."""
 
     work_id: int
-    probabilities: list[list[float]]
+    probabilities: list[list[list[float]]]
     queue_seconds: float
     compute_seconds: float
 

@@ -43,7 +43,7 @@ class Tokenizer:
         return cls(backend)
 
     def prove(self) -> None:
-        """Encode a few texts and decode every id, alone and together.
+        """Encode a few texts, also as words, and decode every id, alone and together.
 
         Raises:
             BundleError: the tokenizer breaks on one of them.
@@ -52,6 +52,8 @@ class Tokenizer:
         try:
             for text in PROOF_TEXTS:
                 self.encode(text)
+                self.word_spans(text)
+            self.encode_words(PROOF_TEXTS)
             self.tokens(ids)
             for some in ([], ids, *([one] for one in ids)):
                 self.decode(some)
@@ -73,6 +75,29 @@ class Tokenizer:
         """
         return _guarded(
             lambda: list(self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids),
+            InferenceFailedError,
+            "the tokenizer broke on a text",
+        )
+
+    def encode_words(self, words: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Ids of words, each encoded by itself, and for each id the index of its word. No special tokens."""
+        found = self._encoding(list(words), is_pretokenized=True)
+        return list(found.ids), [word for word in found.word_ids if word is not None]
+
+    def word_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where the words of a text begin and end, in characters, as the pre-tokenizer cuts it; in order."""
+        found = self._encoding(text)
+        spans: dict[int, tuple[int, int]] = {}
+        for word, (start, end) in zip(found.word_ids, found.offsets, strict=True):
+            if word is not None:
+                first, last = spans.get(word, (start, end))
+                spans[word] = (min(first, start), max(last, end))
+        return [spans[word] for word in sorted(spans)]
+
+    def _encoding(self, text: str | list[str], *, is_pretokenized: bool = False) -> tokenizers.Encoding:
+        """Ids with the words and characters they come from; other threads can run meanwhile, as in `encode_beside`."""
+        return _guarded(
+            lambda: self._backend.encode_batch([text], is_pretokenized, add_special_tokens=False)[0],
             InferenceFailedError,
             "the tokenizer broke on a text",
         )

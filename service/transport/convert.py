@@ -18,6 +18,7 @@ from service.serving.api import (
     FinishReason,
     GeneratedChunk,
     GenerateOptions,
+    LabelScore,
     ModelInfo,
     SamplingOptions,
     Timings,
@@ -41,8 +42,14 @@ _FINISH_REASON = {
 _TASK = {
     None: models.TASK_UNSPECIFIED,
     "classification": models.TASK_CLASSIFICATION,
+    "labelling": models.TASK_LABELLING,
     "generation": models.TASK_GENERATION,
     "translation": models.TASK_TRANSLATION,
+}
+_LABEL_SCHEME = {
+    None: models.LABEL_SCHEME_UNSPECIFIED,
+    "plain": models.LABEL_SCHEME_PLAIN,
+    "bio": models.LABEL_SCHEME_BIO,
 }
 _STATE = {
     "loading": models.Model.STATE_LOADING,
@@ -81,17 +88,15 @@ class TranslateCall:
 def to_classify_call(request: inference.ClassifyTextRequest) -> ClassifyCall:
     """Check a request; InvalidArgumentError names the field at fault."""
     return ClassifyCall(
-        model=_model(request.model),
+        model=checked_model(request.model),
         texts=_texts(request.texts, MOST_TEXTS_PER_REQUEST),
-        top_label_count=_count("top_label_count", request.top_label_count)
-        if request.HasField("top_label_count")
-        else None,
+        top_label_count=checked_top_label_count(request),
     )
 
 
 def to_generate_call(request: inference.GenerateTextRequest) -> GenerateCall:
     """Check a request; InvalidArgumentError names the field at fault. Without a seed, one is drawn."""
-    model = _model(request.model)
+    model = checked_model(request.model)
     options = GenerateOptions(
         max_output_token_count=_output_count(request),
         sampling=SamplingOptions(
@@ -107,7 +112,7 @@ def to_generate_call(request: inference.GenerateTextRequest) -> GenerateCall:
 def to_translate_call(request: inference.TranslateTextRequest) -> TranslateCall:
     """Check a request; InvalidArgumentError names the field at fault."""
     return TranslateCall(
-        model=_model(request.model),
+        model=checked_model(request.model),
         texts=_texts(request.texts, MOST_TRANSLATE_TEXTS),
         options=TranslateOptions(_output_count(request), request.include_attention),
     )
@@ -115,7 +120,7 @@ def to_translate_call(request: inference.TranslateTextRequest) -> TranslateCall:
 
 def to_model_reference(request: models.GetModelRequest) -> str:
     """Check a request; InvalidArgumentError names the field at fault."""
-    return _model(request.model)
+    return checked_model(request.model)
 
 
 def to_page(request: models.ListModelsRequest, known: Sequence[ModelInfo]) -> models.ListModelsResponse:
@@ -137,7 +142,7 @@ def to_classify_response(result: ClassifyResult, top_label_count: int | None) ->
     return inference.ClassifyTextResponse(
         model_version=inference.ModelVersion(name=result.model, version=result.version),
         classifications=[_classification(found, top_label_count) for found in result.classifications],
-        timings=_timings(result.timings),
+        timings=to_timings(result.timings),
     )
 
 
@@ -152,7 +157,7 @@ def to_generate_response(chunk: GeneratedChunk, first_seed: int | None) -> infer
     if chunk.finish_reason is not None:
         response.finish_reason = _FINISH_REASON[chunk.finish_reason]
     if chunk.timings is not None:
-        response.timings.CopyFrom(_timings(chunk.timings))
+        response.timings.CopyFrom(to_timings(chunk.timings))
     return response
 
 
@@ -161,7 +166,7 @@ def to_translate_response(result: TranslateResult) -> inference.TranslateTextRes
     return inference.TranslateTextResponse(
         model_version=inference.ModelVersion(name=result.model, version=result.version),
         translations=[_translation(found) for found in result.translations],
-        timings=_timings(result.timings),
+        timings=to_timings(result.timings),
     )
 
 
@@ -183,6 +188,11 @@ def to_model(info: ModelInfo) -> models.Model:
         target_language=info.target_language,
         has_attention=info.has_attention,
         load_duration=_duration(info.load_seconds),
+        features=[
+            models.Feature(name=feature.name, unit=feature.unit, imputed_value=feature.imputed_value)
+            for feature in info.features
+        ],
+        label_scheme=_LABEL_SCHEME[info.label_scheme],
     )
 
 
@@ -190,7 +200,8 @@ def _refused(field: str, value: object, expected: str) -> InvalidArgumentError:
     return InvalidArgumentError(f"{field} is {value}, expected {expected}", field=field, value=value)
 
 
-def _model(reference: str) -> str:
+def checked_model(reference: str) -> str:
+    """A model's name, as `name` or `name@version`, that may be looked up."""
     if not reference.strip():
         raise InvalidArgumentError("model is blank, expected `name` or `name@version`", field="model")
     if len(reference) > MOST_MODEL_CHARACTERS:
@@ -208,10 +219,19 @@ def _texts(texts: Sequence[str], most: int) -> tuple[str, ...]:
         raise InvalidArgumentError(
             f"texts has {len(texts)} entries, expected 1 to {most}", field="texts", text_count=len(texts), limit=most
         )
-    for index, text in enumerate(texts):
-        if not text.strip():
-            raise InvalidArgumentError(f"texts[{index}] is blank", field=f"texts[{index}]")
-    return tuple(texts)
+    return tuple(checked_text(text, f"texts[{index}]") for index, text in enumerate(texts))
+
+
+def checked_text(text: str, field: str) -> str:
+    """A text that is not blank."""
+    if not text.strip():
+        raise InvalidArgumentError(f"{field} is blank", field=field)
+    return text
+
+
+def checked_top_label_count(request: inference.ClassifyTextRequest | inference.LabelSequenceRequest) -> int | None:
+    """Labels to return, 1 or more; None where the request does not say."""
+    return _count("top_label_count", request.top_label_count) if request.HasField("top_label_count") else None
 
 
 def _count(field: str, value: int) -> int:
@@ -261,12 +281,13 @@ def _read_page_token(token: str) -> tuple[str, int]:
 
 def _classification(found: Classification, top_label_count: int | None) -> inference.Classification:
     return inference.Classification(
-        labels=[
-            inference.LabelScore(label=score.label, probability=score.probability)
-            for score in found.labels[:top_label_count]
-        ],
-        token_count=found.token_count,
+        labels=to_label_scores(found.labels[:top_label_count]), token_count=found.token_count
     )
+
+
+def to_label_scores(scores: Sequence[LabelScore]) -> list[inference.LabelScore]:
+    """Write labels with their probabilities."""
+    return [inference.LabelScore(label=score.label, probability=score.probability) for score in scores]
 
 
 def _translation(found: Translation) -> inference.Translation:
@@ -287,7 +308,8 @@ def _attention(attention: Attention) -> inference.Attention:
     )
 
 
-def _timings(timings: Timings) -> inference.ServerTimings:
+def to_timings(timings: Timings) -> inference.ServerTimings:
+    """Write timings."""
     return inference.ServerTimings(
         queue_duration=_duration(timings.queue_seconds),
         compute_duration=_duration(timings.compute_seconds),

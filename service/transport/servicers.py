@@ -15,13 +15,14 @@ from seqserve.v1 import model_service_pb2 as models
 from service.errors import InvalidArgumentError
 from service.metrics import Metrics
 from service.serving.api import GeneratedChunk, InferenceFront
-from service.transport import convert
+from service.transport import convert, convert_labels
 from service.transport.interceptors import deadline_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 InferenceRequest = TypeVar(
     "InferenceRequest",
     inference.ClassifyTextRequest,
+    inference.LabelSequenceRequest,
     inference.GenerateTextRequest,
     inference.TranslateTextRequest,
 )
@@ -49,6 +50,16 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
         call = self._checked(convert.to_classify_call, request)
         result = await self._front.classify(call.model, call.texts, deadline=self._deadline(context))
         return convert.to_classify_response(result, call.top_label_count)
+
+    async def LabelSequence(  # noqa: N802
+        self, request: inference.LabelSequenceRequest, context: Context
+    ) -> inference.LabelSequenceResponse:
+        """Gives each step of each sequence a probability for every label of the model."""
+        call = self._checked(convert_labels.to_label_call, request)
+        result = await self._front.label(
+            call.model, call.sequences, top_label_count=call.top_label_count, deadline=self._deadline(context)
+        )
+        return convert_labels.to_label_response(result)
 
     async def GenerateText(  # noqa: N802
         self, request: inference.GenerateTextRequest, context: Context

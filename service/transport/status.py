@@ -24,10 +24,12 @@ from service.errors import (
     ModelNotFoundError,
     ModelNotReadyError,
     QueueFullError,
+    SequenceTooLongError,
     ServiceError,
     SettingsError,
     TextTooLongError,
     UndecodableMessageError,
+    WrongInputError,
     WrongTaskError,
 )
 
@@ -37,8 +39,10 @@ CODE_BY_ERROR: Mapping[type[ServiceError], grpc.StatusCode] = {
     InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
     UndecodableMessageError: grpc.StatusCode.INVALID_ARGUMENT,
     TextTooLongError: grpc.StatusCode.INVALID_ARGUMENT,
+    SequenceTooLongError: grpc.StatusCode.INVALID_ARGUMENT,
     ModelNotFoundError: grpc.StatusCode.NOT_FOUND,
     WrongTaskError: grpc.StatusCode.FAILED_PRECONDITION,
+    WrongInputError: grpc.StatusCode.FAILED_PRECONDITION,
     AttentionNotAvailableError: grpc.StatusCode.FAILED_PRECONDITION,
     ModelNotReadyError: grpc.StatusCode.UNAVAILABLE,
     EngineLostError: grpc.StatusCode.UNAVAILABLE,

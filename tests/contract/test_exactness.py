@@ -15,15 +15,24 @@ import onnx
 import pytest
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from service.bundle.manifest import GraphRole
+from service.bundle.manifest import GraphRole, text_specs
 from service.bundle.store import OpenedBundle, open_bundle
 from service.engine.batches import pad
+from service.engine.classify import logits_by_row
 from service.engine.decode import DecodeLoop, DecodeRequest
 from service.engine.sampling import Sampling
-from service.engine.steps import FloatArray, IntArray, RowModel
-from service.runtime.models import ClassifierModel, LanguageModel, LoadedModel, TranslationModel, load_model
+from service.engine.steps import FloatArray, IntArray, RowModel, Step
+from service.runtime.models import (
+    ClassifierModel,
+    LabellerModel,
+    LanguageModel,
+    LoadedModel,
+    TranslationModel,
+    load_model,
+)
 from service.runtime.session import GraphSession, open_session
-from service.serving.engine_loop import decoding_rows
+from service.serving.engine_loop import batched_graph, decoding_rows
+from tests.bundles import tiny_bundle
 from tests.trained import trained_bundle
 
 Trace: TypeAlias = list[bytes]
@@ -75,18 +84,34 @@ def groups(count: int, random: np.random.Generator) -> Iterator[npt.NDArray[np.i
         order = order[size:]
 
 
-def classifier_differences(model: ClassifierModel, random: np.random.Generator) -> int:
+def random_steps(model: ClassifierModel | LabellerModel, count: int, random: np.random.Generator) -> list[list[Step]]:
+    """Sequences as the model takes them: ids, or rows of scaled features."""
+    texts = text_specs(model.spec)
+    sequences = random_sequences(count, texts[0].vocabulary_size if texts else 5, random)
+    if texts:
+        return [sequence.tolist() for sequence in sequences]
+    width = int(model.sessions["labeller"].graph.inputs[0].shape[2])
+    return [random.normal(0, 1, (len(sequence), width)).tolist() for sequence in sequences]
+
+
+def batched_differences(model: ClassifierModel | LabellerModel, random: np.random.Generator) -> int:
     """How many rows' logits change with the batch they are in, its padding, and the junk in that padding."""
-    vocabulary = model.spec.text.vocabulary_size
-    sequences = random_sequences(130, vocabulary, random)
-    alone = [model.classify(*pad([sequence], 0))[0].tobytes() for sequence in sequences]
+    graph = batched_graph(model)
+    sequences = random_steps(model, 130, random)
+    junk = [step for sequence in random_steps(model, 8, random) for step in sequence]
+
+    def run(group: list[list[Step]], padding: int) -> list[bytes]:
+        longest = max(map(len, group)) + padding
+        padded = [[*row, *(junk[int(random.integers(len(junk)))] for _ in range(longest - len(row)))] for row in group]
+        steps, _ = graph.pad(padded)
+        lengths = np.array([len(row) for row in group], dtype=np.int64)
+        return [row.tobytes() for row in logits_by_row(graph.run(steps, lengths), lengths)]
+
+    alone = [run([sequence], 0)[0] for sequence in sequences]
     different = 0
     for group in groups(len(sequences), random):
-        token_ids, lengths = pad([sequences[index] for index in group], 0, time_multiple=int(random.integers(1, 9)))
-        junk = random.integers(4, vocabulary, token_ids.shape)
-        token_ids = np.where(np.arange(token_ids.shape[1]) < lengths[:, None], token_ids, junk)
-        logits = model.classify(token_ids, lengths)
-        different += sum(logits[row].tobytes() != alone[index] for row, index in enumerate(group))
+        together = run([sequences[index] for index in group], int(random.integers(0, 9)))
+        different += sum(bits != alone[index] for bits, index in zip(together, group, strict=True))
     return different
 
 
@@ -124,8 +149,8 @@ def decoding_differences(model: LanguageModel | TranslationModel, random: np.ran
 
 def check(model: LoadedModel) -> int:
     random = np.random.default_rng(5)
-    if isinstance(model, ClassifierModel):
-        return classifier_differences(model, random)
+    if isinstance(model, ClassifierModel | LabellerModel):
+        return batched_differences(model, random)
     return decoding_differences(model, random)
 
 
@@ -140,6 +165,33 @@ def test_stock_dynamic_quantisation_is_found_out(
 ) -> None:
     model = load_model(bundles[name])
     assert check(stock_quantised(bundles[name], model, tmp_path)) > 0
+
+
+TINY_LABELLERS = pytest.mark.parametrize(
+    ("task", "plain"),
+    [
+        pytest.param("labelling", False, id="words, one direction"),
+        pytest.param("labelling", True, id="words, both directions"),
+        pytest.param("labelling-features", False, id="features, one direction"),
+        pytest.param("labelling-features", True, id="features, both directions"),
+    ],
+)
+
+
+def tiny_labeller(task: str, *, plain: bool) -> OpenedBundle:
+    manifest, files = tiny_bundle(task, plain=plain)
+    return OpenedBundle(Path("anywhere"), manifest, "digest", files)
+
+
+@TINY_LABELLERS
+def test_no_bit_of_a_label_depends_on_the_neighbours(task: str, plain: bool) -> None:
+    assert check(load_model(tiny_labeller(task, plain=plain))) == 0
+
+
+@TINY_LABELLERS
+def test_stock_dynamic_quantisation_of_a_labeller_is_found_out(task: str, plain: bool, tmp_path: Path) -> None:
+    bundle = tiny_labeller(task, plain=plain)
+    assert check(stock_quantised(bundle, load_model(bundle), tmp_path)) > 0
 
 
 def test_a_prompt_read_at_once_equals_the_same_prompt_read_step_by_step(bundles: Mapping[str, OpenedBundle]) -> None:

@@ -20,8 +20,8 @@ from seqserve.v1 import inference_service_pb2_grpc, model_service_pb2_grpc
 from seqserve.v1 import model_service_pb2 as models
 from tests.bundles import publish_tiny
 
-TASKS = ("classification", "generation", "translation")
-CLASSIFIER, GENERATOR, TRANSLATOR = (f"tiny-{task}" for task in TASKS)
+TASKS = ("classification", "labelling", "labelling-features", "generation", "translation")
+CLASSIFIER, TAGGER, FORECASTER, GENERATOR, TRANSLATOR = (f"tiny-{task}" for task in TASKS)
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,12 @@ class Client:
     def classify(self, *texts: str, model: str = CLASSIFIER) -> inference.ClassifyTextResponse:
         return self.inference.ClassifyText(inference.ClassifyTextRequest(model=model, texts=texts), timeout=20)
 
+    def label(
+        self, *sequences: inference.InputSequence, model: str = TAGGER, **fields: object
+    ) -> inference.LabelSequenceResponse:
+        request = inference.LabelSequenceRequest(model=model, sequences=sequences, **fields)  # type: ignore[arg-type]
+        return self.inference.LabelSequence(request, timeout=20)
+
     def generate(self, model: str = GENERATOR, **fields: object) -> list[inference.GenerateTextResponse]:
         request = inference.GenerateTextRequest(model=model, **fields)  # type: ignore[arg-type]
         return list(self.inference.GenerateText(request, timeout=20))
@@ -61,6 +67,21 @@ class Client:
         """Send bytes as they are."""
         call = self.channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
         return call(message, timeout=20, **options)  # type: ignore[arg-type]
+
+
+def text(text: str) -> inference.InputSequence:
+    """A sequence that the server splits into words."""
+    return inference.InputSequence(text=text)
+
+
+def words(*words: str) -> inference.InputSequence:
+    """A sequence of words."""
+    return inference.InputSequence(words=words)
+
+
+def rows(*rows: dict[str, float]) -> inference.InputSequence:
+    """A sequence of readings."""
+    return inference.InputSequence(rows=[inference.FeatureRow(features=row) for row in rows])
 
 
 @contextlib.contextmanager
@@ -86,7 +107,7 @@ def running_server(models_folder: Path, *flags: str) -> Iterator[ServerProcess]:
 
 
 def publish_all(folder: Path) -> Path:
-    """A repository with one tiny model per task, in a folder that is made."""
+    """A repository with a tiny model for each of TASKS, in a folder that is made."""
     folder.mkdir(exist_ok=True)
     for task in TASKS:
         publish_tiny(folder, task)

@@ -15,6 +15,7 @@ from tests.bundles import publish_tiny
 from tests.e2e.calls import (
     CLASSIFIER,
     GENERATOR,
+    TAGGER,
     TRANSLATOR,
     Client,
     code_of,
@@ -22,11 +23,15 @@ from tests.e2e.calls import (
     refused,
     sample,
 )
+from tests.e2e.calls import (
+    text as as_text,
+)
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 CLASSIFY_METHOD = "/seqserve.v1.InferenceService/ClassifyText"
 GENERATE_METHOD = "/seqserve.v1.InferenceService/GenerateText"
 TRANSLATE_METHOD = "/seqserve.v1.InferenceService/TranslateText"
+LABEL_METHOD = "/seqserve.v1.InferenceService/LabelSequence"
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +40,7 @@ def the_next_good_request_is_answered(server: ServerProcess, client: Client) -> 
     assert len(client.classify("a good film").classifications[0].labels) == 2
     assert client.generate(prompt="X:1", max_output_token_count=3, seed=1)[-1].finish_reason
     assert client.translate("The black dog").translations[0].finish_reason
+    assert len(client.label(as_text("Mary lives")).sequences[0].steps) == 2
     assert server.process.poll() is None
     assert "Traceback" not in "".join(server.log)
 
@@ -93,6 +99,7 @@ def test_an_unknown_model_is_not_found(client: Client, model: str) -> None:
         lambda: client.classify("a", model=model),
         lambda: client.generate(model),
         lambda: client.translate("a", model=model),
+        lambda: client.label(as_text("a"), model=model),
         lambda: client.model(model),
     )
     for call in calls:
@@ -121,6 +128,8 @@ def test_a_model_of_another_task_is_a_failed_precondition(client: Client) -> Non
         (lambda: client.classify("a", model=GENERATOR), "generation"),
         (lambda: client.generate(TRANSLATOR), "translation"),
         (lambda: client.translate("a", model=CLASSIFIER), "classification"),
+        (lambda: client.label(as_text("a"), model=CLASSIFIER), "classification"),
+        (lambda: client.classify("a", model=TAGGER), "labelling"),
     )
     for call, task in calls:
         refusal = refused(call)
@@ -173,7 +182,7 @@ def test_a_message_over_4_mib_is_refused_by_grpc_itself(client: Client, compress
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
 
 
-@pytest.mark.parametrize("method", [CLASSIFY_METHOD, GENERATE_METHOD, TRANSLATE_METHOD])
+@pytest.mark.parametrize("method", [CLASSIFY_METHOD, GENERATE_METHOD, TRANSLATE_METHOD, LABEL_METHOD])
 @pytest.mark.parametrize(
     "message",
     [b"\xff" * 20, b"\x0a\x05ab", b"\x08\x01" * 3 + b"\x07", b"\x0a\x02\xed\xa0"],

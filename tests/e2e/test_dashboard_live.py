@@ -21,7 +21,7 @@ import pytest
 from demo.server import ServerProcess
 from deploy.monitoring.build_dashboard import OUTPUT
 from seqserve import Client, SeqserveError
-from tests.e2e.calls import CLASSIFIER, GENERATOR, TRANSLATOR, eventually, sample
+from tests.e2e.calls import CLASSIFIER, GENERATOR, TAGGER, TRANSLATOR, eventually, sample
 from tests.e2e.prometheus import Prometheus, running_prometheus
 
 MISSING = [program for program in ("prometheus", "promtool") if shutil.which(program) is None]
@@ -40,7 +40,7 @@ ZERO_WHEN_ALL_IS_WELL = {"Engine restarts A", "Garbage collection C"}
 
 RATE_INTERVAL_SECONDS = 8
 LOAD_SECONDS = 24
-PER_SECOND = {"ClassifyText": 10, "TranslateText": 5, "ListModels": 2, "GetModel": 2}
+PER_SECOND = {"ClassifyText": 10, "LabelSequence": 5, "TranslateText": 5, "ListModels": 2, "GetModel": 2}
 BROKEN = "broken"
 
 
@@ -59,6 +59,8 @@ def call_of(client: Client, method: str, number: int) -> None:
         client.classify(CLASSIFIER, "   ")
     elif method == "ClassifyText":
         client.classify(CLASSIFIER, ["a good film", "the plot is dull and the cast is good"][: 1 + number % 2])
+    elif method == "LabelSequence":
+        client.label(TAGGER, ["Mary Smith lives in New York", ["Rome"]][: 1 + number % 2])
     elif method == "TranslateText" and number % 5 == 0:
         client.translate("nobody", "The black dog")
     elif method == "TranslateText":

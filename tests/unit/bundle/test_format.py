@@ -25,6 +25,10 @@ def test_the_format_number_is_the_one_that_is_read() -> None:
     assert PAGE.startswith(f"# The bundle, format {manifest.FORMAT}\n")
 
 
+def test_the_limit_of_a_scaled_value_is_the_one_that_is_kept() -> None:
+    assert f"beyond {manifest.MAX_SCALED_VALUE:,.0f} are" in PAGE
+
+
 def test_every_refusal_with_a_reason_is_listed() -> None:
     assert all(operator in PAGE for operator in graphs.REASONS)
 
@@ -38,11 +42,12 @@ def test_limits_are_the_ones_that_are_kept() -> None:
     assert all(f"At most {size}" in PAGE for size in ("1 MB", "16 MB", "64 MB", "2 GB"))
 
 
-@pytest.mark.parametrize("task", ["classification", "generation", "translation"])
+@pytest.mark.parametrize("task", ["classification", "labelling", "labelling-features", "generation", "translation"])
 def test_every_tensor_of_every_graph_is_in_the_table(task: str) -> None:
     spec = tiny_bundle(task)[0].spec
-    for role in manifest.GRAPH_ROLES[task]:
-        row = next(line for line in PAGE.splitlines() if f"| `{role}` |" in line)
+    for role in manifest.GRAPH_ROLES[spec.task]:
+        rows = [line for line in PAGE.splitlines() if f"| `{role}` |" in line]
+        row = rows[-1] if task == "labelling-features" else rows[0]
         inputs, outputs = row.split("|")[3:5]
         declared = signature(spec, role)
         assert re.findall(r"(\w+) \[", inputs) == [tensor.name for tensor in declared.inputs]

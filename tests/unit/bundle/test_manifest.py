@@ -23,7 +23,7 @@ def encode(content: Document) -> bytes:
     return json.dumps(content).encode()
 
 
-@pytest.mark.parametrize("task", ["classification", "generation", "translation"])
+@pytest.mark.parametrize("task", ["classification", "labelling", "labelling-features", "generation", "translation"])
 def test_a_manifest_survives_being_written_and_read(task: str) -> None:
     manifest, _ = tiny_bundle(task)
     assert parse_manifest(manifest.model_dump_json().encode()) == manifest
@@ -134,12 +134,40 @@ def test_a_number_that_overflows_is_refused() -> None:
         parse_manifest(raw)
 
 
+HUMIDITY = ("spec", "input", "features", 1)
+
+
 @pytest.mark.parametrize(
     ("task", "change", "message"),
     [
         pytest.param("generation", put("spec", "text", "bos_id", value=None), "needs text.bos_id", id="no beginning"),
         pytest.param("translation", put("spec", "target", "eos_id", value=None), "target.eos_id", id="no end"),
         pytest.param("translation", put("spec", "key_size", value=None), "together or not at all", id="half attention"),
+        pytest.param(
+            "labelling", put("spec", "labels", value=["O", "O"]), "labels must be distinct", id="a label twice"
+        ),
+        pytest.param(
+            "labelling", put("spec", "labels", value=["O", "PER"]), "'PER' does not fit scheme bio", id="no BIO"
+        ),
+        pytest.param("labelling", put("spec", "labels", value=["O", "I-X"]), "'I-X' does not fit", id="I without B"),
+        pytest.param("labelling", put("spec", "labels", value=["O", "B-"]), "'B-' does not fit", id="B of nothing"),
+        pytest.param("labelling", put("spec", "labels", value=["B-X", "I-X"]), "needs the label O", id="no O"),
+        pytest.param("labelling", put("spec", "scheme", value="bilou"), "scheme", id="another scheme"),
+        pytest.param(
+            "labelling", put("spec", "input", "kind", value="pixels"), "spec.labelling.input", id="another kind"
+        ),
+        pytest.param("labelling", put("spec", "input", "split", value="words"), "words.split", id="another split"),
+        pytest.param("labelling-features", put("spec", "input", "features", value=[]), "features", id="no features"),
+        pytest.param(
+            "labelling-features", put(*HUMIDITY, "name", value="wind"), "names of features", id="a name twice"
+        ),
+        pytest.param("labelling-features", put(*HUMIDITY, "name", value="a\n"), "name", id="a line end in a name"),
+        pytest.param("labelling-features", put(*HUMIDITY, "name", value=" a"), "name", id="a name with a blank"),
+        pytest.param("labelling-features", put(*HUMIDITY, "scale", value=0.0), "scale", id="scale 0"),
+        pytest.param("labelling-features", put(*HUMIDITY, "imputation", value="mean"), "imputation", id="another rule"),
+        pytest.param(
+            "labelling-features", put(*HUMIDITY, "imputation", value=1e9), "scales from the mean", id="far off"
+        ),
     ],
 )
 def test_tasks_ask_for_what_they_need(task: str, change: Callable[[Document], None], message: str) -> None:

@@ -1,5 +1,7 @@
 """Sizes in the task say what every graph takes and gives."""
 
+from typing import Any
+
 import pytest
 
 from service.bundle.manifest import Classification, Graph, GraphRole, Manifest, TensorSpec, Translation
@@ -8,7 +10,7 @@ from service.errors import BundleError
 from tests.bundles import tiny_bundle
 
 
-def spec_of(task: str, **sizes: int | None) -> tuple[Manifest, dict[GraphRole, str]]:
+def spec_of(task: str, **sizes: Any) -> tuple[Manifest, dict[GraphRole, str]]:
     manifest, _ = tiny_bundle(task)
     manifest = manifest.model_copy(update={"spec": manifest.spec.model_copy(update=sizes)})
     lines = {}
@@ -29,6 +31,27 @@ def test_a_classifier_carries_its_state() -> None:
 def test_a_classifier_of_both_directions_carries_none() -> None:
     _, lines = spec_of("classification", state_size=None)
     assert lines["classifier"] == "token_ids int64[rows, time], lengths int64[rows] -> logits float32[rows, 2]"
+
+
+def test_a_labeller_of_words_gives_logits_for_every_token() -> None:
+    _, lines = spec_of("labelling")
+    assert lines["labeller"] == (
+        "token_ids int64[rows, time], lengths int64[rows], state float32[rows, 16] -> "
+        "logits float32[rows, time, 5], next_state float32[rows, 16]"
+    )
+
+
+def test_a_labeller_of_both_directions_carries_none() -> None:
+    _, lines = spec_of("labelling-features", state_size=None)
+    assert lines["labeller"] == (
+        "features float32[rows, time, 3], lengths int64[rows] -> logits float32[rows, time, 2]"
+    )
+
+
+def test_a_labeller_of_features_has_no_vocabulary() -> None:
+    features, words = tiny_bundle("labelling-features")[0], tiny_bundle("labelling")[0]
+    assert embedded_vocabulary_size(features.spec, "labeller") is None
+    assert embedded_vocabulary_size(words.spec, "labeller") == 23
 
 
 def test_a_language_model_reads_texts_and_single_tokens() -> None:
@@ -80,14 +103,16 @@ def test_encoder_and_decoder_choose_from_their_own_vocabularies() -> None:
     ("task", "sizes", "message"),
     [
         pytest.param("classification", {"state_size": 5}, r"classifier\.inputs must be .*state float32\[rows, 5\]"),
+        pytest.param("labelling", {"state_size": 5}, r"labeller\.inputs must be .*state float32\[rows, 5\]"),
+        pytest.param("labelling-features", {"labels": ["a", "b", "c"]}, r"labeller\.outputs must be .*time, 3\]"),
         pytest.param("generation", {"state_size": 5}, r"prefill\.inputs must be .*state float32\[rows, 5\]"),
         pytest.param("translation", {"key_size": 5}, r"encoder\.outputs must be \(keys float32\[rows, time, 5\]"),
         pytest.param("translation", {"value_size": 5}, r"encoder\.outputs must be .*values float32\[rows, time, 5\]"),
         pytest.param("translation", {"key_size": None, "value_size": None}, r"encoder\.outputs must be \(state"),
     ],
-    ids=["classifier state", "language model state", "keys", "values", "attention"],
+    ids=["classifier state", "labeller state", "labels", "language model state", "keys", "values", "attention"],
 )
-def test_sizes_that_the_graphs_do_not_have_are_refused(task: str, sizes: dict[str, int | None], message: str) -> None:
+def test_sizes_that_the_graphs_do_not_have_are_refused(task: str, sizes: dict[str, Any], message: str) -> None:
     manifest, _ = spec_of(task, **sizes)
     with pytest.raises(BundleError, match=message):
         check_signatures(manifest)

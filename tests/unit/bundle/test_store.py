@@ -16,7 +16,7 @@ from service.bundle.store import OpenedBundle, file_entry, open_bundle, publish_
 from service.errors import BundleError
 from tests.bundles import publish_tiny, rehashed, tiny_bundle
 
-TASKS = ("classification", "generation", "translation")
+TASKS = ("classification", "labelling", "labelling-features", "generation", "translation")
 GRAPH = "classifier.fp32.onnx"
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.batches import pad, padding_ratio, pick_batch
+from service.engine.batches import pad, pad_features, pad_ids, padding_ratio, pick_batch
 from tests.fakes import rows
 
 
@@ -44,3 +44,16 @@ def test_a_batch_keeps_its_budget_and_its_size(lengths: list[int], max_rows: int
     assert chosen[0] == 0
     assert len(set(chosen)) == len(chosen) <= max_rows
     assert padding_ratio(picked, int(picked.max())) <= budget + 1e-9
+
+
+def test_feature_rows_are_stacked_with_zeros_behind_them() -> None:
+    features, lengths = pad_features([[[1.5, 2.0]], [[3.0, 4.0], [5.0, 6.0]]])
+    assert features.dtype == np.float32
+    assert features.tolist() == [[[1.5, 2.0], [0.0, 0.0]], [[3.0, 4.0], [5.0, 6.0]]]
+    assert lengths.tolist() == [1, 2]
+
+
+def test_plain_ids_are_padded_like_arrays() -> None:
+    token_ids, lengths = pad_ids([[5], [6, 7]], 3)
+    assert token_ids.dtype == np.int64
+    assert (token_ids.tolist(), lengths.tolist()) == ([[5, 3], [6, 7]], [1, 2])

@@ -11,7 +11,14 @@ from onnx import ModelProto
 from service.bundle.manifest import Manifest
 from service.bundle.store import OpenedBundle
 from service.errors import BundleError, SettingsError
-from service.runtime.models import ClassifierModel, LanguageModel, LoadedModel, TranslationModel, load_model
+from service.runtime.models import (
+    ClassifierModel,
+    LabellerModel,
+    LanguageModel,
+    LoadedModel,
+    TranslationModel,
+    load_model,
+)
 from service.runtime.session import Array
 from tests.bundles import TIME_MULTIPLE, golden_inputs, rehashed, tiny_bundle
 
@@ -20,6 +27,10 @@ EVERY_MODEL = pytest.mark.parametrize(
     [
         pytest.param("classification", False, id="classification"),
         pytest.param("classification", True, id="classification in both directions"),
+        pytest.param("labelling", False, id="labelling"),
+        pytest.param("labelling", True, id="labelling in both directions"),
+        pytest.param("labelling-features", False, id="labelling of features"),
+        pytest.param("labelling-features", True, id="labelling of features in both directions"),
         pytest.param("generation", False, id="generation"),
         pytest.param("translation", False, id="translation"),
         pytest.param("translation", True, id="translation without attention"),
@@ -99,6 +110,30 @@ def test_a_classifier_of_both_directions_needs_no_state() -> None:
     model = load("classification", plain=True)
     assert isinstance(model, ClassifierModel)
     assert model.classify(np.full((1, 3), 4), np.array([3])).shape == (1, 2)
+
+
+@pytest.mark.parametrize("task", ["labelling", "labelling-features"])
+@pytest.mark.parametrize("plain", [False, True], ids=["one direction", "both directions"])
+def test_a_labeller_gives_logits_for_every_step_and_starts_from_zeros(task: str, plain: bool) -> None:
+    model = load(task, plain=plain)
+    assert isinstance(model, LabellerModel)
+    run = model.sessions["labeller"]
+    steps, lengths, *state = golden_inputs(model.spec, run.graph, [4, 2])
+    expected = run(steps, lengths, *(np.zeros_like(one) for one in state))[0]
+    assert np.array_equal(model.label(steps, lengths), expected)
+    assert model.label(steps, lengths).shape == (2, 4, len(model.spec.labels))
+    assert len(state) == (0 if plain else 1)
+
+
+def test_a_sequence_of_readings_may_be_cut_anywhere_and_read_on() -> None:
+    model = load("labelling-features")
+    run = model.sessions["labeller"]
+    steps, _, state = golden_inputs(model.spec, run.graph, [9])
+    whole, after = run(steps, np.array([9]), state)
+    head, between = run(steps[:, :4].copy(), np.array([4]), state)
+    tail, end = run(steps[:, 4:].copy(), np.array([5]), between)
+    assert np.array_equal(np.concatenate([head, tail], axis=1), whole)
+    assert np.array_equal(end, after)
 
 
 def test_reading_at_once_and_token_by_token_gives_the_same_state_to_the_last_bit() -> None:

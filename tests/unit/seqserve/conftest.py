@@ -54,6 +54,15 @@ MODELS = [
         target_language="it",
         has_attention=True,
     ),
+    models.Model(
+        name="fake-labeller",
+        version=1,
+        state=models.Model.STATE_ACTIVE,
+        task=models.TASK_LABELLING,
+        labels=["dry", "rain"],
+        features=[models.Feature(name="humidity", unit="%", imputed_value=70.0), models.Feature(name="wind")],
+        label_scheme=models.LABEL_SCHEME_PLAIN,
+    ),
 ]
 
 
@@ -101,6 +110,26 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
             ],
             timings=TIMINGS,
         )
+
+    async def LabelSequence(
+        self, request: inference.LabelSequenceRequest, context: Any
+    ) -> inference.LabelSequenceResponse:
+        """Every step is a person, and each sequence one span."""
+        await self._receive("LabelSequence", request, context)
+        scores = [
+            inference.LabelScore(label="B-PER", probability=0.75),
+            inference.LabelScore(label="O", probability=0.25),
+        ]
+        count = request.top_label_count if request.HasField("top_label_count") else 2
+        sequences = []
+        for given in request.sequences:
+            words = given.text.split() or list(given.words) or [""] * len(given.rows)
+            steps = [inference.LabelledStep(labels=scores[:count], word=word) for word in words]
+            span = inference.LabelSpan(label="PER", first_step_index=0, last_step_index=len(words) - 1, score=0.75)
+            sequences.append(
+                inference.LabelledSequence(steps=steps, spans=[] if given.rows else [span], token_count=2 * len(words))
+            )
+        return inference.LabelSequenceResponse(model_version=MODEL_VERSION, sequences=sequences, timings=TIMINGS)
 
     async def GenerateText(
         self, request: inference.GenerateTextRequest, context: Any

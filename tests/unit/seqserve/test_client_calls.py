@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -14,19 +14,26 @@ from seqserve import (
     Classification,
     Client,
     DeadlineExceededError,
+    Feature,
     FinishReason,
     InternalError,
     InvalidArgumentError,
+    LabelledSequence,
+    LabelledStep,
+    LabelScheme,
     LabelScore,
+    LabelSpan,
     ModelState,
     ModelVersion,
     NotFoundError,
+    Readings,
     ResourceExhaustedError,
     SeqserveError,
     Task,
     Timings,
     UnavailableError,
 )
+from seqserve.v1 import inference_service_pb2 as inference
 
 if TYPE_CHECKING:
     from tests.unit.seqserve.conftest import FakeServer
@@ -46,6 +53,46 @@ async def test_texts_are_classified_in_order(client: AsyncClient) -> None:
     result = await client.classify("fake", ["one", "one two", "one two three"], top_label_count=1)
     assert [c.token_count for c in result.classifications] == [1, 2, 3]
     assert [len(c.labels) for c in result.classifications] == [1, 1, 1]
+
+
+async def test_a_text_is_labelled_word_by_word(client: AsyncClient) -> None:
+    result = await client.label("fake", "Mary Smith")
+    assert (result.model_version, result.timings.total_seconds) == (ModelVersion("fake", 3), 2.0)
+    scores = (LabelScore("B-PER", 0.75), LabelScore("O", 0.25))
+    steps = (LabelledStep(scores, "Mary"), LabelledStep(scores, "Smith"))
+    assert result.sequences == (LabelledSequence(steps, (LabelSpan("PER", 0, 1, 0.75),), token_count=4),)
+    assert result.sequences[0].steps[1].best.label == "B-PER"
+
+
+async def test_texts_words_and_rows_are_sent_as_what_they_are(client: AsyncClient, server: "FakeServer") -> None:
+    rows: list[Readings] = [{"wind": 1.5, "humidity": None}, {"wind": math.nan}]
+    result = await client.label("fake", ["Mary Smith", ["Mary", "Smith"], rows, []], top_label_count=1)
+    text, words, readings, nothing = server.received[0].request.sequences
+    assert (text.text, list(words.words)) == ("Mary Smith", ["Mary", "Smith"])
+    assert [dict(row.features) for row in readings.rows] == [
+        {"wind": 1.5},
+        {"wind": pytest.approx(math.nan, nan_ok=True)},
+    ]
+    assert nothing == inference.InputSequence()
+    assert [len(sequence.steps) for sequence in result.sequences] == [2, 2, 2, 0]
+    assert [len(step.labels) for step in result.sequences[2].steps] == [1, 1]
+    assert result.sequences[2].spans == ()
+
+
+@pytest.mark.parametrize(
+    ("sequences", "place"),
+    [
+        pytest.param([{"wind": 1.5}], r"sequences\[0\] is one row", id="a row where a sequence belongs"),
+        pytest.param(["Mary", ["Mary", {"wind": 1.5}]], r"sequences\[1\] must be", id="words and rows"),
+        pytest.param([[1, 2]], r"sequences\[0\] must be", id="numbers"),
+    ],
+)
+async def test_what_is_no_sequence_is_not_sent(
+    sequences: Any, place: str, client: AsyncClient, server: "FakeServer"
+) -> None:
+    with pytest.raises(TypeError, match=place):
+        await client.label("fake", sequences)
+    assert server.received == []
 
 
 async def test_what_is_not_given_is_not_sent(client: AsyncClient, server: "FakeServer") -> None:
@@ -96,6 +143,7 @@ async def test_every_page_of_models_is_read(client: AsyncClient, server: "FakeSe
         "fake-classifier@2",
         "fake-broken@1",
         "fake-translator@1",
+        "fake-labeller@1",
     ]
     assert [received.request.page_token for received in server.received] == ["", "2"]
 
@@ -106,6 +154,10 @@ async def test_a_model_is_described(client: AsyncClient) -> None:
     assert (model.digest, model.precision, model.max_token_count, model.load_seconds) == ("ab12", "fp32", 512, 0.5)
     broken = await client.get_model("fake-broken")
     assert (broken.state, broken.failure, broken.task) == (ModelState.FAILED, "no [such] graph", Task.OTHER)
+    labeller = await client.get_model("fake-labeller")
+    assert (labeller.task, labeller.label_scheme) == (Task.LABELLING, LabelScheme.PLAIN)
+    assert labeller.features == (Feature("humidity", "%", 70.0), Feature("wind", "", None))
+    assert (model.features, model.label_scheme) == ((), LabelScheme.OTHER)
 
 
 async def test_health_tells_whether_the_server_serves(client: AsyncClient) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -67,6 +68,55 @@ async def test_classify_prints_json(run: Run) -> None:
             "token_count": 3,
         }
     ]
+
+
+async def test_label_prints_each_word_with_its_labels_and_the_spans_below(run: Run, server: "FakeServer") -> None:
+    assert await run("label", "fake", "Mary Smith", "Bo", "--top-label-count", "1") == (
+        0,
+        "Mary   B-PER 75.0%\nSmith  B-PER 75.0%\n  PER: Mary Smith (75.0%)\n\nBo  B-PER 75.0%\n  PER: Bo (75.0%)\n\n",
+        "",
+    )
+    assert [sequence.text for sequence in server.received[0].request.sequences] == ["Mary Smith", "Bo"]
+
+
+async def test_label_reads_texts_from_standard_input_as_words_when_asked(run: Run, server: "FakeServer") -> None:
+    code, output, _ = await run("label", "fake", "--words", stdin="Mary Smith\n\nBo\n")
+    assert (code, output.count("B-PER")) == (0, 3)
+    assert [list(sequence.words) for sequence in server.received[0].request.sequences] == [["Mary", "Smith"], ["Bo"]]
+
+
+async def test_label_sends_files_of_readings_and_names_their_rows(
+    run: Run, server: "FakeServer", tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("date,wind,humidity\n2012-01-01,1.5,80\n2012-01-02,2,NA\n")
+    (tmp_path / "b.csv").write_text("wind,date\n3,2012-02-01\n")
+    files = [option for name in "ab" for option in ("--features", str(tmp_path / f"{name}.csv"))]
+    code, output, _ = await run("label", "fake", *files, "--key-column", "date", "--top-label-count", "1")
+    assert code == 0
+    assert output == "2012-01-01  B-PER 75.0%\n2012-01-02  B-PER 75.0%\n\n2012-02-01  B-PER 75.0%\n\n"
+    sent = [[dict(row.features) for row in sequence.rows] for sequence in server.received[0].request.sequences]
+    assert sent == [[{"wind": 1.5, "humidity": 80.0}, {"wind": 2.0}], [{"wind": 3.0}]]
+
+
+async def test_label_prints_json(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("wind\n1.5\n")
+    _, texts, _ = await run("label", "fake", "Bo", "--output", "json", "--top-label-count", "1")
+    assert parsed(texts) == [
+        {
+            "source": "Bo",
+            "model": "fake@3",
+            "steps": [{"labels": [{"label": "B-PER", "probability": 0.75}], "word": "Bo"}],
+            "spans": [{"label": "PER", "first_step_index": 0, "last_step_index": 0, "score": 0.75}],
+            "token_count": 2,
+        }
+    ]
+    _, rows, _ = await run("label", "fake", "--features", str(tmp_path / "a.csv"), "--output", "json")
+    assert parsed(rows)[0]["rows"] == ["1"]
+
+
+async def test_label_splits_a_long_input_into_calls_that_the_server_takes(run: Run, server: "FakeServer") -> None:
+    code, _, _ = await run("label", "fake", stdin="Bo\n" * 40)
+    assert (code, [len(received.request.sequences) for received in server.received]) == (0, [16, 16, 8])
 
 
 async def test_translate_prints_a_line_for_each_line_of_standard_input(run: Run, server: "FakeServer") -> None:
@@ -132,6 +182,7 @@ async def test_models_prints_a_table_and_takes_no_markup_from_the_server(run: Ru
         ["fake-classifier@2", "active"],
         ["fake-broken@1", "failed"],
         ["fake-translator@1", "active"],
+        ["fake-labeller@1", "active"],
     ]
     assert "bad, good" in output
     assert "no [such] graph" in output
@@ -186,6 +237,9 @@ async def test_a_passed_deadline_is_one_line(run: Run, server: "FakeServer") -> 
         pytest.param(("generate", "fake", "--seed", str(2**63)), "--seed", id="seed beyond 63 bits"),
         pytest.param(("generate", "fake", "\udcff"), "UTF-8", id="prompt that is no UTF-8"),
         pytest.param(("translate", "fake", "\udcff"), "UTF-8", id="text that is no UTF-8"),
+        pytest.param(("label", "fake", "Bo", "--features", "x.csv"), "not both", id="texts and files"),
+        pytest.param(("label", "fake", "--words", "--features", "x.csv"), "not both", id="words and files"),
+        pytest.param(("label", "fake", "--features", "none.csv"), "none.csv: No such file", id="no such file"),
     ],
 )
 async def test_a_wrong_usage_is_one_line_and_exit_code_2(
@@ -198,7 +252,7 @@ async def test_a_wrong_usage_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("verb", ["classify", "generate", "translate", "models", "health"])
+@pytest.mark.parametrize("verb", ["classify", "label", "generate", "translate", "models", "health"])
 async def test_every_verb_has_help(verb: str, run: Run) -> None:
     code, output, _ = await run(verb, "--help")
     assert code == 0

@@ -1,12 +1,20 @@
-"""Classification batches: grouping, deadlines, cancellation, and rows that fail alone."""
+"""Batches of whole sequences: grouping, deadlines, cancellation, and rows that fail alone."""
 
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
 import pytest
 
+from service.engine.batches import pad_features, pad_ids
 from service.engine.steps import FloatArray, IntArray
-from service.serving.batcher import Batcher
+from service.serving.batcher import BatchedGraph, Batcher
 from service.serving.engine_loop import EngineLimits, EngineLoop
 from service.serving.messages import Classified, ClassifyWork, Failed, Ran
-from tests.fakes import ManualClock, lengths_classifier
+from tests.fakes import ManualClock, echoing_labeller, lengths_classifier
+
+CLASSIFIER = BatchedGraph("classifier", partial(pad_ids, pad_id=0), lengths_classifier())
+LABELLER = BatchedGraph("labeller", pad_features, echoing_labeller)
 
 
 @pytest.fixture
@@ -14,15 +22,10 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-def make(clock: ManualClock, *, max_batch_size: int = 4, padding_budget: float = 1.0) -> Batcher:
-    return Batcher(
-        7,
-        lengths_classifier(),
-        pad_id=0,
-        max_batch_size=max_batch_size,
-        padding_budget=padding_budget,
-        clock=clock,
-    )
+def make(
+    clock: ManualClock, graph: BatchedGraph = CLASSIFIER, *, max_batch_size: int = 4, padding_budget: float = 1.0
+) -> Batcher:
+    return Batcher(7, graph, max_batch_size=max_batch_size, padding_budget=padding_budget, clock=clock)
 
 
 def work(work_id: int, *rows: list[int], deadline: float = 1e9) -> ClassifyWork:
@@ -91,13 +94,37 @@ def test_a_bad_row_fails_its_request_and_no_other(clock: ManualClock, bad: list[
     assert not batcher.busy
 
 
+def test_every_step_of_a_labelled_sequence_is_answered_and_padding_is_not(clock: ManualClock) -> None:
+    batcher = make(clock, LABELLER)
+    batcher.submit(ClassifyWork(1, 7, [[[0.0, 0.0]], [[1.0, 1.0], [0.0, np.log(3.0)], [9.0, 9.0]]], 99.0, 1e9))
+    ran, answer = batcher.turn()
+    assert isinstance(ran, Ran)
+    assert isinstance(answer, Classified)
+    assert (ran.graph, ran.rows) == ("labeller", 2)
+    assert ran.padding_ratio == pytest.approx(1 / 3)
+    first, second = answer.probabilities
+    assert first == [[0.5, 0.5]]
+    assert [step == pytest.approx([0.5, 0.5]) for step in second] == [True, False, True]
+    assert second[1] == pytest.approx([0.25, 0.75])
+
+
+def test_a_step_that_is_not_finite_fails_its_sequence_and_no_other(clock: ManualClock) -> None:
+    batcher = make(clock, LABELLER)
+    batcher.submit(ClassifyWork(1, 7, [[[0.0, 0.0], [1.0, np.nan]]], 99.0, 1e9))
+    batcher.submit(ClassifyWork(2, 7, [[[0.0, 0.0]]], 99.0, 1e9))
+    _, failed, answer = batcher.turn()
+    assert failed == Failed(1, "INFERENCE_FAILED", "the labeller's logits are not finite")
+    assert isinstance(answer, Classified)
+    assert answer.work_id == 2
+
+
 def test_a_model_that_fails_in_an_unforeseen_way_costs_its_own_requests_and_no_others() -> None:
     def broken(token_ids: IntArray, lengths: IntArray) -> FloatArray:
         raise TypeError("a shape that nobody expected")
 
     loop = EngineLoop(EngineLimits(max_batch_size=4, decode_slots=4, padding_budget=1.0))
-    good = Batcher(1, lengths_classifier(), pad_id=0, max_batch_size=4, padding_budget=1.0)
-    bad = Batcher(2, broken, pad_id=0, max_batch_size=4, padding_budget=1.0)
+    good = Batcher(1, CLASSIFIER, max_batch_size=4, padding_budget=1.0)
+    bad = Batcher(2, replace(CLASSIFIER, run=broken), max_batch_size=4, padding_budget=1.0)
     loop._queues.update({1: good, 2: bad})
     good.submit(work(1, [5]))
     bad.submit(work(2, [5]))

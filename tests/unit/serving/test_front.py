@@ -20,7 +20,7 @@ from service.errors import (
     TextTooLongError,
 )
 from service.metrics import Metrics
-from service.serving.api import GenerateOptions, TranslateOptions
+from service.serving.api import FeatureRows, GenerateOptions, InputSequence, LabelResult, TranslateOptions, Words
 from service.serving.catalog import Catalog, ReadyModel
 from service.serving.engine_loop import EngineLimits
 from service.serving.front import INLINE_CHARACTERS, Front
@@ -31,6 +31,7 @@ from service.text.tokenizer import Tokenizer
 from tests.bundles import publish_tiny
 
 CLASSIFIER, GENERATOR, TRANSLATOR = "tiny-classification", "tiny-generation", "tiny-translation"
+TAGGER, FORECASTER = "tiny-labelling", "tiny-labelling-features"
 LONG = "a" * (INLINE_CHARACTERS + 1)
 
 
@@ -101,7 +102,7 @@ async def running(repository: Path, host: type[InlineHost] = InlineHost) -> Asyn
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    for task in ("classification", "generation", "translation"):
+    for task in ("classification", "labelling", "labelling-features", "generation", "translation"):
         publish_tiny(folder, task)
     return folder
 
@@ -115,8 +116,13 @@ async def generate(front: Front, deadline: float) -> None:
         pass
 
 
+async def label(front: Front, *sequences: InputSequence, model: str = TAGGER, seconds: float = 10.0) -> LabelResult:
+    return await front.label(model, sequences, top_label_count=None, deadline=soon(seconds))
+
+
 CALLS: dict[str, Callable[[Front, float], Coroutine[Any, Any, object]]] = {
     CLASSIFIER: lambda front, deadline: front.classify(CLASSIFIER, ["good"], deadline=deadline),
+    TAGGER: lambda front, deadline: front.label(TAGGER, ["Mary"], top_label_count=None, deadline=deadline),
     GENERATOR: generate,
     TRANSLATOR: lambda front, deadline: front.translate(TRANSLATOR, ["dog"], TranslateOptions(5), deadline=deadline),
 }
@@ -166,6 +172,52 @@ async def test_texts_are_refused_that_are_too_long_together(repository: Path) ->
             await parts.front.classify(CLASSIFIER, ["a" * 8_000] * 4, deadline=soon())
         assert (refused.value.field, refused.value.facts["limit"]) == ("texts", "30000")
         assert parts.rejected(CLASSIFIER, "TEXT_TOO_LONG") == 2
+
+
+async def test_sequences_are_refused_that_are_too_long_alone_or_together(repository: Path) -> None:
+    async with running(repository) as parts:
+        for sequence, field in (("a" * 10_001, "text"), (Words(("a" * 5_001,) * 2), "words")):
+            with pytest.raises(TextTooLongError) as refused:
+                await label(parts.front, "Mary", sequence)
+            assert refused.value.field == f"sequences[1].{field}"
+            assert refused.value.facts["limit"] == "10000"
+        with pytest.raises(TextTooLongError) as refused:
+            await label(parts.front, *["a" * 8_000] * 4)
+        assert (refused.value.field, refused.value.facts["limit"]) == ("sequences", "30000")
+
+
+class SlowTokenizer(Tokenizer):
+    """Splits texts into words slowly, and notes on which threads."""
+
+    def __init__(self, other: Tokenizer) -> None:
+        super().__init__(other._backend)
+        self.threads: list[threading.Thread] = []
+
+    def word_spans(self, text: str) -> list[tuple[int, int]]:
+        self.threads.append(threading.current_thread())
+        time.sleep(0.2 if len(text) > INLINE_CHARACTERS else 0)
+        return super().word_spans(text)
+
+
+async def test_a_long_sequence_is_read_on_a_thread_until_its_deadline(repository: Path) -> None:
+    async with running(repository) as parts:
+        with parts.catalog.lend(TAGGER) as ready:
+            tokenizer = SlowTokenizer(ready.tokenizers[0])
+            ready.tokenizers = (tokenizer,)
+        await label(parts.front, "Mary")
+        with pytest.raises(DeadlineExceededError):
+            await label(parts.front, LONG, seconds=0.05)
+        assert ready.outstanding == 0
+        assert [thread is threading.main_thread() for thread in tokenizer.threads] == [True, False]
+        assert parts.rejected(TAGGER, "DEADLINE_EXCEEDED") == 1
+
+
+async def test_many_readings_are_answered_as_few_are(repository: Path) -> None:
+    day = {"temperature": 12.0, "humidity": 80.0, "wind": 3.0}
+    async with running(repository) as parts:
+        few = await label(parts.front, FeatureRows((day,) * 60), model=FORECASTER)
+        many = await label(parts.front, *[FeatureRows((day,) * 60)] * 60, model=FORECASTER)  # 10,800 readings
+        assert many.sequences == few.sequences * 60
 
 
 # Metrics

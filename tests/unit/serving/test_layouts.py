@@ -18,10 +18,20 @@ from service.errors import (
     QueueFullError,
     ServiceError,
     TextTooLongError,
+    WrongInputError,
     WrongTaskError,
 )
 from service.metrics import Metrics
-from service.serving.api import GenerateOptions, SamplingOptions, TranslateOptions
+from service.serving.api import (
+    FeatureInfo,
+    FeatureRows,
+    GenerateOptions,
+    InputSequence,
+    LabelledSequence,
+    SamplingOptions,
+    TranslateOptions,
+    Words,
+)
 from service.serving.catalog import Catalog
 from service.serving.engine_loop import EngineLimits
 from service.serving.front import Front
@@ -35,6 +45,9 @@ LAYOUTS: dict[str, Callable[[], Host]] = {
     "thread": lambda: ThreadHost(LIMITS),
     "process": lambda: ProcessHost(LIMITS),
 }
+
+
+DAYS = FeatureRows(({"temperature": 12.0, "humidity": 80.0, "wind": 3.0}, {"temperature": 9.0, "wind": 6.5}))
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ async def running(repository: Path, layout: str, *, count: int = 1, capacity: in
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    for task in ("classification", "generation", "translation"):
+    for task in ("classification", "labelling", "labelling-features", "generation", "translation"):
         publish_tiny(folder, task)
     return folder
 
@@ -71,11 +84,14 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def answers(front: Front) -> list[object]:
     deadline = time.monotonic() + 20
     classified = await front.classify("tiny-classification", ["good film", "a bad film"], deadline=deadline)
+    sequences: list[InputSequence] = ["Mary lives in Rome", Words(("It", "rains"))]
+    tagged = await front.label("tiny-labelling", sequences, top_label_count=None, deadline=deadline)
+    forecast = await front.label("tiny-labelling-features", [DAYS], top_label_count=None, deadline=deadline)
     sampling = SamplingOptions(temperature=1.0, seed=3)
     stream = front.generate("tiny-generation", "A", GenerateOptions(20, sampling), deadline=deadline)
     text = "".join([chunk.text async for chunk in stream])
     translated = await front.translate("tiny-translation", ["the dog"], TranslateOptions(5, True), deadline=deadline)
-    return [classified.classifications, text, translated.translations]
+    return [classified.classifications, tagged.sequences, forecast.sequences, text, translated.translations]
 
 
 async def test_every_layout_gives_the_same_answers(repository: Path) -> None:
@@ -84,6 +100,52 @@ async def test_every_layout_gives_the_same_answers(repository: Path) -> None:
         async with running(repository, layout) as parts:
             found.append(await answers(parts.front))
     assert found[0] == found[1] == found[2]
+
+
+async def test_a_labelled_sequence_is_the_same_alone_and_among_others(repository: Path) -> None:
+    async with running(repository, "inline") as parts:
+        deadline = time.monotonic() + 20
+        rows = [FeatureRows((*DAYS.rows, *DAYS.rows[: index % 2]) * (1 + index % 5)) for index in range(20)]
+
+        async def label(*sequences: FeatureRows) -> tuple[LabelledSequence, ...]:
+            found = await parts.front.label(
+                "tiny-labelling-features", sequences, top_label_count=None, deadline=deadline
+            )
+            return found.sequences
+
+        alone = [(await label(one))[0] for one in rows]
+        assert list(await label(*rows)) == alone
+        together = await asyncio.gather(*(label(one) for one in rows))
+        assert [found for (found,) in together] == alone
+        assert [len(one.steps) for one in alone] == [len(one.rows) for one in rows]
+
+
+async def test_a_labeller_is_described_by_its_labels_scheme_and_features(repository: Path) -> None:
+    async with running(repository, "inline") as parts:
+        words, features = parts.front.get_model("tiny-labelling"), parts.front.get_model("tiny-labelling-features")
+        assert (words.task, words.label_scheme, words.features, words.labels[0]) == ("labelling", "bio", (), "O")
+        assert (features.task, features.label_scheme, features.labels) == ("labelling", "plain", ("dry", "rain"))
+        assert features.features[:2] == (FeatureInfo("temperature", "Cel", None), FeatureInfo("humidity", "%", 70.0))
+        assert (features.max_token_count, features.max_output_token_count) == (64, 0)
+
+
+async def test_a_label_that_is_refused_is_counted_by_its_reason(repository: Path) -> None:
+    async with running(repository, "inline") as parts:
+        with pytest.raises(WrongInputError):
+            await parts.front.label("tiny-labelling", [DAYS], top_label_count=1, deadline=time.monotonic() + 5)
+        with pytest.raises(WrongTaskError):
+            await parts.front.label("tiny-translation", ["a"], top_label_count=1, deadline=time.monotonic() + 5)
+        registry = parts.metrics.registry
+        for model, reason in (("tiny-labelling", "WRONG_INPUT"), ("tiny-translation", "WRONG_TASK")):
+            labels = {"model": model, "reason": reason}
+            assert registry.get_sample_value("seqserve_requests_rejected_total", labels) == 1
+
+
+async def test_the_runs_of_a_labeller_are_measured(repository: Path) -> None:
+    async with running(repository, "inline") as parts:
+        await parts.front.label("tiny-labelling", ["Mary"] * 3, top_label_count=1, deadline=time.monotonic() + 5)
+        labels = {"model": "tiny-labelling", "graph": "labeller"}
+        assert parts.metrics.registry.get_sample_value("seqserve_batch_size_sum", labels) == 3
 
 
 async def test_several_engines_share_the_work(repository: Path) -> None:

@@ -23,7 +23,12 @@ from service.serving.api import (
     FinishReason,
     GeneratedChunk,
     GenerateOptions,
+    InputSequence,
+    LabelledSequence,
+    LabelledStep,
+    LabelResult,
     LabelScore,
+    LabelSpan,
     ModelInfo,
     Timings,
     TranslateOptions,
@@ -51,6 +56,7 @@ class FakeFront:
     chunk_count: int = 3
     deadlines: list[float] = field(default_factory=list)
     options: list[GenerateOptions | TranslateOptions] = field(default_factory=list)
+    sequences: list[InputSequence] = field(default_factory=list)
     working: int = 0
 
     def list_models(self) -> Sequence[ModelInfo]:
@@ -66,6 +72,15 @@ class FakeFront:
             labels = (LabelScore("positive", 0.75), LabelScore("negative", 0.25))
             found = tuple(Classification(labels, token_count=len(text.split())) for text in texts)
             return ClassifyResult(model, 3, found, TIMINGS)
+
+    async def label(
+        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float
+    ) -> LabelResult:
+        self.sequences += sequences
+        async with self._work(deadline):
+            labels = (LabelScore("B-PER", 0.75), LabelScore("O", 0.25))[:top_label_count]
+            found = LabelledSequence((LabelledStep(labels, "Mary"),), (LabelSpan("PER", 0, 0, 0.75),), 2)
+            return LabelResult(model, 3, tuple(found for _ in sequences), TIMINGS)
 
     async def generate(
         self, model: str, prompt: str, options: GenerateOptions, *, deadline: float

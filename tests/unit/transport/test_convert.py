@@ -7,7 +7,15 @@ import pytest
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from service.errors import InvalidArgumentError
-from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, ModelInfo, SamplingOptions, Timings
+from service.serving.api import (
+    FeatureInfo,
+    FinishReason,
+    GeneratedChunk,
+    GenerateOptions,
+    ModelInfo,
+    SamplingOptions,
+    Timings,
+)
 from service.transport import convert
 
 
@@ -188,10 +196,17 @@ def test_a_model_shows_everything_that_is_known_of_it() -> None:
         target_language="it",
         has_attention=True,
         load_seconds=0.5,
+        features=(FeatureInfo("humidity", "%", 70.0), FeatureInfo("wind", "", None)),
+        label_scheme="bio",
     )
     shown = convert.to_model(info)
     assert shown.state == models.Model.STATE_FAILED
     assert shown.task == models.TASK_TRANSLATION
     assert shown.load_duration.ToMilliseconds() == 500
+    assert [(one.name, one.unit, one.HasField("imputed_value")) for one in shown.features] == [
+        ("humidity", "%", True),
+        ("wind", "", False),
+    ]
+    assert shown.label_scheme == models.LABEL_SCHEME_BIO
     unset = [field.name for field in models.Model.DESCRIPTOR.fields if field not in dict(shown.ListFields())]
     assert unset == []

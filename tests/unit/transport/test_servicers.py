@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from service.errors import ModelNotFoundError, QueueFullError, WrongTaskError
-from service.serving.api import GenerateOptions, ModelInfo, TranslateOptions
+from service.serving.api import GenerateOptions, ModelInfo, TranslateOptions, Words
 from service.settings import GrpcSettings
 from tests.unit.transport.fake_front import FakeFront, Served, detail, eventually, serving
 
@@ -28,6 +28,19 @@ async def test_as_many_labels_come_back_as_were_asked_for(served: Served) -> Non
     request = inference.ClassifyTextRequest(model="tiny", texts=["a"], top_label_count=1)
     answer = await served.inference.ClassifyText(request)
     assert [score.label for score in answer.classifications[0].labels] == ["positive"]
+
+
+async def test_a_labelled_sequence_comes_back_with_model_steps_spans_and_timings(
+    served: Served, front: FakeFront
+) -> None:
+    sequences = [inference.InputSequence(words=["Mary"]), inference.InputSequence(text="Mary")]
+    request = inference.LabelSequenceRequest(model="tiny", sequences=sequences, top_label_count=1)
+    answer = await served.inference.LabelSequence(request)
+    assert front.sequences == [Words(("Mary",)), "Mary"]
+    assert (answer.model_version.name, len(answer.sequences)) == ("tiny", 2)
+    assert [score.label for score in answer.sequences[0].steps[0].labels] == ["B-PER"]
+    assert answer.sequences[0].spans[0].label == "PER"
+    assert answer.timings.compute_duration.ToMilliseconds() == 250
 
 
 async def test_a_generation_streams_and_only_its_last_message_has_a_finish_reason(
