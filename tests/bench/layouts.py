@@ -33,7 +33,7 @@ LAYOUTS = {
 }
 CONCURRENCIES = (1, 8, 64)
 ROUNDS = 5
-SECONDS = 4.0
+SECONDS = 3.0
 CONNECTIONS = 8
 SENTENCES = (
     "The black dog jumped over the cat",
