@@ -76,16 +76,15 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
 def _evaluate_language_model(model: LanguageModel, bundle: OpenedBundle, splits: Splits[PlainText]) -> Evaluation:
     text = model.spec.text
     tokenizer = _tokenizer(bundle, text)
-    bos_id, eos_id = _present(text.bos_id), _present(text.eos_id)
     sequences = [tokenizer.encode(example.text) for example in splits.test]
     token_count = sum(len(sequence) + 1 for sequence in sequences)
-    likelihoods = log_likelihoods(model, sequences, bos_id=bos_id, eos_id=eos_id)
+    likelihoods = log_likelihoods(model, sequences)
     trigram = fit_ngram_model(
         (tokenizer.encode(example.text) for example in splits.training),
         order=3,
         vocabulary_size=text.vocabulary_size,
-        bos_id=bos_id,
-        eos_id=eos_id,
+        bos_id=model.bos_id,
+        eos_id=model.eos_id,
     )
     baseline = perplexity([trigram.log_likelihood(sequence) for sequence in sequences], token_count)
     return Evaluation(perplexity(likelihoods.tolist(), token_count), _named(baseline, "of a 3-gram model"), ())
@@ -97,16 +96,7 @@ def _evaluate_translator(model: TranslationModel, bundle: OpenedBundle, splits: 
     source = _tokenizer(bundle, spec.source)
     # the engine appends the end of a source itself
     sequences = [source.encode(group.source)[: spec.max_token_count - 1] for group in groups]
-    rows = TranslationRows(
-        model,
-        source_pad_id=spec.source.pad_id,
-        source_eos_id=_present(spec.source.eos_id),
-        target_pad_id=spec.target.pad_id,
-        bos_id=_present(spec.target.bos_id),
-        eos_id=_present(spec.target.eos_id),
-        time_multiple=spec.time_multiple,
-    )
-    produced = decode_all(rows, sequences, max_output_token_count=spec.max_output_token_count)
+    produced = decode_all(TranslationRows(model), sequences, max_output_token_count=spec.max_output_token_count)
     target = _tokenizer(bundle, spec.target)
     hypotheses = [target.decode(ids) for ids in produced]
     references = [group.references for group in groups]
@@ -121,12 +111,6 @@ def _evaluate_translator(model: TranslationModel, bundle: OpenedBundle, splits: 
 
 def _tokenizer(bundle: OpenedBundle, text: TextSpec) -> Tokenizer:
     return Tokenizer.from_bytes(bundle.files[text.tokenizer])
-
-
-def _present(token_id: int | None) -> int:
-    if token_id is None:  # the manifest was checked: its task has these ids
-        raise DataError("the manifest lacks a token id that its task needs")
-    return token_id
 
 
 def _named(score: Score, owner: str) -> Score:

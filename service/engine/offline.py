@@ -75,7 +75,7 @@ def decode_all(
 
 
 def log_likelihoods(
-    model: LanguageSteps, sequences: Sequence[Sequence[int]], *, bos_id: int, eos_id: int, max_rows: int = 64
+    model: LanguageSteps, sequences: Sequence[Sequence[int]], *, max_rows: int = 64
 ) -> npt.NDArray[np.float64]:
     """Sum of ln p(token | tokens before) over each sequence and its end-of-sequence token.
 
@@ -86,8 +86,8 @@ def log_likelihoods(
     totals = np.zeros(len(sequences), dtype=np.float64)
     for start in range(0, len(order), max_rows):
         chosen = order[start : start + max_rows]
-        inputs, lengths = pad([_ids([bos_id, *sequences[index]]) for index in chosen], eos_id)
-        targets, _ = pad([_ids([*sequences[index], eos_id]) for index in chosen], eos_id)
+        inputs, lengths = pad([_ids([model.bos_id, *sequences[index]]) for index in chosen], model.eos_id)
+        targets, _ = pad([_ids([*sequences[index], model.eos_id]) for index in chosen], model.eos_id)
         totals[chosen] = _batch_log_likelihoods(model, inputs, targets, lengths)
     return totals
 

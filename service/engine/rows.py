@@ -9,12 +9,11 @@ from service.engine.steps import FloatArray, IntArray, LanguageSteps, Started, T
 class GenerationRows:
     """Rows of a language model. A row starts by reading its prompt, the beginning-of-sequence token first."""
 
-    def __init__(self, model: LanguageSteps, *, pad_id: int, bos_id: int, eos_id: int) -> None:
+    def __init__(self, model: LanguageSteps) -> None:
         self._model = model
-        self._pad_id = pad_id
-        self._bos = np.array([bos_id], dtype=np.int64)
-        self.eos_id = eos_id
-        self.banned_ids = tuple({pad_id, bos_id} - {eos_id})
+        self._bos = np.array([model.bos_id], dtype=np.int64)
+        self.eos_id = model.eos_id
+        self.banned_ids = tuple({model.pad_id, model.bos_id} - {model.eos_id})
 
     @property
     def state_size(self) -> int:
@@ -23,7 +22,7 @@ class GenerationRows:
 
     def start(self, sequences: list[IntArray]) -> Started:
         """Read the prompts, batched and padded."""
-        token_ids, lengths = pad([np.concatenate([self._bos, sequence]) for sequence in sequences], self._pad_id)
+        token_ids, lengths = pad([np.concatenate([self._bos, sequence]) for sequence in sequences], self._model.pad_id)
         empty = np.zeros((len(sequences), self.state_size), dtype=np.float32)
         logits, state = self._model.prefill(token_ids, lengths, empty)
         return Started(state, logits, np.zeros(len(sequences), dtype=np.int64), None, None, lengths, token_ids.shape[1])
@@ -44,17 +43,11 @@ class GenerationRows:
 class TranslationRows:
     """Rows of an encoder-decoder. A row starts by encoding its source, the end-of-sequence token last."""
 
-    def __init__(
-        self, model: TranslationSteps, *, source_pad_id: int, source_eos_id: int, target_pad_id: int, bos_id: int,
-        eos_id: int, time_multiple: int,
-    ) -> None:  # fmt: skip
+    def __init__(self, model: TranslationSteps) -> None:
         self._model = model
-        self._pad_id = source_pad_id
-        self._source_eos = np.array([source_eos_id], dtype=np.int64)
-        self._bos_id = bos_id
-        self._time_multiple = time_multiple
-        self.eos_id = eos_id
-        self.banned_ids = tuple({target_pad_id, bos_id} - {eos_id})
+        self._source_eos = np.array([model.source_eos_id], dtype=np.int64)
+        self.eos_id = model.eos_id
+        self.banned_ids = tuple({model.target_pad_id, model.bos_id} - {model.eos_id})
 
     @property
     def state_size(self) -> int:
@@ -64,9 +57,9 @@ class TranslationRows:
     def start(self, sequences: list[IntArray]) -> Started:
         """Encode the sources, batched and padded to a multiple of the model's `time_multiple`."""
         whole = [np.concatenate([sequence, self._source_eos]) for sequence in sequences]
-        token_ids, lengths = pad(whole, self._pad_id, time_multiple=self._time_multiple)
+        token_ids, lengths = pad(whole, self._model.source_pad_id, time_multiple=self._model.time_multiple)
         encoded = self._model.encode(token_ids, lengths)
-        first = np.full(len(sequences), self._bos_id, dtype=np.int64)
+        first = np.full(len(sequences), self._model.bos_id, dtype=np.int64)
         return Started(encoded.state, None, first, encoded.keys, encoded.values, lengths, token_ids.shape[1])
 
     def step(

@@ -36,6 +36,21 @@ class LanguageSteps(Protocol):
     """A language model: prefill reads a prompt, step reads one token per row."""
 
     @property
+    def pad_id(self) -> int:
+        """Fills the positions past a prompt's end."""
+        ...
+
+    @property
+    def bos_id(self) -> int:
+        """Begins every prompt."""
+        ...
+
+    @property
+    def eos_id(self) -> int:
+        """Ends a text."""
+        ...
+
+    @property
     def state_size(self) -> int:
         """Width of one row of state."""
         ...
@@ -70,6 +85,36 @@ class EncodedSource(Protocol):
 
 class TranslationSteps(Protocol):
     """An encoder-decoder: encode reads sources, step writes one target token per row."""
+
+    @property
+    def source_pad_id(self) -> int:
+        """Fills the positions past a source's end."""
+        ...
+
+    @property
+    def source_eos_id(self) -> int:
+        """Ends every source."""
+        ...
+
+    @property
+    def target_pad_id(self) -> int:
+        """Pads targets in training; never produced."""
+        ...
+
+    @property
+    def bos_id(self) -> int:
+        """The decoder's first input."""
+        ...
+
+    @property
+    def eos_id(self) -> int:
+        """Ends a translation."""
+        ...
+
+    @property
+    def time_multiple(self) -> int:
+        """Sources are padded to a multiple of this, so that sums over time are exact."""
+        ...
 
     @property
     def state_size(self) -> int:

@@ -94,6 +94,21 @@ class LanguageModel(_Model):
     spec: Generation
 
     @property
+    def pad_id(self) -> int:
+        """Fills the positions past a prompt's end."""
+        return self.spec.text.pad_id
+
+    @property
+    def bos_id(self) -> int:
+        """Begins every prompt."""
+        return _known(self.spec.text.bos_id)
+
+    @property
+    def eos_id(self) -> int:
+        """Ends a text."""
+        return _known(self.spec.text.eos_id)
+
+    @property
     def state_size(self) -> int:
         """Width of the carried state."""
         return self.spec.state_size
@@ -114,6 +129,36 @@ class TranslationModel(_Model):
     """Encoder and decoder. The caller pads time to a multiple of `spec.time_multiple`."""
 
     spec: Translation
+
+    @property
+    def source_pad_id(self) -> int:
+        """Fills the positions past a source's end."""
+        return self.spec.source.pad_id
+
+    @property
+    def source_eos_id(self) -> int:
+        """Ends every source."""
+        return _known(self.spec.source.eos_id)
+
+    @property
+    def target_pad_id(self) -> int:
+        """Pads targets in training."""
+        return self.spec.target.pad_id
+
+    @property
+    def bos_id(self) -> int:
+        """The decoder's first input."""
+        return _known(self.spec.target.bos_id)
+
+    @property
+    def eos_id(self) -> int:
+        """Ends a translation."""
+        return _known(self.spec.target.eos_id)
+
+    @property
+    def time_multiple(self) -> int:
+        """Sources are padded to a multiple of this."""
+        return self.spec.time_multiple
 
     @property
     def state_size(self) -> int:
@@ -211,3 +256,10 @@ def _check_tokenizers(bundle: OpenedBundle) -> None:
                 f"{text.tokenizer}: the vocabulary has {found} tokens, the manifest says {text.vocabulary_size}",
                 file=text.tokenizer,
             )
+
+
+def _known(token_id: int | None) -> int:
+    """Narrow an id that the manifest's own check has already required of this task."""
+    if token_id is None:
+        raise BundleError("the manifest lacks a special id that its task needs")
+    return token_id

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from service.bundle.manifest import Generation, Translation, text_specs
+from service.bundle.manifest import text_specs
 from service.bundle.store import open_bundle
 from service.engine.batches import pad_features, pad_ids
 from service.engine.rows import GenerationRows, TranslationRows
@@ -241,26 +241,5 @@ def batched_graph(model: ClassifierModel | LabellerModel) -> BatchedGraph:
 
 
 def decoding_rows(model: LanguageModel | TranslationModel) -> RowModel:
-    """The rows of a language model or translator, with the special ids that its manifest names."""
-    spec = model.manifest.spec
-    if isinstance(model, LanguageModel) and isinstance(spec, Generation):
-        text = spec.text
-        return GenerationRows(model, pad_id=text.pad_id, bos_id=_known(text.bos_id), eos_id=_known(text.eos_id))
-    if isinstance(model, TranslationModel) and isinstance(spec, Translation):
-        return TranslationRows(
-            model,
-            source_pad_id=spec.source.pad_id,
-            source_eos_id=_known(spec.source.eos_id),
-            target_pad_id=spec.target.pad_id,
-            bos_id=_known(spec.target.bos_id),
-            eos_id=_known(spec.target.eos_id),
-            time_multiple=spec.time_multiple,
-        )
-    raise TypeError(f"{type(model).__name__} does not decode")
-
-
-def _known(token_id: int | None) -> int:
-    """Narrow an id that the manifest's own check has already required."""
-    if token_id is None:
-        raise ValueError("the manifest lacks a special id that its task needs")
-    return token_id
+    """A language model or translator as rows that start and step."""
+    return GenerationRows(model) if isinstance(model, LanguageModel) else TranslationRows(model)

@@ -45,20 +45,8 @@ def translate(draft: Draft, text: str) -> str:
     model = load_model(bundle)
     assert isinstance(model, TranslationModel)
     source, target = model.spec.source, model.spec.target
-    assert source.eos_id is not None
-    assert target.bos_id is not None
-    assert target.eos_id is not None
-    rows = TranslationRows(
-        model,
-        source_pad_id=source.pad_id,
-        source_eos_id=source.eos_id,
-        target_pad_id=target.pad_id,
-        bos_id=target.bos_id,
-        eos_id=target.eos_id,
-        time_multiple=model.spec.time_multiple,
-    )
     ids = Tokenizer.from_bytes(bundle.files[source.tokenizer]).encode(text)
-    (produced,) = decode_all(rows, [ids], max_output_token_count=model.spec.max_output_token_count)
+    (produced,) = decode_all(TranslationRows(model), [ids], max_output_token_count=model.spec.max_output_token_count)
     return Tokenizer.from_bytes(bundle.files[target.tokenizer]).decode(produced)
 
 
