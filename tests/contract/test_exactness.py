@@ -1,7 +1,7 @@
 """Invariant 1 on the trained models' weights: an answer is the same, bit for bit, alone, batched, padded or joined.
 
-In fp32 and in the int8 that is published. The negative control is ONNX Runtime's stock dynamic quantisation, which shares one activation scale across the batch:
-the same checks must find it out.
+In fp32 and in the int8 that is published. The negative control is ONNX Runtime's stock dynamic quantisation, which
+shares one activation scale across the batch: the same checks must find it out.
 """
 
 from collections.abc import Iterator, Mapping
