@@ -13,7 +13,7 @@ from training.command_arguments import DataFolder, RecipeFile
 from training.data.load import load_examples
 from training.data_command import data_app
 from training.errors import TrainingError
-from training.evaluate import Evaluation, evaluate_bundle
+from training.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import bundle_folder, is_published
 from training.inspection import trace_gates
 from training.loop import new_progress
@@ -53,9 +53,9 @@ def train(
             continue
         with new_progress(Console(stderr=True)) as progress:
             task, outcome = train_run(run, progress)
-        folder, evaluation = publish_run(run, task, outcome, models)
+        folder, evaluations = publish_run(run, task, outcome, models)
         typer.echo(f"{run.recipe.name}: {len(outcome.epochs)} epochs in {outcome.seconds:.0f} s, published {folder}")
-        _say_scores(run.recipe.name, evaluation)
+        _say_scores(run.recipe.name, evaluations)
 
 
 @app.command()
@@ -71,9 +71,9 @@ def export(
     if is_published(run.recipe, models, run_sha256=run.sha256):
         _say_published(run.recipe, models)
         return
-    folder, evaluation = publish_run(run, *restore_run(run), models)
+    folder, evaluations = publish_run(run, *restore_run(run), models)
     typer.echo(f"{run.recipe.name}: published {folder}")
-    _say_scores(run.recipe.name, evaluation)
+    _say_scores(run.recipe.name, evaluations)
 
 
 @app.command()
@@ -89,8 +89,8 @@ def evaluate(
     opened = open_bundle(bundle)
     path = recipe or RECIPES / f"{opened.manifest.producer.recipe}.toml"
     splits = load_examples(load_recipe(path).data, data_folder=data, files_folder=path.parent)
-    evaluation = evaluate_bundle(opened, splits)
-    _say_scores(f"{opened.manifest.name}@{opened.manifest.version}", evaluation)
+    evaluations = evaluate_variants(opened, splits)
+    _say_scores(f"{opened.manifest.name}@{opened.manifest.version}", evaluations)
 
 
 @app.command()
@@ -138,9 +138,10 @@ def _say_published(recipe: Recipe, models: Path) -> None:
     typer.echo(f"{recipe.name}: {folder} was made from this recipe and these examples; nothing to do")
 
 
-def _say_scores(name: str, evaluation: Evaluation) -> None:
-    typer.echo(f"{name}: {evaluation.score}")
-    typer.echo(f"{name}: {evaluation.baseline}")
+def _say_scores(name: str, evaluations: Evaluations) -> None:
+    for precision, evaluation in evaluations.items():
+        typer.echo(f"{name}: {evaluation.score}" + (f" ({precision})" if len(evaluations) > 1 else ""))
+    typer.echo(f"{name}: {next(iter(evaluations.values())).baseline}")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ Beside each score stands what is had for nothing: the commonest label, the untra
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from service.bundle.manifest import TextSpec
+from service.bundle.manifest import Precision, TextSpec
 from service.bundle.store import OpenedBundle
 from service.engine.offline import classify_all, decode_all, log_likelihoods
 from service.engine.rows import TranslationRows
@@ -37,14 +37,18 @@ class Evaluation:
     failures: tuple[str, ...]
 
 
-def evaluate_bundle(bundle: OpenedBundle, splits: AnySplits) -> Evaluation:
-    """Load a bundle, its golden runs replayed, and score it on the test split.
+Evaluations = Mapping[Precision, Evaluation]
+"""One per variant of a bundle, the default first."""
+
+
+def evaluate_bundle(bundle: OpenedBundle, splits: AnySplits, precision: Precision | None = None) -> Evaluation:
+    """Load one variant of a bundle (None: the default), its golden runs replayed, and score it on the test split.
 
     Raises:
         DataError: the corpus is for another task, or has no test examples.
         BundleError: the bundle is not sound.
     """
-    model = load_model(bundle)
+    model = load_model(bundle, precision=precision)
     kind = type(splits.test[0]) if splits.test else None
     match model:
         case ClassifierModel() if kind is LabelledText:
@@ -54,6 +58,13 @@ def evaluate_bundle(bundle: OpenedBundle, splits: AnySplits) -> Evaluation:
         case TranslationModel() if kind is TextPair:
             return _evaluate_translator(model, bundle, cast("Splits[TextPair]", splits))
     raise DataError(f"the corpus has no test examples for {bundle.manifest.spec.task}")
+
+
+def evaluate_variants(bundle: OpenedBundle, splits: AnySplits) -> Evaluations:
+    """Score every variant of a bundle, the default first.   Errors as `evaluate_bundle`."""
+    manifest = bundle.manifest
+    order = sorted(manifest.variants, key=lambda precision: precision != manifest.default_precision)
+    return {precision: evaluate_bundle(bundle, splits, precision) for precision in order}
 
 
 def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: Splits[LabelledText]) -> Evaluation:

@@ -8,7 +8,7 @@ from rich.progress import Progress
 from training.checkpoint import load_checkpoint
 from training.data.examples import AnySplits
 from training.data.load import load_examples
-from training.evaluate import Evaluation, evaluate_bundle
+from training.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import draft_bundle
 from training.export.card import write_card
 from training.loop import BEST, LAST, TrainingOutcome, best_epoch, train
@@ -69,7 +69,7 @@ def restore_run(run: Run) -> tuple[AnyTask, TrainingOutcome]:
     return task, TrainingOutcome(last.epochs, best_epoch(last.epochs, higher_is_better=task.higher_is_better))
 
 
-def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path) -> tuple[Path, Evaluation]:
+def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path) -> tuple[Path, Evaluations]:
     """Export, prove and measure a trained model, and publish it with its card.
 
     Raises:
@@ -77,6 +77,6 @@ def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path)
         BundleError: the graphs do not give what PyTorch gives.
     """
     draft = draft_bundle(task, run_sha256=run.sha256)
-    evaluation = evaluate_bundle(draft.opened(), run.splits)
-    card = write_card(draft.manifest, run.recipe, run.splits, outcome.epochs, evaluation)
-    return draft.publish(card, models), evaluation
+    evaluations = evaluate_variants(draft.opened(), run.splits)
+    card = write_card(draft.manifest, run.recipe, run.splits, outcome.epochs, evaluations)
+    return draft.publish(card, models), evaluations

@@ -24,9 +24,10 @@ def data_sha256(splits: AnySplits) -> str:
 def run_sha256(recipe: Recipe, splits: AnySplits) -> str:
     """Return the SHA-256 of the recipe, every default written out, and of the examples.
 
-    Comments and order in the TOML file do not count; a setting given on the command line does.
+    Comments and order in the TOML file do not count, nor does `[export]`, which changes no weight; a setting given on
+    the command line does.
     """
-    return hashlib.sha256(f"{recipe.model_dump_json()}\n{data_sha256(splits)}\n".encode()).hexdigest()
+    return hashlib.sha256(f"{recipe.model_dump_json(exclude={'export'})}\n{data_sha256(splits)}\n".encode()).hexdigest()
 
 
 def source_commit() -> str:

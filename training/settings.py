@@ -15,6 +15,7 @@ from training.file_settings import FileSettings, SeriesFiles
 from training.strict_model import StrictModel as _Strict
 
 Task = Literal["classification", "generation", "labelling", "translation"]
+ExportPrecision = Literal["fp32", "int8"]
 TokenizerKind = Literal["characters", "words", "bpe"]
 PositiveInteger = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -121,6 +122,22 @@ class TrainingSettings(_Strict):
     """CPU threads. Results are reproduced bit for bit on the same machine with the same number."""
 
 
+class ExportSettings(_Strict):
+    """Which variants a bundle gets. Has no part in what is trained."""
+
+    precisions: Annotated[list[ExportPrecision], Field(min_length=1)] = ["fp32"]
+    default: ExportPrecision = "fp32"
+    """The variant that is served where none is asked for."""
+
+    @model_validator(mode="after")
+    def _default_is_exported(self) -> Self:
+        if len(set(self.precisions)) != len(self.precisions):
+            raise ValueError(f"precisions are named once each, not {self.precisions}")
+        if self.default not in self.precisions:
+            raise ValueError(f"default {self.default} is not among precisions {self.precisions}")
+        return self
+
+
 class Recipe(_Strict):
     """The whole of one TOML file: the way to reproduce one published model."""
 
@@ -137,6 +154,7 @@ class Recipe(_Strict):
     """Translation."""
     model: ModelSettings
     training: TrainingSettings
+    export: ExportSettings = ExportSettings()
 
     @model_validator(mode="after")
     def _tokenizers_fit_the_task(self) -> Self:

@@ -1,7 +1,7 @@
 """Invariant 1 on the trained models' weights: an answer is the same, bit for bit, alone, batched, padded or joined.
 
-The negative control is ONNX Runtime's stock dynamic quantisation, which shares one activation scale across the batch:
-the same checks must find it out.
+In fp32 and in the int8 that is published. The negative control is ONNX Runtime's stock dynamic quantisation, which
+shares one activation scale across the batch: the same checks must find it out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,10 @@ from service.runtime.models import (
 from service.runtime.session import GraphSession, open_session
 from service.serving.engine_loop import batched_graph, decoding_rows
 from tests.bundles import tiny_bundle
-from tests.trained import trained_bundle
+from tests.trained import ROOT, trained_bundle
+from training.export.bundle import draft_bundle
+from training.pipeline import open_run, restore_run
+from training.settings import ExportSettings, load_recipe
 
 Trace: TypeAlias = list[bytes]
 LONGEST = 64
@@ -52,9 +55,27 @@ class RecordingLoop(DecodeLoop):
         return super()._choose(logits, first)
 
 
+SAMPLES = ("sample-sentiment", "sample-melody", "sample-en-it")
+PRECISIONS = ("fp32", "int8")
+
+
 @pytest.fixture(scope="module")
 def bundles() -> Mapping[str, OpenedBundle]:
-    return {name: open_bundle(trained_bundle(name)) for name in ("sample-sentiment", "sample-melody", "sample-en-it")}
+    return {name: open_bundle(trained_bundle(name)) for name in SAMPLES}
+
+
+@pytest.fixture(scope="module")
+def both_precisions(bundles: Mapping[str, OpenedBundle]) -> Mapping[str, OpenedBundle]:
+    """The trained weights exported anew, with both variants."""
+    return {name: exported_in_both(name) for name in bundles}
+
+
+def exported_in_both(name: str) -> OpenedBundle:
+    recipe = load_recipe(ROOT / "training" / "recipes" / f"{name}.toml")
+    wanted = recipe.model_copy(update={"export": ExportSettings(precisions=["fp32", "int8"])})
+    run = open_run(wanted, runs=ROOT / ".build" / "runs", data_folder=None)
+    task, _ = restore_run(run)
+    return draft_bundle(task, run_sha256=run.sha256).opened()
 
 
 def stock_quantised(bundle: OpenedBundle, model: LoadedModel, folder: Path) -> LoadedModel:
@@ -154,12 +175,23 @@ def check(model: LoadedModel) -> int:
     return decoding_differences(model, random)
 
 
-@pytest.mark.parametrize("name", ["sample-sentiment", "sample-melody", "sample-en-it"])
-def test_no_bit_of_an_answer_depends_on_its_neighbours(bundles: Mapping[str, OpenedBundle], name: str) -> None:
-    assert check(load_model(bundles[name])) == 0
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_no_bit_of_an_answer_depends_on_its_neighbours(
+    both_precisions: Mapping[str, OpenedBundle], name: str, precision: str
+) -> None:
+    assert check(load_model(both_precisions[name], precision=precision)) == 0
 
 
-@pytest.mark.parametrize("name", ["sample-sentiment", "sample-melody", "sample-en-it"])
+def test_int8_is_another_computation_than_fp32(both_precisions: Mapping[str, OpenedBundle]) -> None:
+    """Else the int8 half of the test above would show nothing."""
+    token_ids, lengths = pad([np.arange(4, 24, dtype=np.int64)], 0)
+    models = [load_model(both_precisions["sample-sentiment"], precision=precision) for precision in PRECISIONS]
+    fp32, int8 = (model.classify(token_ids, lengths) for model in models if isinstance(model, ClassifierModel))
+    assert 0 < np.abs(fp32 - int8).max() < 0.5
+
+
+@pytest.mark.parametrize("name", SAMPLES)
 def test_stock_dynamic_quantisation_is_found_out(
     bundles: Mapping[str, OpenedBundle], name: str, tmp_path: Path
 ) -> None:
@@ -194,8 +226,11 @@ def test_stock_dynamic_quantisation_of_a_labeller_is_found_out(task: str, plain:
     assert check(stock_quantised(bundle, load_model(bundle), tmp_path)) > 0
 
 
-def test_a_prompt_read_at_once_equals_the_same_prompt_read_step_by_step(bundles: Mapping[str, OpenedBundle]) -> None:
-    model = load_model(bundles["sample-melody"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_prompt_read_at_once_equals_the_same_prompt_read_step_by_step(
+    both_precisions: Mapping[str, OpenedBundle], precision: str
+) -> None:
+    model = load_model(both_precisions["sample-melody"], precision=precision)
     assert isinstance(model, LanguageModel)
     prompt = np.arange(4, 24, dtype=np.int64)
     start = np.zeros((1, model.state_size), dtype=np.float32)

@@ -3,7 +3,6 @@
 A draft exists in memory alone. It is opened as the service opens bundles, so that what is measured is what ships.
 """
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +17,8 @@ from service.bundle.manifest import (
     Architecture,
     Classification,
     Generation,
-    Golden,
-    GraphRole,
     Manifest,
+    Precision,
     Producer,
     TaskSpec,
     TextSpec,
@@ -29,21 +27,14 @@ from service.bundle.manifest import (
 )
 from service.bundle.store import CARD_NAME, OpenedBundle, file_entry, open_bundle, publish_bundle
 from service.errors import BundleError
-from service.runtime.golden import write_golden
 from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.errors import ExportError
-from training.export.golden import TIME_MULTIPLE, golden_cases
-from training.export.graphs import classifier_graphs, language_model_graphs, seq2seq_graphs
-from training.export.writer import WrittenGraph
+from training.export.golden import TIME_MULTIPLE
+from training.export.variants import write_variant
 from training.settings import Recipe
 from training.tasks import AnyTask, ClassificationTask, GenerationTask, Text, TranslationTask
 
-_GOLDEN = "golden.fp32.npz"
 _TOKENIZER, _SOURCE_TOKENIZER, _TARGET_TOKENIZER = "tokenizer.json", "source.tokenizer.json", "target.tokenizer.json"
-_TOLERANCE = 1e-5
-"""Absolute, and relative too for logits of larger scale: float32 sums of a few hundred products, in another order."""
-
-_INSTRUCTION_SETS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd", "sve")
 
 
 @dataclass(frozen=True)
@@ -79,11 +70,12 @@ class Draft:
 
 def draft_bundle(task: AnyTask, *, run_sha256: str) -> Draft:
     """Write everything but the card of a bundle for a trained task."""
-    graphs = _graphs(task)
-    files = {graph.signature.file: graph.raw for graph in graphs.values()}
-    files |= _tokenizers(task)
-    files[_GOLDEN] = write_golden(golden_cases(task, graphs))
     recipe = task.recipe
+    files = _tokenizers(task)
+    variants: dict[Precision, Variant] = {}
+    for precision in recipe.export.precisions:
+        variants[precision], own_files = write_variant(task, precision)
+        files |= own_files
     manifest = Manifest(
         format=FORMAT,
         name=recipe.name,
@@ -92,8 +84,8 @@ def draft_bundle(task: AnyTask, *, run_sha256: str) -> Draft:
         producer=_producer(recipe, run_sha256),
         architecture=_architecture(task),
         spec=_spec(task),
-        default_precision="fp32",
-        variants={"fp32": _variant(graphs)},
+        default_precision=recipe.export.default,
+        variants=variants,
         files={name: file_entry(raw) for name, raw in files.items()},
     )
     return Draft(manifest, files)
@@ -109,36 +101,21 @@ def is_published(recipe: Recipe, repository: Path, *, run_sha256: str) -> bool:
     if not folder.exists():
         return False
     try:
-        found = open_bundle(folder).manifest.producer.recipe_sha256
+        found = open_bundle(folder).manifest
     except BundleError as error:
         raise ExportError(f"{folder}: {error.message}; remove it, or raise the version in the recipe") from error
-    if found != run_sha256:
+    if found.producer.recipe_sha256 != run_sha256:
         raise ExportError(f"{folder}: made from another recipe or other data; remove it, or raise the recipe's version")
+    wanted = recipe.export
+    if set(found.variants) != set(wanted.precisions) or found.default_precision != wanted.default:
+        has = f"{sorted(found.variants)} with default {found.default_precision}"
+        raise ExportError(f"{folder}: has {has}, [export] wants others; remove it, or raise the recipe's version")
     return True
 
 
 def bundle_folder(recipe: Recipe, repository: Path) -> Path:
     """Return where a recipe's bundle is published."""
     return repository / recipe.name / str(recipe.version)
-
-
-def instruction_sets() -> list[str]:
-    """Return which of the instruction sets that matter for numerics this CPU has, and its architecture."""
-    try:
-        known = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        known = set()
-    return [platform.machine(), *(name for name in _INSTRUCTION_SETS if name in known)]
-
-
-def _graphs(task: AnyTask) -> dict[GraphRole, WrittenGraph]:
-    match task:
-        case ClassificationTask():
-            return classifier_graphs(task.model)
-        case GenerationTask():
-            return language_model_graphs(task.model)
-        case TranslationTask():
-            return seq2seq_graphs(task.model)
 
 
 def _tokenizers(task: AnyTask) -> dict[str, bytes]:
@@ -220,15 +197,3 @@ def _architecture(task: AnyTask) -> Architecture:
         attention=model.attention,
         parameter_count=sum(parameter.numel() for parameter in task.model.parameters()),
     )
-
-
-def _variant(graphs: Mapping[GraphRole, WrittenGraph]) -> Variant:
-    golden = Golden(
-        file=_GOLDEN,
-        reference="pytorch",
-        absolute_tolerance=_TOLERANCE,
-        relative_tolerance=_TOLERANCE,
-        deviation_from_fp32=0.0,
-        instruction_sets=instruction_sets(),
-    )
-    return Variant(graphs={role: graph.signature for role, graph in graphs.items()}, golden=golden)

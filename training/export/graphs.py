@@ -8,7 +8,9 @@ import numpy as np
 from onnx import TensorProto
 from torch import nn
 
-from service.bundle.manifest import GraphRole
+from service.bundle.manifest import GraphRole, Precision
+from training.export.cells import write_cell
+from training.export.quantised import QuantisedWriter
 from training.export.writer import GraphWriter, WrittenGraph, write_recurrent, write_state
 from training.models.attention import Attention
 from training.models.classifier import Classifier
@@ -17,14 +19,18 @@ from training.models.seq2seq import Seq2Seq
 from training.models.vocabulary import Readout
 
 
-def file_name(role: GraphRole) -> str:
+def file_name(role: GraphRole, precision: Precision) -> str:
     """Return the name of a graph's file in a bundle."""
-    return f"{role}.fp32.onnx"
+    return f"{role}.{precision}.onnx"
 
 
-def classifier_graphs(model: Classifier) -> dict[GraphRole, WrittenGraph]:
+def _new_graph(role: GraphRole, precision: Precision) -> GraphWriter:
+    return QuantisedWriter(role) if precision == "int8" else GraphWriter(role)
+
+
+def classifier_graphs(model: Classifier, precision: Precision = "fp32") -> dict[GraphRole, WrittenGraph]:
     """Write: token_ids, lengths, (state) -> logits, (next_state). No state with both directions."""
-    graph = GraphWriter("classifier")
+    graph = _new_graph("classifier", precision)
     token_ids, lengths = _texts(graph)
     state = "" if model.state_size is None else graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_texts(graph, "embedding", model.embedding, token_ids)
@@ -33,46 +39,50 @@ def classifier_graphs(model: Classifier) -> dict[GraphRole, WrittenGraph]:
     graph.output("logits", "rows", model.output.out_features)
     if model.state_size is not None:
         graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
-    return {"classifier": graph.finish(file_name("classifier"))}
+    return {"classifier": graph.finish(file_name("classifier", precision))}
 
 
-def language_model_graphs(model: LanguageModel) -> dict[GraphRole, WrittenGraph]:
-    """Write prefill and step; both run the same recurrent operators."""
-    return {"prefill": _prefill(model), "step": _step(model)}
+def language_model_graphs(model: LanguageModel, precision: Precision = "fp32") -> dict[GraphRole, WrittenGraph]:
+    """Write prefill and step.
+
+    Both run the same recurrent operators in every precision: reading at once or token by token gives the same state.
+    A cell in int8 would be faster for the step, but a prefill over it would have to loop.
+    """
+    return {"prefill": _prefill(model, precision), "step": _step(model, precision)}
 
 
-def _prefill(model: LanguageModel) -> WrittenGraph:
+def _prefill(model: LanguageModel, precision: Precision) -> WrittenGraph:
     """token_ids, lengths, state -> logits, next_state."""
-    graph = GraphWriter("prefill")
+    graph = _new_graph("prefill", precision)
     token_ids, lengths = _texts(graph)
     state = graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_texts(graph, "embedding", model.embedding, token_ids)
     values = write_recurrent(graph, model.recurrent, embedded, lengths=lengths, state=state)
     _write_readout(graph, model.readout, values.last, "embedding")
     graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
-    return graph.finish(file_name("prefill"))
+    return graph.finish(file_name("prefill", precision))
 
 
-def _step(model: LanguageModel) -> WrittenGraph:
+def _step(model: LanguageModel, precision: Precision) -> WrittenGraph:
     """token_ids, state -> logits, next_state."""
-    graph = GraphWriter("step")
+    graph = _new_graph("step", precision)
     token_ids = graph.input("token_ids", "int64", "rows")
     state = graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_tokens(graph, "embedding", model.embedding, token_ids)
     values = write_recurrent(graph, model.recurrent, embedded, state=state)
     _write_readout(graph, model.readout, values.last, "embedding")
     graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
-    return graph.finish(file_name("step"))
+    return graph.finish(file_name("step", precision))
 
 
-def seq2seq_graphs(model: Seq2Seq) -> dict[GraphRole, WrittenGraph]:
+def seq2seq_graphs(model: Seq2Seq, precision: Precision = "fp32") -> dict[GraphRole, WrittenGraph]:
     """Write encoder and decoder_step."""
-    return {"encoder": _encoder(model), "decoder_step": _decoder_step(model)}
+    return {"encoder": _encoder(model, precision), "decoder_step": _decoder_step(model, precision)}
 
 
-def _encoder(model: Seq2Seq) -> WrittenGraph:
+def _encoder(model: Seq2Seq, precision: Precision) -> WrittenGraph:
     """token_ids, lengths -> (keys, values), state."""
-    graph = GraphWriter("encoder")
+    graph = _new_graph("encoder", precision)
     token_ids, lengths = _texts(graph)
     embedded = _embed_texts(graph, "source_embedding", model.source_embedding, token_ids)
     encoded = write_recurrent(graph, model.encoder, embedded, lengths=lengths, prefix="encoder")
@@ -86,16 +96,17 @@ def _encoder(model: Seq2Seq) -> WrittenGraph:
         bridge = ("bridge.weight", model.bridge.weight)
         vectors = [graph.affine(vector, bridge, model.bridge.bias, f"{vector}.bridged") for vector in vectors]
     graph.output(write_state(graph, vectors, "state"), "rows", model.state_size)
-    return graph.finish(file_name("encoder"))
+    return graph.finish(file_name("encoder", precision))
 
 
-def _decoder_step(model: Seq2Seq) -> WrittenGraph:
+def _decoder_step(model: Seq2Seq, precision: Precision) -> WrittenGraph:
     """token_ids, state, (keys, values, lengths) -> logits, next_state, (attention)."""
-    graph = GraphWriter("decoder_step")
+    graph = _new_graph("decoder_step", precision)
     token_ids = graph.input("token_ids", "int64", "rows")
     state = graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_tokens(graph, "target_embedding", model.target_embedding, token_ids)
-    decoded = write_recurrent(graph, model.decoder, embedded, state=state, prefix="decoder")
+    write_layer = write_cell if precision == "int8" else None  # no prefill must agree with this step
+    decoded = write_recurrent(graph, model.decoder, embedded, state=state, prefix="decoder", write_layer=write_layer)
     hidden = decoded.last
     if model.attention is not None:
         context = _write_attention(graph, model.attention, hidden)
@@ -104,7 +115,7 @@ def _decoder_step(model: Seq2Seq) -> WrittenGraph:
     graph.output(write_state(graph, decoded.vectors, "next_state"), "rows", model.state_size)
     if model.attention is not None:
         graph.output("attention", "rows", "time")
-    return graph.finish(file_name("decoder_step"))
+    return graph.finish(file_name("decoder_step", precision))
 
 
 def _texts(graph: GraphWriter) -> tuple[str, str]:
@@ -117,21 +128,19 @@ def _texts(graph: GraphWriter) -> tuple[str, str]:
 def _embed_texts(graph: GraphWriter, name: str, embedding: nn.Embedding, token_ids: str) -> str:
     """[rows, time] -> [time, rows, embedding]."""
     time_first = graph.node("Transpose", [token_ids], "token_ids.time_first", perm=[1, 0])
-    return graph.node("Gather", [graph.constant(name, embedding.weight), time_first], "embedded")
+    return graph.lookup((name, embedding.weight), time_first, "embedded")
 
 
 def _embed_tokens(graph: GraphWriter, name: str, embedding: nn.Embedding, token_ids: str) -> str:
     """[rows] -> [time 1, rows, embedding]."""
-    embedded = graph.node("Gather", [graph.constant(name, embedding.weight), token_ids], "embedded.rows")
-    return graph.unsqueeze(embedded, 0, "embedded")
+    return graph.unsqueeze(graph.lookup((name, embedding.weight), token_ids, "embedded.rows"), 0, "embedded")
 
 
 def _write_keys(graph: GraphWriter, attention: Attention, values: str) -> None:
     if attention.projection is None:
         graph.node("Identity", [values], "keys")
         return
-    matrix = graph.constant("projection", attention.projection.weight.T)  # [value_size, key_size]
-    graph.node("MatMul", [values, matrix], "keys")
+    graph.product(values, ("projection", attention.projection.weight), "keys")
 
 
 def _write_attention(graph: GraphWriter, attention: Attention, hidden: str) -> str:

@@ -5,7 +5,7 @@ The tracer is not used: its paths go silently wrong on recurrent layers with fre
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +86,14 @@ class GraphWriter:
         operands = [inputs, self.constant(*weight), self.constant(f"{output}.bias", bias)]
         return self.node("Gemm", operands, output, transB=1)
 
+    def product(self, inputs: str, weight: tuple[str, Tensor], output: str) -> str:
+        """Add inputs [..., in] W^T, where W is [out, in]."""
+        return self.node("MatMul", [inputs, self.constant(weight[0], weight[1].T)], output)
+
+    def lookup(self, table: tuple[str, Tensor], token_ids: str, output: str) -> str:
+        """Choose rows of a table [vocabulary, size] by ids [...]: [..., size]."""
+        return self.node("Gather", [self.constant(*table), token_ids], output)
+
     def squeeze(self, value: str, axis: int, output: str) -> str:
         """Drop an axis of size 1."""
         return self.node("Squeeze", [value, self.constant(f"axis{axis}", [axis])], output)
@@ -125,8 +133,42 @@ class RecurrentValues:
     vectors: list[str]
 
 
+@dataclass(frozen=True)
+class LayerValues:
+    """Names of what goes into one layer and of what must come out.
+
+    Attributes:
+        name: the layer's own; begins the names of its weights.
+        inputs: [time, rows, input].
+        lengths: [rows] int32, or the empty name.
+        initial: [directions, rows, hidden] each: hidden and, for an LSTM, cell vectors. Empty: zeros.
+        outputs: to be made: outputs [time, directions, rows, hidden], then last vectors like `initial`.
+    """
+
+    name: str
+    inputs: str
+    lengths: str
+    initial: list[str]
+    outputs: list[str]
+
+
+class WriteLayer(Protocol):
+    """Adds one layer of a stack: from a layer's inputs to the outputs that ONNX's recurrent operators have."""
+
+    def __call__(self, graph: GraphWriter, layers: Recurrent, layer: int, values: LayerValues) -> None:
+        """Add layer number `layer`."""
+        ...
+
+
 def write_recurrent(
-    graph: GraphWriter, layers: Recurrent, inputs: str, *, lengths: str = "", state: str = "", prefix: str = "recurrent"
+    graph: GraphWriter,
+    layers: Recurrent,
+    inputs: str,
+    *,
+    lengths: str = "",
+    state: str = "",
+    prefix: str = "recurrent",
+    write_layer: WriteLayer | None = None,
 ) -> RecurrentValues:
     """Add a stack of recurrent layers, one operator per layer.
 
@@ -137,26 +179,32 @@ def write_recurrent(
         lengths: [rows] int32; left out, every row is as long as time.
         state: [rows, state_size]; left out, zeros. One direction only.
         prefix: begins the names of what is added.
+        write_layer: another way to write a layer than one operator.
     """
     initial = _split_state(graph, layers, state, prefix)
     last_vectors: list[list[str]] = []  # per layer: hidden and, for an LSTM, cell
     for layer in range(layers.layers):
         name = f"{prefix}.layer{layer}"
-        weights = [graph.constant(f"{name}.{key}", array) for key, array in onnx_weights(layers, layer).items()]
         outputs = [f"{name}.{kind}" for kind in ("outputs", "hidden", "cell")[: 3 if layers.cell == "lstm" else 2]]
-        attributes: dict[str, object] = {"linear_before_reset": 1} if layers.cell == "gru" else {}
-        graph.nodes(
-            _OPERATORS[layers.cell],
-            [inputs, *weights, lengths, *initial[layer :: layers.layers]],
-            outputs,
-            hidden_size=layers.hidden_size,
-            direction="bidirectional" if layers.directions == 2 else "forward",
-            **attributes,
-        )
+        values = LayerValues(name, inputs, lengths, initial[layer :: layers.layers], outputs)
+        (write_layer or _write_operator)(graph, layers, layer, values)
         inputs = _join_directions(graph, layers, outputs[0])
         last_vectors.append([_flatten_directions(graph, layers, output) for output in outputs[1:]])
     by_kind = [vector for kind in zip(*last_vectors, strict=True) for vector in kind]
     return RecurrentValues(outputs=inputs, last=last_vectors[-1][0], vectors=by_kind)
+
+
+def _write_operator(graph: GraphWriter, layers: Recurrent, layer: int, values: LayerValues) -> None:
+    weights = [graph.constant(f"{values.name}.{key}", array) for key, array in onnx_weights(layers, layer).items()]
+    attributes: dict[str, object] = {"linear_before_reset": 1} if layers.cell == "gru" else {}
+    graph.nodes(
+        _OPERATORS[layers.cell],
+        [values.inputs, *weights, values.lengths, *values.initial],
+        values.outputs,
+        hidden_size=layers.hidden_size,
+        direction="bidirectional" if layers.directions == 2 else "forward",
+        **attributes,
+    )
 
 
 def write_state(graph: GraphWriter, vectors: list[str], output: str) -> str:

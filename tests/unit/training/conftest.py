@@ -19,13 +19,14 @@ _TOKENIZERS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def make_recipe() -> MakeRecipe:
-    """A tiny recipe; settings of [data], [model] and [training] can be changed, each by a dict."""
+    """A tiny recipe; settings of [data], [model], [training] and [export] can be changed, each by a dict."""
 
     def make(task: str, **changes: dict[str, Any]) -> Recipe:
         sections: dict[str, dict[str, Any]] = {
             "data": {"corpus": "tiny"},
             "model": {"cell": "lstm", "embedding_size": 8, "hidden_size": 12},
             "training": {"epochs": 2, "batch_tokens": 64, "learning_rate": 0.02, "threads": 1},
+            "export": {},
         }
         merged = {name: section | changes.get(name, {}) for name, section in sections.items()}
         head = {"name": f"tiny-{task}", "version": 1, "task": task, "seed": 3}

@@ -29,3 +29,9 @@ def test_moving_an_example_to_another_split_changes_the_data(tiny_splits: Tiny) 
     tunes = cast("Splits[PlainText]", tiny_splits["generation"])
     moved = Splits(tunes.training[:-1], (tunes.training[-1], *tunes.validation), tunes.test)
     assert data_sha256(moved) != data_sha256(tunes)
+
+
+def test_what_is_exported_is_not_part_of_the_run(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    tunes = tiny_splits["generation"]
+    both = make_recipe("generation", export={"precisions": ["fp32", "int8"], "default": "int8"})
+    assert run_sha256(both, tunes) == run_sha256(make_recipe("generation"), tunes)

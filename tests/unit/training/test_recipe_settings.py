@@ -101,3 +101,24 @@ def test_a_recipe_file_is_read(tmp_path: Path) -> None:
 def test_a_recipe_that_is_not_text_is_named() -> None:
     with pytest.raises(RecipeError, match="not valid TOML"):
         parse_recipe(b"\xff\xfe", where="recipe.toml")
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        pytest.param(
+            'precisions = ["fp32"]\ndefault = "int8"', "export: .*default int8 is not among", id="not exported"
+        ),
+        pytest.param('precisions = ["int8", "int8"]\ndefault = "int8"', "named once each", id="twice"),
+        pytest.param('precisions = ["fp8"]', r"export\.precisions\.0", id="unknown"),
+        pytest.param("precisions = []", r"export\.precisions", id="none"),
+    ],
+)
+def test_an_export_that_cannot_be_is_refused(section: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(f"{CLASSIFIER}\n[export]\n{section}\n".encode(), where="recipe.toml")
+
+
+def test_fp32_alone_is_exported_where_a_recipe_does_not_say() -> None:
+    export = parse_recipe(CLASSIFIER.encode(), where="recipe.toml").export
+    assert (export.precisions, export.default) == (["fp32"], "fp32")

@@ -15,7 +15,7 @@ from service.runtime.models import load_model
 from training.checkpoint import Epoch
 from training.data.examples import AnySplits
 from training.errors import DataError, ExportError
-from training.evaluate import evaluate_bundle
+from training.evaluate import evaluate_bundle, evaluate_variants
 from training.export.bundle import Draft, bundle_folder, draft_bundle, is_published
 from training.export.card import write_card
 from training.prepare import prepare
@@ -83,7 +83,7 @@ def test_a_published_draft_opens_with_scores_in_its_card(
     recipe, splits = make_recipe(task), tiny_splits[task]
     draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)
     evaluation = evaluate_bundle(draft.opened(), splits)
-    card = write_card(draft.manifest, recipe, splits, (Epoch(1, 2.0, 50.0, 1.0),), evaluation)
+    card = write_card(draft.manifest, recipe, splits, (Epoch(1, 2.0, 50.0, 1.0),), {"fp32": evaluation})
     folder = draft.publish(card, tmp_path / "models")
     assert folder == bundle_folder(recipe, tmp_path / "models")
     opened = open_bundle(folder)
@@ -123,5 +123,5 @@ def test_a_bundle_is_not_measured_on_another_tasks_corpus(make_recipe: MakeRecip
 def test_the_card_of_a_negative_control_says_so(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
     recipe, splits = make_recipe("classification", data={"shuffle_labels": True}), tiny_splits["classification"]
     draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)
-    card = write_card(draft.manifest, recipe, splits, (), evaluate_bundle(draft.opened(), splits))
+    card = write_card(draft.manifest, recipe, splits, (), evaluate_variants(draft.opened(), splits))
     assert "negative control" in card

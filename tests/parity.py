@@ -1,0 +1,191 @@
+"""Every architecture exported and compared with PyTorch, on padded batches of mixed lengths.
+
+`python -m tests.parity` prints the largest difference of each graph as a table; `tests/contract` holds it to 1e-5. The
+graphs run as the service runs them. Weights are random and larger than training leaves them.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from service.bundle.graphs import check_graph
+from service.bundle.manifest import GraphRole
+from service.runtime.session import GraphSession, open_session
+from training.data.batches import pad
+from training.export.graphs import classifier_graphs, language_model_graphs, seq2seq_graphs
+from training.export.writer import WrittenGraph
+from training.models.classifier import Classifier
+from training.models.language_model import LanguageModel
+from training.models.seq2seq import Seq2Seq
+from training.settings import ModelSettings
+
+VOCABULARY, LABELS = 30, 3
+PAD = 0
+LENGTHS = ([1], [9], [5, 1, 12, 12, 3], list(range(1, 18)), [40, 2])
+Graphs = Mapping[GraphRole, WrittenGraph]
+Sessions = Mapping[GraphRole, GraphSession]
+Differences = dict[GraphRole, float]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One architecture on one task."""
+
+    task: str
+    settings: ModelSettings
+
+    def __str__(self) -> str:
+        settings = self.settings
+        words = [self.task, settings.cell, str(settings.layers), "both" if settings.bidirectional else "one"]
+        if self.task == "translation":
+            words.append(settings.attention or "no attention")
+        return "-".join([*words, *(["tied"] if settings.tie_weights else [])])
+
+
+def architecture(cell: str, layers: int, *, bidirectional: bool = False, **changes: object) -> ModelSettings:
+    """Sizes that are small and all different."""
+    sizes = {"cell": cell, "layers": layers, "embedding_size": 12, "hidden_size": 16, "bidirectional": bidirectional}
+    return ModelSettings.model_validate({**sizes, "dropout": 0.3, **changes})
+
+
+def matrix() -> Iterator[Case]:
+    """Cells x layers x directions x tasks; translators also x attention."""
+    for cell, layers, both in product(("rnn", "lstm", "gru"), (1, 2), (False, True)):
+        yield Case("classification", architecture(cell, layers, bidirectional=both))
+        yield Case("generation", architecture(cell, layers, tie_weights=both))
+        for attention in (None, "dot", "general", "additive"):
+            if attention == "dot" and both:
+                continue  # dot cannot compare both directions with one
+            tied = layers == 2
+            yield Case(
+                "translation", architecture(cell, layers, bidirectional=both, attention=attention, tie_weights=tied)
+            )
+
+
+def export(case: Case) -> tuple[nn.Module, Callable[[], dict[GraphRole, WrittenGraph]]]:
+    """Return a model with weights of a scale that gates notice, and what writes its graphs."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    match case.task:
+        case "classification":
+            classifier = _shaken(Classifier(case.settings, VOCABULARY, LABELS))
+            return classifier, lambda: classifier_graphs(classifier)
+        case "generation":
+            language_model = _shaken(LanguageModel(case.settings, VOCABULARY))
+            return language_model, lambda: language_model_graphs(language_model)
+        case _:
+            seq2seq = _shaken(Seq2Seq(case.settings, VOCABULARY, VOCABULARY))
+            return seq2seq, lambda: seq2seq_graphs(seq2seq)
+
+
+def opened(graphs: Graphs) -> dict[GraphRole, GraphSession]:
+    """Sessions of all graphs, checked and opened as the service does."""
+    sessions: dict[GraphRole, GraphSession] = {}
+    for role, graph in graphs.items():
+        check_graph(graph.raw, graph.signature, where=role, vocabulary_size=VOCABULARY)
+        sessions[role] = open_session(graph.raw, graph.signature, where=role)
+    return sessions
+
+
+@torch.no_grad()
+def largest_differences(model: nn.Module, sessions: Sessions) -> Differences:
+    """The largest absolute difference of each graph's outputs from the model's, over all batches."""
+    worst: Differences = dict.fromkeys(sessions, 0.0)
+    for role, found, expected in _runs(model, sessions):
+        wanted = [tensor for tensor in expected if tensor is not None]
+        for output, tensor in zip(found, wanted, strict=True):
+            if output.shape != tuple(tensor.shape):
+                raise ValueError(f"{role}: shape {output.shape}, PyTorch's is {tuple(tensor.shape)}")
+            worst[role] = max(worst[role], float(np.abs(output - tensor.numpy()).max()))
+    return worst
+
+
+def batches(time_multiple: int = 1) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Token ids and lengths: alone, of mixed lengths, and long beside short."""
+    random = np.random.default_rng(0)
+    for lengths in LENGTHS:
+        sequences = [random.integers(3, VOCABULARY, length).tolist() for length in lengths]
+        padded = pad(sequences, pad_id=PAD, time_multiple=time_multiple)
+        yield padded.token_ids, padded.lengths
+
+
+Run = tuple[GraphRole, tuple[npt.NDArray[Any], ...], tuple[Tensor | None, ...]]
+
+
+def _runs(model: nn.Module, sessions: Sessions) -> Iterator[Run]:
+    match model:
+        case Classifier():
+            return _classifier_runs(model, sessions)
+        case LanguageModel():
+            return _language_model_runs(model, sessions)
+        case Seq2Seq():
+            return _seq2seq_runs(model, sessions)
+    raise ValueError(f"no runs are known for {type(model).__name__}")
+
+
+def _classifier_runs(model: Classifier, sessions: Sessions) -> Iterator[Run]:
+    for token_ids, lengths in batches():
+        if model.state_size is None:
+            expected = model(*_tensors(token_ids, lengths))[:1]
+            yield "classifier", sessions["classifier"](token_ids, lengths), expected
+            continue
+        inputs = (token_ids, lengths, _states(len(lengths), model.state_size))
+        yield "classifier", sessions["classifier"](*inputs), model(*_tensors(*inputs))
+
+
+def _language_model_runs(model: LanguageModel, sessions: Sessions) -> Iterator[Run]:
+    for token_ids, lengths in batches():
+        state = _states(len(lengths), model.state_size)
+        at_once = (token_ids, lengths, state)
+        yield "prefill", sessions["prefill"](*at_once), model.prefill(*_tensors(*at_once))
+        one = (token_ids[:, 0].copy(), state)
+        yield "step", sessions["step"](*one), model.step(*_tensors(*one))
+
+
+def _seq2seq_runs(model: Seq2Seq, sessions: Sessions) -> Iterator[Run]:
+    for token_ids, lengths in batches(time_multiple=16):
+        source = model.encode(*_tensors(token_ids, lengths))
+        yield "encoder", sessions["encoder"](token_ids, lengths), (source.keys, source.values, source.state)
+        previous = token_ids[:, 0].copy()
+        expected = model.decoder_step(
+            torch.from_numpy(previous), source.state, source.keys, source.values, torch.from_numpy(lengths)
+        )
+        inputs = [previous, source.state.numpy()]
+        if source.keys is not None and source.values is not None:
+            inputs += [source.keys.numpy(), source.values.numpy(), lengths]
+        yield "decoder_step", sessions["decoder_step"](*inputs), expected
+
+
+def _shaken(model: Any) -> Any:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def _states(row_count: int, size: int) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(1).uniform(-1, 1, (row_count, size)).astype(np.float32)
+
+
+def _tensors(*arrays: npt.NDArray[Any]) -> list[Tensor]:
+    return [torch.from_numpy(array) for array in arrays]
+
+
+def main() -> None:
+    """Print a row for each graph of each case."""
+    sys.stdout.write("| case | graph | largest difference |\n|---|---|---|\n")
+    for case in matrix():
+        model, write = export(case)
+        for role, difference in largest_differences(model, opened(write())).items():
+            sys.stdout.write(f"| {case} | {role} | {difference:.1e} |\n")
+
+
+if __name__ == "__main__":
+    main()

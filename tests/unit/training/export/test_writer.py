@@ -1,0 +1,162 @@
+"""What exporters of recurrent layers get silently wrong, held against our own writer: one test per trap."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from service.runtime.session import open_session
+from tests.parity import Case, architecture, batches, export, largest_differences, opened
+from training.export.writer import OPSET, WrittenGraph, onnx_weights
+from training.models.classifier import Classifier
+from training.models.recurrent import Cell, Recurrent
+
+CELLS: list[Cell] = ["rnn", "lstm", "gru"]
+CASES = [
+    Case("classification", architecture("lstm", 2, bidirectional=True)),
+    Case("generation", architecture("gru", 2)),
+    Case("translation", architecture("lstm", 1, bidirectional=True, attention="additive")),
+]
+Change = Callable[[NodeProto], None]
+
+
+def written(case: Case) -> list[tuple[WrittenGraph, ModelProto]]:
+    _, write = export(case)
+    return [(graph, onnx.load_from_string(graph.raw)) for graph in write().values()]
+
+
+def recurrent_nodes(model: ModelProto) -> list[NodeProto]:
+    return [node for node in model.graph.node if node.op_type in ("RNN", "LSTM", "GRU")]
+
+
+def difference_after(cell: str, change: Change, *, bidirectional: bool = False) -> float:
+    """How far a classifier's graph is from PyTorch after its recurrent node was changed."""
+    model, write = export(Case("classification", architecture(cell, 1, bidirectional=bidirectional)))
+    graph = write()["classifier"]
+    changed = onnx.load_from_string(graph.raw)
+    change(recurrent_nodes(changed)[0])
+    session = open_session(changed.SerializeToString(), graph.signature, where="classifier")
+    return largest_differences(model, {"classifier": session})["classifier"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "order"), [("rnn", [0]), ("lstm", [0, 3, 1, 2]), ("gru", [1, 0, 2])], ids=["rnn", "lstm", "gru"]
+)
+def test_gates_are_in_the_order_of_onnx(cell: Cell, order: list[int]) -> None:
+    layers = Recurrent(cell, 2, 3)
+    gates = np.repeat(np.arange(len(order), dtype=np.float32), 3)
+    with torch.no_grad():
+        for name, parameter in layers.fused.named_parameters():
+            values = torch.from_numpy(gates)
+            parameter.copy_(values[:, None].expand_as(parameter) if "weight" in name else values)
+    weights = onnx_weights(layers, 0)
+    assert weights["W"].shape == (1, 3 * len(order), 2)
+    for matrix in (weights["W"][0, ::3, 0], weights["R"][0, ::3, 0], *np.split(weights["B"][0, ::3], 2)):
+        assert matrix.tolist() == order
+
+
+def test_a_gru_resets_after_the_recurrent_product() -> None:
+    def reset_before(node: NodeProto) -> None:
+        attribute = next(attribute for attribute in node.attribute if attribute.name == "linear_before_reset")
+        assert attribute.i == 1
+        attribute.i = 0
+
+    assert difference_after("gru", reset_before) > 1e-3
+
+
+def test_both_directions_read_up_to_each_rows_length() -> None:
+    def drop_lengths(node: NodeProto) -> None:
+        assert node.input[4]
+        node.input[4] = ""
+
+    assert difference_after("lstm", drop_lengths, bidirectional=True) > 1e-3
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_no_graph_has_a_size_of_time_or_rows_baked_in(case: Case) -> None:
+    """One export runs at time 1, at 40 and at any number of rows; no shape but ours may stand in the graph."""
+    for graph, model in written(case):
+        for declared, found in zip(graph.signature.inputs, model.graph.input, strict=True):
+            assert [dim.dim_param or dim.dim_value for dim in found.type.tensor_type.shape.dim] == declared.shape
+        assert all(tensor.shape[0] == "rows" for tensor in (*graph.signature.inputs, *graph.signature.outputs))
+    shapes = {ids.shape for ids, _ in batches()}
+    assert {rows for rows, _ in shapes} >= {1, 2, 17}
+    assert {time for _, time in shapes} >= {1, 40}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_recurrent_operators_are_time_first(case: Case) -> None:
+    """ONNX Runtime has no kernel for layout 1."""
+    nodes = [node for _, model in written(case) for node in recurrent_nodes(model)]
+    assert nodes
+    assert not any(attribute.name == "layout" for node in nodes for attribute in node.attribute)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_opset_is_one_whose_kernels_match_everywhere(case: Case) -> None:
+    """From 22 on, recurrent kernels of accelerators do not match the schema and fall back to the CPU."""
+    for graph, model in written(case):
+        assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
+        assert 17 <= graph.signature.opset == OPSET <= 20
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_weights_are_stored_and_not_computed(case: Case) -> None:
+    """Computed weights are packed anew in every run on an accelerator, and quantisers pass them over."""
+    for _, model in written(case):
+        stored = {tensor.name for tensor in model.graph.initializer}
+        for node in recurrent_nodes(model):
+            assert {node.input[1], node.input[2], node.input[3]} <= stored
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_weights_lie_inside_the_file(case: Case) -> None:
+    for _, model in written(case):
+        tensors = list(model.graph.initializer)
+        assert tensors
+        assert not any(tensor.external_data or tensor.data_location for tensor in tensors)
+        assert all(numpy_helper.to_array(tensor).size for tensor in tensors)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_state_that_comes_in_has_another_name_when_it_goes_out(case: Case) -> None:
+    """A name that is an input and an output is a duplicate definition, or hands the old state back."""
+    for _, model in written(case):
+        inputs = {value.name for value in model.graph.input}
+        outputs = {value.name for value in model.graph.output}
+        assert not inputs & outputs
+        assert ("next_state" in outputs) == ("state" in inputs)
+        assert outputs <= {name for node in model.graph.node for name in node.output}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_no_name_is_defined_twice(case: Case) -> None:
+    for _, model in written(case):
+        names = [name for node in model.graph.node for name in node.output if name]
+        assert len(names) == len(set(names))
+
+
+def test_a_state_after_a_row_has_ended_is_the_state_where_it_ended() -> None:
+    model, write = export(Case("classification", architecture("lstm", 2)))
+    assert isinstance(model, Classifier)
+    assert model.state_size is not None
+    session = opened(write())["classifier"]
+    alone = np.array([[5, 6, 7]])
+    padded = np.array([[5, 6, 7, 9, 9], [4, 4, 4, 4, 4]])
+    state = np.zeros((2, model.state_size), dtype=np.float32)
+    _, ended = session(padded, np.array([3, 5]), state)
+    _, expected = session(alone, np.array([3]), state[:1])
+    assert ended[0].tobytes() == expected[0].tobytes()
+
+
+def test_lengths_enter_as_int64_and_reach_the_operator_as_int32() -> None:
+    for graph, model in written(CASES[0]):
+        assert {tensor.name: tensor.dtype for tensor in graph.signature.inputs}["lengths"] == "int64"
+        casts = {node.output[0]: node for node in model.graph.node if node.op_type == "Cast"}
+        for node in recurrent_nodes(model):
+            target = next(attribute for attribute in casts[node.input[4]].attribute if attribute.name == "to")
+            assert target.i == onnx.TensorProto.INT32
+            assert helper.tensor_dtype_to_np_dtype(target.i) == np.int32
