@@ -125,7 +125,7 @@ class TrainingSettings(_Strict):
 class ExportSettings(_Strict):
     """Which variants a bundle gets. Has no part in what is trained."""
 
-    precisions: Annotated[list[ExportPrecision], Field(min_length=1)] = ["fp32"]
+    precisions: Annotated[list[ExportPrecision], Field(min_length=1)] = Field(default=["fp32"])
     default: ExportPrecision = "fp32"
     """The variant that is served where none is asked for."""
 

@@ -73,7 +73,7 @@ def both_precisions(bundles: Mapping[str, OpenedBundle]) -> Mapping[str, OpenedB
 def exported_in_both(name: str) -> OpenedBundle:
     recipe = load_recipe(ROOT / "training" / "recipes" / f"{name}.toml")
     wanted = recipe.model_copy(update={"export": ExportSettings(precisions=["fp32", "int8"])})
-    run = open_run(wanted, runs=ROOT / ".build" / "runs", data_folder=None)
+    run = open_run(wanted, runs=ROOT / ".build" / "runs", data_folder=None, files_folder=ROOT)
     task, _ = restore_run(run)
     return draft_bundle(task, run_sha256=run.sha256).opened()
 
