@@ -275,7 +275,7 @@ class EnginePool:
                 await self._watch(engine)
                 filling.cancel()
         finally:
-            self._lose(engine, "it is being stopped")
+            self._give_up(engine, "it is being stopped")
             await engine.host.close()
 
     async def _fill(self, engine: _Engine) -> None:
@@ -363,10 +363,12 @@ class EnginePool:
             future.set_exception(BundleError(event.message))
 
     def _lose(self, engine: _Engine, reason: str) -> None:
-        """Give up on an engine: whoever waits for it is told at once."""
-        if engine.lost.is_set():
-            return
-        logger.warning("engine_lost reason=%s works=%d", reason, len(engine.works))
+        if not engine.lost.is_set():
+            logger.warning("engine_lost reason=%s works=%d", reason, len(engine.works))
+            self._give_up(engine, reason)
+
+    def _give_up(self, engine: _Engine, reason: str) -> None:
+        """Expect nothing more of an engine: whoever waits for it is told at once."""
         engine.lost.set()
         self._set_ready(engine, False)
         for ticket in engine.works.values():
