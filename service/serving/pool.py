@@ -369,6 +369,8 @@ class EnginePool:
 
     def _give_up(self, engine: _Engine, reason: str) -> None:
         """Expect nothing more of an engine: whoever waits for it is told at once."""
+        if engine.lost.is_set():
+            return
         engine.lost.set()
         self._set_ready(engine, False)
         for ticket in engine.works.values():
