@@ -21,10 +21,10 @@ from service.runtime.session import GraphSession, open_session
 from training.data.batches import pad
 from training.export.graphs import classifier_graphs, language_model_graphs, seq2seq_graphs
 from training.export.writer import WrittenGraph
+from training.model_settings import ModelSettings
 from training.models.classifier import Classifier
 from training.models.language_model import LanguageModel
 from training.models.seq2seq import Seq2Seq
-from training.settings import ModelSettings
 
 VOCABULARY, LABELS = 30, 3
 PAD = 0

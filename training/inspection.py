@@ -6,7 +6,8 @@ import torch
 
 from training.errors import DataError
 from training.models.cells import gru_over_time, lstm_over_time, rnn_over_time, weights_of
-from training.tasks import AnyTask, TranslationTask
+from training.prepare import AnyTask
+from training.tasks.translation import TranslationTask
 
 FloatArray = npt.NDArray[np.float32]
 

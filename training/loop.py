@@ -17,8 +17,8 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from training.checkpoint import Checkpoint, Epoch, load_checkpoint, save_checkpoint
-from training.settings import TrainingSettings
-from training.tasks import Task
+from training.tasks.base import Task
+from training.training_settings import TrainingSettings
 
 LAST, BEST = "last.pt", "best.pt"
 """Names of a run's two checkpoints."""
@@ -95,7 +95,8 @@ class _Run:
         bar = progress.add_task(f"{recipe.name} epoch {number}/{recipe.training.epochs}", total=batch_count)
         self.task.model.train()
         for batch in self.task.batches(number):
-            loss = self.task.loss(batch)
+            summed = self.task.loss(batch)
+            loss = summed.total / summed.count
             self.optimizer.zero_grad()
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(self.task.model.parameters(), recipe.training.clip_norm)

@@ -12,10 +12,9 @@ from training.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import draft_bundle
 from training.export.card import write_card
 from training.loop import BEST, LAST, TrainingOutcome, best_epoch, train
-from training.prepare import prepare
+from training.prepare import AnyTask, prepare
 from training.provenance import run_sha256
 from training.settings import Recipe
-from training.tasks import AnyTask
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from pydantic import Field, ValidationError, model_validator
 from service.bundle.manifest import ModelName
 from training.errors import RecipeError
 from training.file_settings import FileSettings, SeriesFiles
+from training.model_settings import ModelSettings
+from training.setting_types import PositiveInteger
 from training.strict_model import StrictModel as _Strict
+from training.training_settings import TrainingSettings
 
 Task = Literal["classification", "generation", "labelling", "translation"]
 ExportPrecision = Literal["fp32", "int8"]
 TokenizerKind = Literal["characters", "words", "bpe"]
-PositiveInteger = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-DropoutProbability = Annotated[float, Field(ge=0, lt=1)]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
@@ -76,50 +76,6 @@ class TokenizerSettings(_Strict):
         if self.kind == "bpe" and self.vocabulary_size < 260:
             raise ValueError("vocabulary_size of a bpe tokenizer is at least 260: 256 bytes, special tokens, one pair")
         return self
-
-
-class ModelSettings(_Strict):
-    """The architecture. What it means in tensors is said in `training.models`."""
-
-    cell: Literal["rnn", "lstm", "gru"]
-    layers: PositiveInteger = 1
-    bidirectional: bool = False
-    """Read the text (classification) or the source (translation) in both directions."""
-    embedding_size: PositiveInteger
-    hidden_size: PositiveInteger
-    """Units per layer and direction."""
-    dropout: DropoutProbability = 0.0
-    """Probability of dropping a value, on embeddings, between layers and before the output layer."""
-    attention: Literal["dot", "general", "additive"] | None = None
-    """How the decoder looks at the source. Translation only; left out: the last encoder state is all it knows."""
-    tie_weights: bool = False
-    """The output layer is the (target) embedding, transposed. Generation and translation only."""
-
-
-class TrainingSettings(_Strict):
-    """How the weights are found."""
-
-    optimizer: Literal["adamw"] = "adamw"
-    epochs: PositiveInteger
-    """At most this many passes over the training examples."""
-    patience: PositiveInteger = 3
-    """Stop after this many epochs in a row without a better validation metric; the best weights are kept."""
-    batch_tokens: PositiveInteger = 2048
-    """Rows times padded time of a batch stay within this."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
-    """The highest that the schedule reaches."""
-    warmup_fraction: Fraction = 0.1
-    """The learning rate rises linearly over this fraction of all steps, then falls linearly towards zero."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Decoupled (AdamW), on matrices and not on biases."""
-    clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Scale the gradient down when its norm over all parameters is larger."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the probability that the loss spreads evenly over all labels or tokens."""
-    teacher_forcing_ratio: Fraction = 1.0
-    """Probability that the decoder is fed the true previous token and not its own. Translation only."""
-    threads: Annotated[int, Field(ge=1, le=256)] = 2
-    """CPU threads. Results are reproduced bit for bit on the same machine with the same number."""
 
 
 class ExportSettings(_Strict):

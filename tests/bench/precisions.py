@@ -13,8 +13,8 @@ import numpy as np
 
 from service.runtime.session import open_session
 from training.export.graphs import seq2seq_graphs
+from training.model_settings import ModelSettings
 from training.models.seq2seq import Seq2Seq
-from training.settings import ModelSettings
 
 VOCABULARY, EMBEDDING, HIDDEN, TIME = 8_000, 512, 512, 32
 BATCHES = (1, 4, 16)

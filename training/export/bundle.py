@@ -31,8 +31,12 @@ from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.errors import ExportError
 from training.export.golden import TIME_MULTIPLE
 from training.export.variants import write_variant
+from training.prepare import AnyTask
 from training.settings import Recipe
-from training.tasks import AnyTask, ClassificationTask, GenerationTask, Text, TranslationTask
+from training.tasks.base import Text
+from training.tasks.classification import ClassificationTask
+from training.tasks.generation import GenerationTask
+from training.tasks.translation import TranslationTask
 
 _TOKENIZER, _SOURCE_TOKENIZER, _TARGET_TOKENIZER = "tokenizer.json", "source.tokenizer.json", "target.tokenizer.json"
 

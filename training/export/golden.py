@@ -17,7 +17,11 @@ from service.runtime.golden import GoldenCase
 from training.data.batches import pad
 from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.export.writer import WrittenGraph
-from training.tasks import AnyTask, ClassificationTask, GenerationTask, Text, TranslationTask
+from training.prepare import AnyTask
+from training.tasks.base import Text
+from training.tasks.classification import ClassificationTask
+from training.tasks.generation import GenerationTask
+from training.tasks.translation import TranslationTask
 
 Array = npt.NDArray[Any]
 Graphs = Mapping[GraphRole, WrittenGraph]

@@ -17,7 +17,10 @@ from service.runtime.session import open_session
 from training.export.golden import golden_cases
 from training.export.graphs import classifier_graphs, language_model_graphs, seq2seq_graphs
 from training.export.writer import WrittenGraph
-from training.tasks import AnyTask, ClassificationTask, GenerationTask, TranslationTask
+from training.prepare import AnyTask
+from training.tasks.classification import ClassificationTask
+from training.tasks.generation import GenerationTask
+from training.tasks.translation import TranslationTask
 
 _TOLERANCE = 1e-5
 """Absolute, and relative too for logits of larger scale: float32 sums of a few hundred products, in another order."""

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
+from training.model_settings import ModelSettings
 from training.models.dropout import LockedDropout
 from training.models.recurrent import Recurrent
-from training.settings import ModelSettings
 
 
 class Classifier(nn.Module):

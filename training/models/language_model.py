@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
+from training.model_settings import ModelSettings
 from training.models.dropout import LockedDropout
 from training.models.recurrent import Recurrent
 from training.models.vocabulary import Readout, new_embedding
-from training.settings import ModelSettings
 
 
 class LanguageModel(nn.Module):

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from training.model_settings import ModelSettings
 from training.models.attention import Attention
 from training.models.dropout import LockedDropout
 from training.models.recurrent import Recurrent
 from training.models.vocabulary import Readout, new_embedding
-from training.settings import ModelSettings
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from training.errors import DataError
 from training.inspection import trace_gates
 from training.prepare import prepare
 from training.settings import Recipe
-from training.tasks import ClassificationTask
+from training.tasks.classification import ClassificationTask
 
 MakeRecipe = Callable[..., Recipe]
 Tiny = Mapping[str, AnySplits]

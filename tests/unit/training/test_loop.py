@@ -16,6 +16,7 @@ from training.data.batches import Batch
 from training.errors import CheckpointError
 from training.loop import BEST, train, warmup_and_decay
 from training.settings import Recipe
+from training.tasks.base import Loss
 
 RUN = "a" * 64
 
@@ -42,10 +43,10 @@ class Line:
                 raise KeyboardInterrupt
             yield Batch(np.array([epoch * 10 + index]), ())
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: Batch, _step: int = 0, /) -> Loss:
         inputs = torch.full((3, 4), float(batch.indices[0] % 7)) + torch.randn(3, 4)
         outputs: Tensor = self.model(inputs)
-        return ((outputs - 2 * inputs.sum(dim=1, keepdim=True)) ** 2).mean()
+        return Loss(((outputs - 2 * inputs.sum(dim=1, keepdim=True)) ** 2).sum(), len(inputs))
 
     def validate(self) -> float:
         self.validated += 1

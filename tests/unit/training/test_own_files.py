@@ -13,7 +13,7 @@ from training.errors import DataError, RecipeError
 from training.pipeline import Run, open_run
 from training.prepare import prepare
 from training.settings import DataSettings, parse_recipe
-from training.tasks import ClassificationTask
+from training.tasks.classification import ClassificationTask
 
 RECIPE = """
 name = "mine"

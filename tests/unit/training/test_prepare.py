@@ -8,9 +8,11 @@ import torch
 
 from training.data.examples import AnySplits
 from training.errors import DataError, RecipeError
-from training.prepare import prepare
+from training.prepare import AnyTask, prepare
 from training.settings import Recipe
-from training.tasks import AnyTask, ClassificationTask, GenerationTask, TranslationTask
+from training.tasks.classification import ClassificationTask
+from training.tasks.generation import GenerationTask
+from training.tasks.translation import TranslationTask
 
 MakeRecipe = Callable[..., Recipe]
 Tiny = Mapping[str, AnySplits]
@@ -25,7 +27,7 @@ def batch_sizes(task: AnyTask) -> list[int]:
 def test_every_task_gives_a_finite_loss_and_a_metric(make_recipe: MakeRecipe, tiny_splits: Tiny, name: str) -> None:
     task = prepare(make_recipe(name), tiny_splits[name])
     assert len(batch_sizes(task)) == task.batch_count()
-    assert all(torch.isfinite(task.loss(batch)) for batch in task.batches(1))
+    assert all(torch.isfinite(task.loss(batch).total) for batch in task.batches(1))
     with torch.no_grad():
         task.model.eval()
         assert np.isfinite(task.validate())
@@ -80,16 +82,16 @@ def test_the_padding_of_a_batch_adds_nothing_to_the_loss(make_recipe: MakeRecipe
     task.model.eval()
     single.model.eval()
     with torch.no_grad():
-        (together,) = (task.loss(batch).item() for batch in task.batches(1))
-        alone = [(single.loss(batch).item(), batch.columns[0].lengths[0] - 1) for batch in single.batches(1)]
-    expected = sum(loss * count for loss, count in alone) / sum(count for _, count in alone)
-    assert together == pytest.approx(float(expected), abs=1e-5)
+        (together,) = (task.loss(batch) for batch in task.batches(1))
+        alone = [single.loss(batch) for batch in single.batches(1)]
+    assert together.count == sum(loss.count for loss in alone)
+    assert together.total.item() == pytest.approx(sum(loss.total.item() for loss in alone), rel=1e-5)
 
 
 def test_mixed_teacher_forcing_trains_too(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
     recipe = make_recipe("translation", training={"teacher_forcing_ratio": 0.5})
     task = prepare(recipe, tiny_splits["translation"])
-    losses = [task.loss(batch) for batch in task.batches(1)]
+    losses = [task.loss(batch).total for batch in task.batches(1)]
     torch.autograd.backward(losses)
     assert all(torch.isfinite(loss) for loss in losses)
 

@@ -1,0 +1,1 @@
+"""Each task, one per file: its examples encoded, its loss, its validation metric.   Owns no loop."""

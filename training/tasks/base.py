@@ -1,0 +1,116 @@
+"""What every task shares: what the loop needs to know of one, and how examples become tensors.   Owns no loop."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from service.text.tokenizer import Tokenizer
+from training.data.batches import Batch, Padded, TokenIds, plan_batches, shuffled_batches
+from training.data.tokenization import PAD_ID, train_tokenizer
+from training.errors import DataError, RecipeError
+from training.settings import Recipe, TokenizerSettings
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a batch costs, as a sum: sums add up over parts of a batch, wherever they are computed."""
+
+    total: Tensor
+    """Scalar, in nats, summed over `count`."""
+    count: int
+    """Examples or tokens that were predicted."""
+
+
+class Task(Protocol):
+    """A model in training, as the loop sees it."""
+
+    metric: ClassVar[str]
+    higher_is_better: ClassVar[bool]
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is being trained."""
+        ...
+
+    @property
+    def model(self) -> nn.Module:
+        """The network; the loop owns its mode and its weights."""
+        ...
+
+    def batch_count(self) -> int:
+        """Return how many batches one pass over the training examples has."""
+        ...
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Give one pass over the training examples."""
+        ...
+
+    def loss(self, batch: Batch, step: int = 0, /) -> Loss:
+        """Return the loss of a batch; `step` counts the updates of the weights so far."""
+        ...
+
+    def validate(self) -> float:
+        """Return the metric on the validation examples, the model in evaluation mode."""
+        ...
+
+
+@dataclass(frozen=True)
+class Text:
+    """A tokenizer, ready and as the bytes that a bundle ships."""
+
+    raw: bytes
+    tokenizer: Tokenizer
+
+    @classmethod
+    def learn(cls, texts: Sequence[str], settings: TokenizerSettings) -> "Text":
+        """Train a tokenizer on texts."""
+        raw = train_tokenizer(texts, settings)
+        return cls(raw, Tokenizer.from_bytes(raw))
+
+
+def batch_count(recipe: Recipe, columns: Sequence[Sequence[TokenIds]]) -> int:
+    """Return how many batches one pass over encoded examples has; `columns` as in `plan_batches`."""
+    order = np.arange(len(columns[0]))
+    return len(plan_batches(columns, batch_tokens=recipe.training.batch_tokens, order=order))
+
+
+def training_batches(recipe: Recipe, columns: Sequence[Sequence[TokenIds]], epoch: int) -> Iterator[Batch]:
+    """Give one pass over encoded training examples, as the recipe's seed and budget say."""
+    settings = recipe.training
+    return shuffled_batches(columns, batch_tokens=settings.batch_tokens, pad_id=PAD_ID, seed=recipe.seed, epoch=epoch)
+
+
+def tensors(padded: Padded) -> tuple[Tensor, Tensor]:
+    """Token ids [rows, time] and lengths [rows]."""
+    return torch.from_numpy(padded.token_ids), torch.from_numpy(padded.lengths)
+
+
+def token_loss(logits: Tensor, expected: Tensor, *, label_smoothing: float) -> Loss:
+    """Cross-entropy over real tokens of logits [rows, time, vocabulary] and `expected` [rows, time]."""
+    total = functional.cross_entropy(
+        logits.flatten(0, 1),
+        expected.flatten(),
+        ignore_index=PAD_ID,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+    return Loss(total, int((expected != PAD_ID).sum()))
+
+
+def given(settings: TokenizerSettings | None) -> TokenizerSettings:
+    """Return the settings of a tokenizer that a checked recipe of this task always has."""
+    if settings is None:
+        raise RecipeError("the recipe lacks a tokenizer")
+    return settings
+
+
+def require_examples(training: Sequence[object], validation: Sequence[object], recipe: Recipe) -> None:
+    """Raise DataError where nothing is left to train or to validate on."""
+    if not training or not validation:
+        limit = recipe.data.max_token_count
+        raise DataError(f"{recipe.data.origin}: no training (at most {limit} tokens) or no validation examples")

@@ -1,0 +1,84 @@
+"""Many to one: a text and one label."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.data.batches import Batch, ordered_batches
+from training.data.examples import LabelledText, Splits
+from training.data.lengths import refuse_too_long, tell_left_out
+from training.data.load import select_examples
+from training.data.tokenization import PAD_ID
+from training.models.classifier import Classifier
+from training.scores import accuracy
+from training.settings import Recipe
+from training.tasks.base import Loss, Text, batch_count, given, require_examples, tensors, training_batches
+
+
+@dataclass(frozen=True)
+class ClassificationTask:
+    """Many to one."""
+
+    metric: ClassVar[str] = "accuracy"
+    higher_is_better: ClassVar[bool] = True
+
+    recipe: Recipe
+    text: Text
+    labels: tuple[str, ...]
+    model: Classifier
+    sequences: list[list[int]]
+    label_ids: Tensor  # [examples]
+    validation: list[LabelledText]
+
+    def batch_count(self) -> int:
+        """As `Task`."""
+        return batch_count(self.recipe, [self.sequences])
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """As `Task`."""
+        return training_batches(self.recipe, [self.sequences], epoch)
+
+    def loss(self, batch: Batch, _step: int = 0, /) -> Loss:
+        """Cross-entropy of the labels."""
+        logits, _ = self.model(*tensors(batch.columns[0]))
+        expected = self.label_ids[torch.from_numpy(batch.indices)]
+        smoothing = self.recipe.training.label_smoothing
+        total = functional.cross_entropy(logits, expected, reduction="sum", label_smoothing=smoothing)
+        return Loss(total, len(expected))
+
+    def validate(self) -> float:
+        """Accuracy in percent."""
+        limit = self.recipe.data.max_token_count
+        sequences = [self.text.tokenizer.encode(example.text)[:limit] for example in self.validation]
+        predicted: dict[int, str] = {}
+        for batch in ordered_batches([sequences], batch_tokens=self.recipe.training.batch_tokens, pad_id=PAD_ID):
+            logits, _ = self.model(*tensors(batch.columns[0]))
+            best = logits.argmax(dim=-1).tolist()
+            predicted.update(zip(batch.indices.tolist(), (self.labels[index] for index in best), strict=True))
+        expected = [example.label for example in self.validation]
+        return accuracy([predicted[index] for index in range(len(expected))], expected).value
+
+
+def prepare_classification(recipe: Recipe, splits: Splits[LabelledText]) -> ClassificationTask:
+    """Learn the tokenizers, encode the examples, build the model.   Errors as `training.prepare.prepare`."""
+    examples = select_examples(splits, recipe.data, seed=recipe.seed).training
+    text = Text.learn([example.text for example in examples], given(recipe.tokenizer))
+    refuse_too_long(splits, {"text": text.tokenizer}, recipe.data)
+    labels = tuple(sorted({example.label for example in examples}))
+    encoded = [text.tokenizer.encode(example.text) for example in examples]
+    kept = [index for index, ids in enumerate(encoded) if 0 < len(ids) <= recipe.data.max_token_count]
+    tell_left_out(len(kept), len(examples), recipe.data)
+    require_examples(kept, splits.validation, recipe)
+    return ClassificationTask(
+        recipe,
+        text,
+        labels,
+        Classifier(recipe.model, text.tokenizer.vocabulary_size, len(labels)),
+        [encoded[index] for index in kept],
+        torch.tensor([labels.index(examples[index].label) for index in kept]),
+        list(splits.validation),
+    )

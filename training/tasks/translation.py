@@ -1,0 +1,113 @@
+"""Many to many through an encoder and a decoder: a text and its translation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from training.data.batches import Batch, ordered_batches
+from training.data.examples import Splits, TextPair, group_references
+from training.data.lengths import refuse_too_long, tell_left_out
+from training.data.load import select_examples
+from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
+from training.models.seq2seq import Seq2Seq, translate_greedily
+from training.scores import bleu
+from training.settings import Recipe
+from training.tasks.base import Loss, Text, batch_count, given, require_examples, tensors, token_loss, training_batches
+
+_VALIDATION_SOURCE_COUNT = 400
+"""Sources translated after each epoch, at most: enough to tell two epochs apart."""
+
+
+@dataclass(frozen=True)
+class TranslationTask:
+    """Many to many through an encoder and a decoder."""
+
+    metric: ClassVar[str] = "BLEU"
+    higher_is_better: ClassVar[bool] = True
+
+    recipe: Recipe
+    source: Text
+    target: Text
+    model: Seq2Seq
+    sources: list[list[int]]  # ... eos
+    targets: list[list[int]]  # bos ... eos
+    validation: list[TextPair]
+
+    def batch_count(self) -> int:
+        """As `Task`."""
+        return batch_count(self.recipe, [self.sources, self.targets])
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """As `Task`."""
+        return training_batches(self.recipe, [self.sources, self.targets], epoch)
+
+    def loss(self, batch: Batch, _step: int = 0, /) -> Loss:
+        """Cross-entropy of each next target token under teacher forcing."""
+        settings = self.recipe.training
+        source_ids, source_lengths = tensors(batch.columns[0])
+        target_ids, _ = tensors(batch.columns[1])
+        inputs = target_ids[:, :-1]
+        if settings.teacher_forcing_ratio < 1:
+            inputs = self._mix_in_own_tokens(source_ids, source_lengths, inputs, settings.teacher_forcing_ratio)
+        logits = self.model(source_ids, source_lengths, inputs)
+        return token_loss(logits, target_ids[:, 1:], label_smoothing=settings.label_smoothing)
+
+    def validate(self) -> float:
+        """BLEU of greedy translations."""
+        limit = self.recipe.data.max_token_count
+        groups = group_references(self.validation)[:_VALIDATION_SOURCE_COUNT]
+        sources = [[*self.source.tokenizer.encode(group.source)[: limit - 1], EOS_ID] for group in groups]
+        produced: dict[int, str] = {}
+        for batch in ordered_batches([sources], batch_tokens=self.recipe.training.batch_tokens, pad_id=PAD_ID):
+            translations = translate_greedily(
+                self.model,
+                *tensors(batch.columns[0]),
+                bos_id=BOS_ID,
+                eos_id=EOS_ID,
+                max_output_token_count=self.recipe.data.max_output_token_count,
+            )
+            texts = (self.target.tokenizer.decode(ids) for ids in translations)
+            produced.update(zip(batch.indices.tolist(), texts, strict=True))
+        hypotheses = [produced[index] for index in range(len(groups))]
+        return bleu(hypotheses, [group.references for group in groups]).value
+
+    def _mix_in_own_tokens(self, source_ids: Tensor, lengths: Tensor, inputs: Tensor, ratio: float) -> Tensor:
+        """Replace some true previous tokens by those the model would have chosen there, in one parallel pass.
+
+        Source: Mihaylova & Martins 2019, arXiv:1906.07651; the schedule is constant.
+        """
+        with torch.no_grad():
+            chosen = self.model(source_ids, lengths, inputs).argmax(dim=-1)  # [rows, time]
+        own = torch.cat([inputs[:, :1], chosen[:, :-1]], dim=1)
+        keep = (torch.rand(inputs.shape) < ratio) | (inputs == PAD_ID)
+        return torch.where(keep, inputs, own)
+
+
+def prepare_translation(recipe: Recipe, splits: Splits[TextPair]) -> TranslationTask:
+    """Learn the tokenizers, encode the examples, build the model.   Errors as `training.prepare.prepare`."""
+    examples = select_examples(splits, recipe.data, seed=recipe.seed).training
+    source = Text.learn([example.source for example in examples], given(recipe.source_tokenizer))
+    target = Text.learn([example.target for example in examples], given(recipe.target_tokenizer))
+    refuse_too_long(splits, {"source": source.tokenizer, "target": target.tokenizer}, recipe.data)
+    sources = [[*source.tokenizer.encode(example.source), EOS_ID] for example in examples]
+    targets = [[BOS_ID, *target.tokenizer.encode(example.target), EOS_ID] for example in examples]
+    kept = [
+        index
+        for index in range(len(examples))
+        if len(sources[index]) <= recipe.data.max_token_count
+        and len(targets[index]) <= recipe.data.max_output_token_count + 1
+    ]
+    tell_left_out(len(kept), len(examples), recipe.data)
+    require_examples(kept, splits.validation, recipe)
+    return TranslationTask(
+        recipe,
+        source,
+        target,
+        Seq2Seq(recipe.model, source.tokenizer.vocabulary_size, target.tokenizer.vocabulary_size),
+        [sources[index] for index in kept],
+        [targets[index] for index in kept],
+        list(splits.validation),
+    )
