@@ -19,9 +19,12 @@ _TOKENIZERS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def make_recipe() -> MakeRecipe:
-    """A tiny recipe; settings of [data], [model], [training] and [export] can be changed, each by a dict."""
+    """A tiny recipe; settings of [data], [model], [training] and [export] can be changed, each by a dict.
 
-    def make(task: str, **changes: dict[str, Any]) -> Recipe:
+    `tokenizers` replaces the sections of tokenizers, all of them.
+    """
+
+    def make(task: str, *, tokenizers: dict[str, Any] | None = None, **changes: dict[str, Any]) -> Recipe:
         sections: dict[str, dict[str, Any]] = {
             "data": {"corpus": "tiny"},
             "model": {"cell": "lstm", "embedding_size": 8, "hidden_size": 12},
@@ -30,7 +33,7 @@ def make_recipe() -> MakeRecipe:
         }
         merged = {name: section | changes.get(name, {}) for name, section in sections.items()}
         head = {"name": f"tiny-{task}", "version": 1, "task": task, "seed": 3}
-        return Recipe.model_validate({**head, **_TOKENIZERS[task], **merged})
+        return Recipe.model_validate({**head, **(tokenizers or _TOKENIZERS[task]), **merged})
 
     return make
 
