@@ -14,7 +14,7 @@ from tests.bench.training_contenders import CLIP, DROPOUT, EMBEDDING, HIDDEN, LE
 
 ROOT = Path(__file__).parents[2]
 OPENNMT_SIZE = 288
-"""OpenNMT-py halves the size of an encoder of both directions; with this one it has as many parameters as the others."""
+"""OpenNMT-py halves an encoder of both directions; with this size it has as many parameters as the others."""
 
 _TORCH = ("filelock", "fsspec", "jinja2", "networkx", "numpy", "setuptools<80", "sympy", "typing-extensions")
 
