@@ -118,9 +118,12 @@ def test_a_mask_drops_the_same_features_at_every_time() -> None:
 def test_packed_rows_have_one_mask_each_too() -> None:
     recurrent = noisy(outputs=0.5)
     outputs, _ = recurrent(rows(), LENGTHS)
+    masks = set()
     for row, length in enumerate(LENGTHS.tolist()):
         dropped = outputs[row, :length] == 0
         assert torch.equal(dropped, dropped[:1].expand_as(dropped))
+        masks.add(tuple(dropped[0].tolist()))
+    assert len(masks) == 3
 
 
 @pytest.mark.parametrize("place", ["inputs", "hidden", "outputs", "weights"])
