@@ -92,7 +92,7 @@ Write = Callable[..., dict[GraphRole, WrittenGraph]]
 
 
 def export(case: Case) -> tuple[nn.Module, Write]:
-    """Return a model with weights of a scale that gates notice, and what writes its graphs, in fp32 unless told."""
+    """Return a model with weights of a scale that gates notice, and what writes its graphs, (precision, opset)."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     match case.task:
@@ -107,12 +107,12 @@ def export(case: Case) -> tuple[nn.Module, Write]:
             return seq2seq, partial(seq2seq_graphs, seq2seq)
 
 
-def opened(graphs: Graphs) -> dict[GraphRole, GraphSession]:
+def opened(graphs: Graphs, *, float16: bool = False) -> dict[GraphRole, GraphSession]:
     """Sessions of all graphs, checked and opened as the service does."""
     sessions: dict[GraphRole, GraphSession] = {}
     for role, graph in graphs.items():
         check_graph(graph.raw, graph.signature, where=role, vocabulary_size=VOCABULARY)
-        sessions[role] = open_session(graph.raw, graph.signature, where=role)
+        sessions[role] = open_session(graph.raw, graph.signature, where=role, float16=float16)
     return sessions
 
 
