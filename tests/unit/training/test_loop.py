@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from training.checkpoint import load_checkpoint
 from training.data.batches import Batch
 from training.errors import CheckpointError
-from training.loop import BEST, train, warmup_and_decay
+from training.loop import BEST, train
 from training.settings import Recipe
 from training.tasks.base import CarriesNothing, Loss
 
@@ -118,10 +118,3 @@ def test_the_folder_of_another_run_is_refused(recipe: Recipe, tmp_path: Path) ->
     run(line(recipe), tmp_path)
     with Progress(disable=True) as progress, pytest.raises(CheckpointError, match="another recipe"):
         train(line(recipe), tmp_path, run_sha256="b" * 64, progress=progress)
-
-
-def test_the_learning_rate_rises_then_falls_to_almost_nothing(recipe: Recipe) -> None:
-    share = warmup_and_decay(recipe.training.model_copy(update={"warmup_fraction": 0.2}), 10)
-    assert [share(step) for step in range(4)] == [0.5, 1.0, 1.0, 7 / 8]
-    assert share(9) == 1 / 8
-    assert share(10) == 0.0
