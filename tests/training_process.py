@@ -2,25 +2,29 @@
 
     python -m tests.training_process FOLDER SETTINGS [MOMENT]
 
-SETTINGS are changes to [training] as JSON. Writes the losses of all updates into FOLDER/curve.json, and speaks as the
-training command does. Under torchrun, all processes train together.
+SETTINGS are changes to [training] as JSON, and to the model and the data as `tiny_recipe` and `tiny_splits` say. Writes
+the losses of all updates, and the memory held after each epoch, into FOLDER/curve.json, and speaks as the training
+command does. Under torchrun, all processes train together.
 """
 
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
+from rich.progress import Progress
 
 import training.checkpoint
 import training.loop
 from training.checkpoint import Checkpoint, Epoch
 from training.data.examples import Splits, TextPair
-from training.distributed import joined_processes
+from training.distributed import Processes, joined_processes
 from training.errors import TrainingError
 from training.loop import new_progress, train
 from training.prepare import prepare
@@ -37,10 +41,15 @@ PAIRS = tuple(
 )
 
 
-def tiny_recipe(**settings: Any) -> Recipe:
-    """A translator with every kind of dropout; `settings` change its [training]."""
+def tiny_splits(*, copies: int = 1) -> Splits[TextPair]:
+    """Pairs to learn from, so many times each, and others to validate on."""
+    return Splits(PAIRS[:18] * copies, PAIRS[18:21], PAIRS[21:])
+
+
+def tiny_recipe(*, dropout: float = 0.2, hidden_size: int = 12, **settings: Any) -> Recipe:
+    """A translator; `settings` change its [training]."""
     defaults = {"epochs": 3, "batch_tokens": 16, "learning_rate": 0.02, "threads": 1}
-    dropout = {"dropout": settings.pop("dropout", 0.2)}
+    model = {"cell": "lstm", "embedding_size": 8, "hidden_size": hidden_size, "dropout": dropout}
     return Recipe.model_validate(
         {
             "name": "tiny",
@@ -50,23 +59,24 @@ def tiny_recipe(**settings: Any) -> Recipe:
             "data": {"corpus": "tiny"},
             "source_tokenizer": {"kind": "words"},
             "target_tokenizer": {"kind": "words"},
-            "model": {"cell": "lstm", "embedding_size": 8, "hidden_size": 12, "attention": "general", **dropout},
+            "model": {**model, "attention": "general"},
             "training": {**defaults, **settings},
         }
     )
 
 
 class Curve:
-    """Keeps the losses of all updates."""
+    """Keeps the losses of all updates, and the memory held after each epoch, in bytes."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
+        self.resident_bytes: list[int] = []
 
     def on_update(self, step: int, loss: float, learning_rate: float, gradient_norm: float) -> None:
         self.losses.append(loss)
 
     def on_epoch(self, epoch: Epoch) -> None:
-        pass
+        self.resident_bytes.append(psutil.Process().memory_info().rss)
 
 
 def die(*_: object, **__: object) -> None:
@@ -113,6 +123,19 @@ def die_between_files() -> None:
     training.loop.save_checkpoint = save_checkpoint  # type: ignore[attr-defined]
 
 
+def fill_the_disk(count: int) -> None:
+    """Refuse to write files of more than 1,000 bytes, after so many checkpoints."""
+    flush, left = os.fsync, [count]
+
+    def fsync(fd: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        flush(fd)
+
+    os.fsync = fsync
+
+
 def die_validating() -> None:
     """Die while validating, the averaged weights in the model."""
     TranslationTask.validate = die  # type: ignore[assignment,method-assign]
@@ -127,7 +150,13 @@ MOMENTS: dict[str, Callable[[], None]] = {
     "while writing the third checkpoint": lambda: die_half_written(3),
     "between the two checkpoints": die_between_files,
     "while validating": die_validating,
+    "disk full after two checkpoints": lambda: fill_the_disk(2),
 }
+
+
+def quiet(processes: Processes) -> Progress:
+    """Progress that the first process alone shows."""
+    return new_progress(Console(stderr=True, quiet=not processes.is_first))
 
 
 def main(folder: Path, settings: dict[str, Any], moment: str | None) -> int:
@@ -135,15 +164,16 @@ def main(folder: Path, settings: dict[str, Any], moment: str | None) -> int:
     if moment is not None:
         MOMENTS[moment]()
     curve = Curve()
-    task = prepare(tiny_recipe(**settings), Splits(PAIRS[:18], PAIRS[18:21], PAIRS[21:]))
+    splits = tiny_splits(copies=settings.pop("copies", 1))
+    task = prepare(tiny_recipe(**settings), splits)
     try:
-        with joined_processes(os.environ) as processes, new_progress(Console(stderr=True)) as progress:
+        with joined_processes(os.environ) as processes, quiet(processes) as progress:
             train(task, folder, run_sha256=RUN, progress=progress, observers=[curve], processes=processes)
     except TrainingError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     if processes.is_first:
-        (folder / "curve.json").write_text(json.dumps(curve.losses))
+        (folder / "curve.json").write_text(json.dumps({"losses": curve.losses, "resident_bytes": curve.resident_bytes}))
     return 0
 
 

@@ -122,6 +122,10 @@ def main() -> None:
     is_first = os.environ.get("RANK", "0") == "0"
     try:
         app()
+    except SystemExit as exit_:  # of Typer, which knows Ctrl-C as a number
+        if exit_.code == INTERRUPTED and is_first:
+            typer.echo("stopped", err=True)
+        raise
     except StoppedError as error:
         if is_first:
             typer.echo(f"stopped: {error}", err=True)

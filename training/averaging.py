@@ -83,7 +83,8 @@ class RunningMean(Average):
 
     def restore(self, state: dict[str, Any]) -> None:
         """As `Average`."""
-        self.mean, self.update_count = self._on_device(state["mean"]), state["update_count"]
+        self.mean = self._on_device(state["mean"]) if state["mean"] else []
+        self.update_count = state["update_count"]
 
 
 class ExponentialAverage(RunningMean):

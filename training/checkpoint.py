@@ -107,19 +107,22 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """
     raw = io.BytesIO()  # and then to the file by ourselves: torch turns a full disk into an error about positions
     torch.save(_document(checkpoint), raw)
-    temporary = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, raw.getbuffer())
+    except OSError as error:
+        kept = "the last checkpoint is intact" if path.exists() else "there is no checkpoint yet"
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror}; {kept}") from error
+
+
+def _replace(path: Path, raw: memoryview) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    try:
         with temporary.open("wb") as file:
-            file.write(raw.getbuffer())
+            file.write(raw)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        kept = "the last checkpoint is intact" if path.exists() else "there is none yet"
-        raise CheckpointError(
-            f"{path}: cannot be written: {error.strerror}; {kept}; the same command goes on from it"
-        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -266,9 +266,9 @@ class _Run:
 
 
 def new_progress(console: Console) -> Progress:
-    """Return progress bars on a console, none of them running yet."""
+    """Return progress bars on a console, none of them running yet. Where it is no terminal, there are none."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def best_validation(validations: Sequence[Validation], *, higher_is_better: bool) -> Validation:

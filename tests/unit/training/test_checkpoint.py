@@ -98,3 +98,19 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"run_sha256": RUN, "epochs": [], "weights": Intruder()}, tmp_path / "last.pt")
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         load_checkpoint(tmp_path / "last.pt", run_sha256=RUN)
+
+
+def test_a_disk_that_is_full_is_named_and_the_checkpoint_before_stays(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, checkpoint())
+    (tmp_path / ".last.pt.new").symlink_to("/dev/full")
+    with pytest.raises(CheckpointError, match=r"last\.pt: cannot be written: No space left on device; the last check"):
+        save_checkpoint(path, checkpoint())
+    assert load_checkpoint(path, run_sha256=RUN).step == 23
+    assert [found.name for found in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_first_checkpoint_that_cannot_be_written_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file and no folder")
+    with pytest.raises(CheckpointError, match=r"last\.pt: cannot be written: .*; there is no checkpoint yet"):
+        save_checkpoint(tmp_path / "run" / "last.pt", checkpoint())
