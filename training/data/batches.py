@@ -45,7 +45,7 @@ class Batch:
 
     def rows(self, chosen: slice) -> "Batch":
         """Return some of the rows, as wide as before."""
-        columns = (Padded(column.token_ids[chosen], column.lengths[chosen]) for column in self.columns)
+        columns = (Padded(*(array[chosen] for array in vars(column).values())) for column in self.columns)
         return Batch(self.indices[chosen], tuple(columns))
 
 
