@@ -1,11 +1,15 @@
 """Recipes: what is right is read as written, what is wrong is one clear line."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.trained import ROOT
 from training.errors import RecipeError
 from training.settings import load_recipe, parse_recipe
+from training.training_settings import TrainingSettings
 
 CLASSIFIER = """
 name = "sample-sentiment"
@@ -59,7 +63,7 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
     ("old", "new", "message"),
     [
         pytest.param("epochs = 5", "epoch = 5", "training.epochs: Field required", id="misspelt key"),
-        pytest.param("epochs = 5", "epochs = 5\nmomentum = 1", "training.momentum: Extra inputs", id="unknown key"),
+        pytest.param("epochs = 5", "epochs = 5\nrate = 1", "training.rate: Extra inputs", id="unknown key"),
         pytest.param("epochs = 5", 'epochs = "5"', "training.epochs: Input should be a valid integer", id="wrong type"),
         pytest.param("epochs = 5", "epochs = 0", "training.epochs: Input should be greater", id="out of range"),
         pytest.param("0.004", "nan", "training.learning_rate: Input should be a finite number", id="nan"),
@@ -85,6 +89,33 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
             "model.word_dropout needs <unk>, which a bpe tokenizer lacks",
             id="no unknown token",
         ),
+        pytest.param(
+            "epochs = 5",
+            'epochs = 5\nteacher_forcing_schedule = "linear"',
+            "needs teacher_forcing_steps",
+            id="no steps",
+        ),
+        pytest.param(
+            "epochs = 5",
+            'epochs = 5\nteacher_forcing_schedule = "linear"\nteacher_forcing_steps = 9',
+            "a teacher_forcing_ratio below 1 to fall to",
+            id="nowhere to fall to",
+        ),
+        pytest.param(
+            "epochs = 5", "epochs = 5\nteacher_forcing_steps = 9", "is for teacher_forcing_schedule", id="steps alone"
+        ),
+        pytest.param("epochs = 5", "epochs = 5\nmomentum = 0.9", "momentum is for optimizer sgd", id="momentum"),
+        pytest.param("epochs = 5", 'epochs = 5\nprecision = "float16"', "training.precision: Input", id="precision"),
+        pytest.param("epochs = 5", 'epochs = 5\ndevice = "tpu"', "training.device: Input should be", id="device"),
+        pytest.param(
+            "epochs = 5", "epochs = 5\naveraging = {decay = 0.9}", "training.averaging.kind: Field", id="no kind"
+        ),
+        pytest.param(
+            "epochs = 5",
+            'epochs = 5\naveraging = {kind = "last", decay = 0.9}',
+            "training.averaging.decay: Extra inputs",
+            id="averaging of another kind",
+        ),
         pytest.param("sample-sentiment", "Sample Sentiment", "name: String should match", id="name of no bundle"),
         pytest.param('"words"', '"bpe"\nvocabulary_size = 100', "at least 260", id="bytes do not fit"),
         pytest.param("seed = 7", "seed = ", "not valid TOML", id="no TOML"),
@@ -95,6 +126,16 @@ def test_a_wrong_recipe_is_one_line_that_names_file_and_setting(old: str, new: s
         parse_recipe(CLASSIFIER.replace(old, new, 1).encode(), where="recipe.toml")
     assert str(caught.value).startswith("recipe.toml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_every_setting_that_the_training_page_shows_is_one() -> None:
+    blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs/training.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 3
+    for block in blocks:
+        lines = [line for line in block.splitlines() if not line.startswith("[")]
+        together = {key: value for line in lines for key, value in tomllib.loads(line).items()}
+        for line in lines:  # a key may be shown with several values
+            TrainingSettings.model_validate({"epochs": 1, **together, **tomllib.loads(line)})
 
 
 def test_generation_cannot_read_in_both_directions() -> None:
