@@ -20,7 +20,7 @@ def settings(*, max_examples: int | None = None, shuffle_labels: bool = False) -
 @pytest.mark.parametrize(
     ("name", "folder", "message"),
     [
-        pytest.param("sst3", None, "corpus 'sst3' is unknown; known are sample-reviews, .*sst2-stsa", id="unknown"),
+        pytest.param("sst3", None, "corpus 'sst3' is unknown; known are sample-clues, .*sst2-stsa", id="unknown"),
         pytest.param("sst2-stsa", None, "name the folder that holds sst2-stsa/", id="no folder named"),
         pytest.param(
             "sst2-stsa", Path("/nonexistent"), "expected the folder of corpus 'sst2-stsa'", id="no folder there"
