@@ -98,7 +98,8 @@ def opened(graphs: Graphs) -> dict[GraphRole, GraphSession]:
     """Sessions of all graphs, checked and opened as the service does."""
     sessions: dict[GraphRole, GraphSession] = {}
     for role, graph in graphs.items():
-        check_graph(graph.raw, graph.signature, where=role, vocabulary_size=VOCABULARY)
+        size = VOCABULARY if graph.signature.inputs[0].name == "token_ids" else None
+        check_graph(graph.raw, graph.signature, where=role, vocabulary_size=size)
         sessions[role] = open_session(graph.raw, graph.signature, where=role)
     return sessions
 

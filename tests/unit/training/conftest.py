@@ -50,7 +50,7 @@ def make_recipe() -> MakeRecipe:
 
 def _series(name: str) -> LabelledSeries:
     """Twenty days; it rains on the day after a wet one that follows a wet one."""
-    wet = [(index * (3 + ord(name) % 5) + ord(name)) % 7 < 4 for index in range(20)]
+    wet = [(index * 3 + ord(name)) % 7 < 4 for index in range(20)]
     rows = tuple((10.0 + index % 4, None if index == 7 else 90.0 if one else 50.0) for index, one in enumerate(wet))
     labels = tuple("rain" if one and before else "dry" for one, before in zip(wet, [False, *wet], strict=False))
     return LabelledSeries(rows, labels, name, (FeatureColumn("temperature", "degC"), FeatureColumn("humidity", "%")))
@@ -73,13 +73,13 @@ def tiny_splits() -> dict[str, AnySplits]:
     ]
     tagged = [
         TaggedTokens((*name.split(), verb, "in", place), (*("B-PER", "I-PER")[: len(name.split())], "O", "O", "B-LOC"))
-        for name in ("Mary", "John Smith", "Anna", "Paul Brown")
-        for verb in ("lives", "works")
         for place in ("Rome", "Lima", "Oslo")
+        for verb in ("lives", "works")
+        for name in ("Mary", "John Smith", "Anna", "Paul Brown")
     ]
     return {
         "labelling": Splits(tuple(tagged[:16]), tuple(tagged[16:20]), tuple(tagged[20:])),
-        "readings": Splits(tuple(map(_series, "abc")), (_series("d"),), (_series("e"),)),
+        "readings": Splits(tuple(map(_series, "abcdefgh")), (_series("i"),), (_series("j"),)),
         "classification": Splits(tuple(reviews[:16]), tuple(reviews[16:20]), tuple(reviews[20:])),
         "generation": Splits(tuple(tunes[:19]), tuple(tunes[19:23]), tuple(tunes[23:])),
         "translation": Splits(tuple(pairs[:8]), tuple(pairs[8:10]), tuple(pairs[10:])),

@@ -25,6 +25,13 @@ def test_padding_stands_behind_each_sequence() -> None:
     assert padded.values.dtype == padded.lengths.dtype == np.int64
 
 
+def test_rows_of_readings_are_padded_with_zeros() -> None:
+    padded = pad([np.full((2, 3), 7, dtype=np.float32), np.full((1, 3), 5, dtype=np.float32)], pad_id=9)
+    assert padded.values.dtype == np.float32
+    assert padded.values.tolist() == [[[7] * 3, [7] * 3], [[5] * 3, [0] * 3]]
+    assert padded.lengths.tolist() == [2, 1]
+
+
 def test_time_can_be_rounded_up() -> None:
     assert pad([[1, 2, 3]], pad_id=0, time_multiple=16).values.shape == (1, 16)
 
