@@ -37,12 +37,14 @@ class Evaluation:
         baseline: the same measure of what needs no network.
         failures: a few answers that were wrong, for the card.
         further: other measures of the same answers.
+        other_baselines: more of what needs no network.
     """
 
     score: Score
     baseline: Score
     failures: tuple[str, ...]
     further: tuple[Score, ...] = ()
+    other_baselines: tuple[Score, ...] = ()
 
 
 def accuracy(predicted: Sequence[str], expected: Sequence[str], unit: str = "texts") -> Score:
