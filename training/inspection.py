@@ -3,10 +3,19 @@
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from service.bundle.features import scale_rows
+from service.bundle.manifest import FeatureInput
+from service.errors import InvalidArgumentError
+from service.text.tokenizer import Tokenizer
+from service.text.words import encode_words, split_words
 from training.errors import DataError
 from training.models.cells import gru_over_time, lstm_over_time, rnn_over_time, weights_of
+from training.models.recurrent import Recurrent
 from training.prepare import AnyTask
+from training.tasks.base import Text
+from training.tasks.labelling import LabellingTask
 from training.tasks.translation import TranslationTask
 
 FloatArray = npt.NDArray[np.float32]
@@ -15,21 +24,20 @@ FloatArray = npt.NDArray[np.float32]
 def trace_gates(task: AnyTask, text: str) -> tuple[dict[str, FloatArray], list[str]]:
     """Run the first layer, forward direction, over a text by the written-out equations.
 
+    Args:
+        task: whose model.
+        text: what it reads. For a labeller of readings, rows apart by `;`, each of `name=number` apart by blanks.
+
     Returns:
-        By name, gates and states [tokens, units], the memory last; and the tokens.
+        By name, gates and states [steps, units], the memory last; and the tokens, or the rows by their numbers.
 
     Raises:
-        DataError: the text has no tokens.
+        DataError: the text has no tokens, or is no readings that the model takes.
     """
-    if isinstance(task, TranslationTask):
-        tokenizer, embedding, recurrent = task.source.tokenizer, task.model.source_embedding, task.model.encoder
-    else:
-        tokenizer, embedding, recurrent = task.text.tokenizer, task.model.embedding, task.model.recurrent
-    token_ids = tokenizer.encode(text)
-    if not token_ids:
+    if not text.strip():
         raise DataError("the text is empty: there is nothing to draw")
     with torch.no_grad():
-        inputs = embedding(torch.tensor(token_ids))  # [tokens, embedding]
+        inputs, names, recurrent = _first_layer(task, text)
         weights = weights_of(recurrent.layer(0))
         match recurrent.cell:
             case "lstm":
@@ -45,4 +53,40 @@ def trace_gates(task: AnyTask, text: str) -> tuple[dict[str, FloatArray], list[s
                 signals = {"reset gate": gru.reset_gate, "update gate": gru.update_gate, "hidden state": gru.hidden}
             case "rnn":
                 signals = {"hidden state": rnn_over_time(inputs, weights)}
-    return {name: signal.numpy() for name, signal in signals.items()}, tokenizer.tokens(token_ids)
+    return {name: signal.numpy() for name, signal in signals.items()}, names
+
+
+def _first_layer(task: AnyTask, text: str) -> tuple[Tensor, list[str], Recurrent]:
+    """What the first layer reads, [steps, embedding]; the names of the steps; and the layers."""
+    if isinstance(task, TranslationTask):
+        token_ids, names = _tokens(task.source.tokenizer, task.source.tokenizer.encode(text))
+        return task.model.source_embedding(token_ids), names, task.model.encoder
+    if not isinstance(task, LabellingTask):
+        token_ids, names = _tokens(task.text.tokenizer, task.text.tokenizer.encode(text))
+        return task.model.embedding(token_ids), names, task.model.recurrent
+    if isinstance(task.reads, Text):
+        tokenizer, settings = task.reads.tokenizer, task.recipe.labelling
+        words = split_words(tokenizer, text, settings.split)
+        steps, names = _tokens(tokenizer, encode_words(tokenizer, words, settings.label_position).token_ids)
+    else:
+        steps = torch.tensor(_scaled_rows(task.reads, text))
+        names = [str(number) for number in range(1, len(steps) + 1)]
+    return task.model.embedding(steps), names, task.model.recurrent
+
+
+def _tokens(tokenizer: Tokenizer, token_ids: list[int]) -> tuple[Tensor, list[str]]:
+    return torch.tensor(token_ids), tokenizer.tokens(token_ids)
+
+
+def _scaled_rows(reads: FeatureInput, text: str) -> list[list[float]]:
+    """Read `temperature=11.5 wind=4; temperature=9`, scaled as the service does."""
+    try:
+        rows = [
+            {name: float(value) for name, _, value in (reading.partition("=") for reading in row.split())}
+            for row in text.split(";")
+        ]
+        return scale_rows(reads.features, rows)
+    except InvalidArgumentError as error:
+        raise DataError(error.message) from error
+    except ValueError as error:
+        raise DataError(f"{text!r}: expected rows apart by `;`, each of `name=number` apart by blanks") from error
