@@ -1,4 +1,4 @@
-"""The training command line: train, export, evaluate, gates, data.   Turns a mistake into one line and exit code 2."""
+"""The training command line: train, export, evaluate, report, gates, data.   Turns a mistake into one line and exit code 2."""
 
 import sys
 from pathlib import Path
@@ -17,8 +17,8 @@ from training.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import bundle_folder, is_published
 from training.inspection import trace_gates
 from training.loop import new_progress
-from training.pipeline import Run, open_run, publish_run, restore_run, train_run
-from training.report import draw_gates
+from training.pipeline import Run, exported_bundle, open_run, publish_run, report_run, restore_run, train_run
+from training.reporting.heat_maps import draw_gates
 from training.settings import Recipe, load_recipe
 
 USER_ERROR = 2
@@ -45,7 +45,7 @@ def train(
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,
 ) -> None:
-    """Train, export, measure and publish. A recipe whose bundle is published already is skipped."""
+    """Train, export, measure, publish and report. A recipe whose bundle is published already is skipped."""
     for path in recipes:
         run = _opened(path, max_epochs, runs=runs, data=data)
         if is_published(run.recipe, models, run_sha256=run.sha256):
@@ -56,6 +56,8 @@ def train(
         folder, evaluations = publish_run(run, task, outcome, models)
         typer.echo(f"{run.recipe.name}: {len(outcome.epochs)} epochs in {outcome.seconds:.0f} s, published {folder}")
         _say_scores(run.recipe.name, evaluations)
+        path = report_run(run, task, outcome, open_bundle(folder), evaluations)
+        typer.echo(f"{run.recipe.name}: report {path}")
 
 
 @app.command()
@@ -94,6 +96,24 @@ def evaluate(
 
 
 @app.command()
+def report(
+    recipe: RecipeFile,
+    text: Annotated[
+        str | None, typer.Option(help="What the model reads while its gates are drawn [default: a test example].")
+    ] = None,
+    runs: Runs = _RUNS,
+    models: Models = _MODELS,
+    max_epochs: MaxEpochs = None,
+    data: DataFolder = None,
+) -> None:
+    """Write the report of a run again, as `train` does at its end; the best weights so far will do."""
+    run = _opened(recipe, max_epochs, runs=runs, data=data)
+    task, outcome = restore_run(run)
+    bundle = exported_bundle(run, task, models)
+    typer.echo(report_run(run, task, outcome, bundle, evaluate_variants(bundle, run.splits), text=text))
+
+
+@app.command()
 def gates(
     recipe: RecipeFile,
     text: Annotated[str, typer.Argument(help="What the model reads.")],
@@ -106,7 +126,8 @@ def gates(
     run = _opened(recipe, max_epochs, runs=runs, data=data)
     task, _ = restore_run(run)
     signals, tokens = trace_gates(task, text)
-    draw_gates(signals, tokens, output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_bytes(draw_gates(signals, tokens))
     typer.echo(output)
 
 

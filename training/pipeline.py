@@ -1,19 +1,23 @@
-"""From a recipe to a published bundle: load, train, export, measure, publish.   Joins steps that are elsewhere."""
+"""From a recipe to a published bundle: load, train, export, measure, publish, report.   Joins steps that are elsewhere."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.progress import Progress
 
+from service.bundle.store import OpenedBundle, open_bundle
 from training.checkpoint import load_checkpoint
 from training.data.examples import AnySplits
 from training.data.load import load_examples
 from training.evaluate import Evaluations, evaluate_variants
-from training.export.bundle import draft_bundle
+from training.export.bundle import bundle_folder, draft_bundle, is_published
 from training.export.card import write_card
 from training.loop import BEST, LAST, TrainingOutcome, best_epoch, train
 from training.prepare import AnyTask, prepare
 from training.provenance import run_sha256
+from training.reporting.findings import Findings
+from training.reporting.report import write_report
 from training.settings import Recipe
 
 
@@ -79,3 +83,28 @@ def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path)
     evaluations = evaluate_variants(draft.opened(), run.splits)
     card = write_card(draft.manifest, run.recipe, run.splits, outcome.epochs, evaluations)
     return draft.publish(card, models), evaluations
+
+
+def exported_bundle(run: Run, task: AnyTask, models: Path) -> OpenedBundle:
+    """Return the bundle that is published of this run, or what would be.
+
+    Raises:
+        ExportError: another bundle stands in its place.
+    """
+    if is_published(run.recipe, models, run_sha256=run.sha256):
+        return open_bundle(bundle_folder(run.recipe, models))
+    return draft_bundle(task, run_sha256=run.sha256).opened()
+
+
+def report_run(
+    run: Run,
+    task: AnyTask,
+    outcome: TrainingOutcome,
+    bundle: OpenedBundle,
+    evaluations: Evaluations,
+    *,
+    text: str | None = None,
+) -> Path:
+    """Write the report into the run's folder and return its path; `text` as `example` of `write_report`."""
+    findings = Findings(task, run.splits, outcome, bundle, evaluations)
+    return write_report(findings, run.folder, written=datetime.now(UTC), example=text)

@@ -1,0 +1,39 @@
+"""All that a report is made from."""
+
+from dataclasses import dataclass
+
+from service.bundle.store import OpenedBundle
+from training.data.examples import AnySplits
+from training.evaluate import Evaluation, Evaluations
+from training.loop import TrainingOutcome
+from training.prepare import AnyTask
+from training.settings import Recipe
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A trained task, the bundle that was made of it, and what that reached.
+
+    Attributes:
+        task: holds the best weights.
+        splits: whole, as they were read.
+        outcome: of the training.
+        bundle: exported.
+        evaluations: of every variant of the bundle, the default first.
+    """
+
+    task: AnyTask
+    splits: AnySplits
+    outcome: TrainingOutcome
+    bundle: OpenedBundle
+    evaluations: Evaluations
+
+    @property
+    def recipe(self) -> Recipe:
+        """What was trained."""
+        return self.task.recipe
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Of the default variant."""
+        return next(iter(self.evaluations.values()))
