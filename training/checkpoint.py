@@ -26,6 +26,17 @@ class Epoch:
     value: float
     """The validation metric afterwards."""
     seconds: float
+    """All of it, validation included."""
+    validation_seconds: float = 0.0
+    data_seconds: float = 0.0
+    """Waiting for batches."""
+    token_count: int = 0
+    """Read from training examples, padding left out, in all columns together."""
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Training speed, validation left out."""
+        return self.token_count / max(self.seconds - self.validation_seconds, 1e-9)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Two runs of the same recipe on the same machine give the same weights, also when
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from training.checkpoint import Checkpoint, Epoch, load_checkpoint, save_checkpoint
+from training.observers import Observer
 from training.tasks.base import Task
 from training.training_settings import TrainingSettings
 
@@ -37,7 +38,9 @@ class TrainingOutcome:
         return sum(epoch.seconds for epoch in self.epochs)
 
 
-def train(task: Task, folder: Path, *, run_sha256: str, progress: Progress) -> TrainingOutcome:
+def train(
+    task: Task, folder: Path, *, run_sha256: str, progress: Progress, observers: Sequence[Observer] = ()
+) -> TrainingOutcome:
     """Train until the recipe's epochs or its patience end, and load the best weights into the model.
 
     Args:
@@ -45,6 +48,7 @@ def train(task: Task, folder: Path, *, run_sha256: str, progress: Progress) -> T
         folder: of the run. A checkpoint in it is resumed from.
         run_sha256: of recipe and data, written into checkpoints and required of them.
         progress: where bars and one line per epoch go.
+        observers: are told of every update and every epoch.
 
     Raises:
         CheckpointError: the folder holds checkpoints of another run.
@@ -55,12 +59,14 @@ def train(task: Task, folder: Path, *, run_sha256: str, progress: Progress) -> T
     batch_count = task.batch_count()
     optimizer = _optimizer(task.model, settings)
     scheduler = LambdaLR(optimizer, warmup_and_decay(settings, settings.epochs * batch_count))
-    state = _Run(task, optimizer, scheduler, folder, run_sha256)
+    state = _Run(task, optimizer, scheduler, folder, run_sha256, observers)
     epochs = state.resume()
     while not _finished(epochs, settings, higher_is_better=task.higher_is_better):
         epoch = state.run_epoch(len(epochs) + 1, batch_count, progress)
         epochs = (*epochs, epoch)
         state.save(epochs)
+        for observer in observers:
+            observer.on_epoch(epoch)
         progress.console.print(_line(epoch, task), highlight=False)
     best = load_checkpoint(folder / BEST, run_sha256=run_sha256)
     task.model.load_state_dict(best.weights)
@@ -77,6 +83,7 @@ class _Run:
     scheduler: LambdaLR
     folder: Path
     run_sha256: str
+    observers: Sequence[Observer]
 
     def resume(self) -> tuple[Epoch, ...]:
         """Load the last checkpoint, if there is one."""
@@ -99,10 +106,13 @@ class _Run:
             loss = summed.total / summed.count
             self.optimizer.zero_grad()
             torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(self.task.model.parameters(), recipe.training.clip_norm)
+            norm = nn.utils.clip_grad_norm_(self.task.model.parameters(), recipe.training.clip_norm)
             self.optimizer.step()
+            learning_rate = self.scheduler.get_last_lr()[0]
             self.scheduler.step()
             losses.append(loss.item())
+            for observer in self.observers:
+                observer.on_update(self.scheduler.last_epoch, losses[-1], float(learning_rate), float(norm))
             progress.advance(bar)
         progress.remove_task(bar)
         self.task.model.eval()

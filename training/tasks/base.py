@@ -55,8 +55,30 @@ class Task(Protocol):
         ...
 
     def validate(self) -> float:
-        """Return the metric on the validation examples, the model in evaluation mode."""
+        """Return the metric on the validation examples, the model in evaluation mode.
+
+        What is carried from one training batch to the next stays as it was.
+        """
         ...
+
+    def carried_state(self) -> dict[str, Tensor]:
+        """Return what the next batch of this epoch takes over from those before it, besides weights; often nothing."""
+        ...
+
+    def restore_carried_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what `carried_state` gave after as many batches of this epoch, on any device."""
+        ...
+
+
+class CarriesNothing:
+    """Part of a task whose training batches know nothing of one another."""
+
+    def carried_state(self) -> dict[str, Tensor]:
+        """As `Task`."""
+        return {}
+
+    def restore_carried_state(self, state: dict[str, Tensor]) -> None:
+        """As `Task`."""
 
 
 @dataclass(frozen=True)

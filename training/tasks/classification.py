@@ -16,11 +16,20 @@ from training.data.tokenization import PAD_ID
 from training.models.classifier import Classifier
 from training.scores import accuracy
 from training.settings import Recipe
-from training.tasks.base import Loss, Text, batch_count, given, require_examples, tensors, training_batches
+from training.tasks.base import (
+    CarriesNothing,
+    Loss,
+    Text,
+    batch_count,
+    given,
+    require_examples,
+    tensors,
+    training_batches,
+)
 
 
 @dataclass(frozen=True)
-class ClassificationTask:
+class ClassificationTask(CarriesNothing):
     """Many to one."""
 
     metric: ClassVar[str] = "accuracy"

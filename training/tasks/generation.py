@@ -12,11 +12,21 @@ from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.models.language_model import LanguageModel
 from training.scores import perplexity
 from training.settings import Recipe
-from training.tasks.base import Loss, Text, batch_count, given, require_examples, tensors, token_loss, training_batches
+from training.tasks.base import (
+    CarriesNothing,
+    Loss,
+    Text,
+    batch_count,
+    given,
+    require_examples,
+    tensors,
+    token_loss,
+    training_batches,
+)
 
 
 @dataclass(frozen=True)
-class GenerationTask:
+class GenerationTask(CarriesNothing):
     """One to many."""
 
     metric: ClassVar[str] = "perplexity"

@@ -15,14 +15,24 @@ from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.models.seq2seq import Seq2Seq, translate_greedily
 from training.scores import bleu
 from training.settings import Recipe
-from training.tasks.base import Loss, Text, batch_count, given, require_examples, tensors, token_loss, training_batches
+from training.tasks.base import (
+    CarriesNothing,
+    Loss,
+    Text,
+    batch_count,
+    given,
+    require_examples,
+    tensors,
+    token_loss,
+    training_batches,
+)
 
 _VALIDATION_SOURCE_COUNT = 400
 """Sources translated after each epoch, at most: enough to tell two epochs apart."""
 
 
 @dataclass(frozen=True)
-class TranslationTask:
+class TranslationTask(CarriesNothing):
     """Many to many through an encoder and a decoder."""
 
     metric: ClassVar[str] = "BLEU"

@@ -16,13 +16,13 @@ from training.data.batches import Batch
 from training.errors import CheckpointError
 from training.loop import BEST, train, warmup_and_decay
 from training.settings import Recipe
-from training.tasks.base import Loss
+from training.tasks.base import CarriesNothing, Loss
 
 RUN = "a" * 64
 
 
 @dataclass
-class Line:
+class Line(CarriesNothing):
     """Fits y = weight * x with noise in its input; `values` replaces the metric where given."""
 
     metric: ClassVar[str] = "closeness"
