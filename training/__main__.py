@@ -1,4 +1,4 @@
-"""The training command line: train, export, evaluate, report, gates, data.   Turns a mistake into one line and exit code 2."""
+"""The training command line: train, export, evaluate, report, gates, data.   A mistake is one line and exit code 2."""
 
 import sys
 from pathlib import Path
@@ -20,6 +20,7 @@ from training.loop import new_progress
 from training.pipeline import Run, exported_bundle, open_run, publish_run, report_run, restore_run, train_run
 from training.reporting.heat_maps import draw_gates
 from training.settings import Recipe, load_recipe
+from training.tracking.mlflow import log_scores
 
 USER_ERROR = 2
 RECIPES = Path(__file__).parent / "recipes"
@@ -33,6 +34,12 @@ RecipeFiles = Annotated[list[Path], typer.Argument(help="Recipe files (TOML).", 
 Runs = Annotated[Path, typer.Option(help="Folder of checkpoints.", metavar="DIR")]
 Models = Annotated[Path, typer.Option(help="Model repository where bundles are published.", metavar="DIR")]
 MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs, whatever the recipe says.")]
+Mlflow = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SEQSERVE_MLFLOW", help="Also track the run in MLflow there; needs the package mlflow.", metavar="URI"
+    ),
+]
 
 _RUNS, _MODELS = Path(".build/runs"), Path(".build/models")
 
@@ -44,6 +51,7 @@ def train(
     models: Models = _MODELS,
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,
+    mlflow: Mlflow = None,
 ) -> None:
     """Train, export, measure, publish and report. A recipe whose bundle is published already is skipped."""
     for path in recipes:
@@ -52,12 +60,15 @@ def train(
             _say_published(run.recipe, models)
             continue
         with new_progress(Console(stderr=True)) as progress:
-            task, outcome = train_run(run, progress)
+            task, outcome = train_run(run, progress, mlflow=mlflow)
         folder, evaluations = publish_run(run, task, outcome, models)
         typer.echo(f"{run.recipe.name}: {len(outcome.epochs)} epochs in {outcome.seconds:.0f} s, published {folder}")
         _say_scores(run.recipe.name, evaluations)
-        path = report_run(run, task, outcome, open_bundle(folder), evaluations)
-        typer.echo(f"{run.recipe.name}: report {path}")
+        if mlflow is not None:
+            scores = {precision: evaluation.score for precision, evaluation in evaluations.items()}
+            log_scores(mlflow, scores, run_sha256=run.sha256)
+        written = report_run(run, task, outcome, open_bundle(folder), evaluations)
+        typer.echo(f"{run.recipe.name}: report {written}")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Runs a bundle on a few examples for people to look at, through the service's own runtime and engine.   Scores nothing.
+"""Runs a bundle on a few examples for people to look at, through the service's own engine.   Scores nothing.
 
 `training.evaluate` measures; this shows: where a translator looked, how a language model goes on.
 """
@@ -73,7 +73,9 @@ def continue_texts(bundle: OpenedBundle, prompts: Sequence[str], *, temperature:
     tokenizer = tokenizer_of(bundle, model.spec.text)
     limit = model.spec.max_output_token_count
     requests = [
-        DecodeRequest(key, np.array(tokenizer.encode(prompt), dtype=np.int64), limit, Sampling(temperature, seed=seed + key))
+        DecodeRequest(
+            key, np.array(tokenizer.encode(prompt), dtype=np.int64), limit, Sampling(temperature, seed=seed + key)
+        )
         for key, prompt in enumerate(prompts)
     ]
     produced = _run(DecodeLoop(GenerationRows(model), capacity=len(requests)), requests)

@@ -22,3 +22,7 @@ class CheckpointError(TrainingError):
 
 class ExportError(TrainingError):
     """A trained model cannot become a bundle, or a published one stands in its way."""
+
+
+class TrackingError(TrainingError):
+    """A tracker that was asked for is not installed, or cannot be used."""

@@ -1,5 +1,6 @@
-"""From a recipe to a published bundle: load, train, export, measure, publish, report.   Joins steps that are elsewhere."""
+"""From a recipe to a published bundle: load, train, export, measure, publish, report.   Joins what is elsewhere."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +15,14 @@ from training.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import bundle_folder, draft_bundle, is_published
 from training.export.card import write_card
 from training.loop import BEST, LAST, TrainingOutcome, best_epoch, train
+from training.observers import Observer
 from training.prepare import AnyTask, prepare
 from training.provenance import run_sha256
 from training.reporting.findings import Findings
 from training.reporting.report import write_report
 from training.settings import Recipe
+from training.tracking.mlflow import open_mlflow_run
+from training.tracking.tensorboard import open_event_files
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,25 @@ def open_run(recipe: Recipe, *, runs: Path, data_folder: Path | None, files_fold
     return Run(recipe, splits, sha256, runs / f"{recipe.name}-{recipe.version}-{sha256[:8]}")
 
 
-def train_run(run: Run, progress: Progress) -> tuple[AnyTask, TrainingOutcome]:
+def train_run(run: Run, progress: Progress, *, mlflow: str | None = None) -> tuple[AnyTask, TrainingOutcome]:
     """Train, or go on where the last checkpoint stands; the model holds the best weights.
+
+    Args:
+        run: what to train; event files for TensorBoard go into its folder.
+        progress: as `train`.
+        mlflow: where the numbers go besides, if anywhere; see `open_mlflow_run`.
 
     Raises:
         RecipeError, DataError, CheckpointError: see `prepare` and `train`.
+        TrackingError: see `open_mlflow_run`.
     """
     task = prepare(run.recipe, run.splits)
-    return task, train(task, run.folder, run_sha256=run.sha256, progress=progress)
+    with ExitStack() as stack:
+        observers: list[Observer] = [stack.enter_context(open_event_files(run.folder, metric=task.metric))]
+        if mlflow is not None:
+            tracked = open_mlflow_run(mlflow, run.recipe, run_sha256=run.sha256, metric=task.metric)
+            observers.append(stack.enter_context(tracked))
+        return task, train(task, run.folder, run_sha256=run.sha256, progress=progress, observers=observers)
 
 
 def restore_run(run: Run) -> tuple[AnyTask, TrainingOutcome]:

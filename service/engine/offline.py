@@ -94,7 +94,7 @@ def token_log_likelihoods(
 
 
 def _batch_log_likelihoods(model: LanguageSteps, inputs: IntArray, targets: IntArray) -> npt.NDArray[np.float64]:
-    """ln p of `targets` after `inputs`, all [rows, time]; what stands on padding is of no meaning."""
+    """Return ln p of `targets` after `inputs`, all [rows, time]; what stands on padding is of no meaning."""
     rows = np.arange(len(inputs))
     state = np.zeros((len(inputs), model.state_size), dtype=np.float32)
     steps = []

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 _DPI = 120
 _LABEL_CHARACTERS = 24
+_UPRIGHT_CHARACTERS = 2
+"""Longer names below an axis are slanted, so that they do not run into each other."""
 _BLANKS = {" ": "\N{OPEN BOX}", "\n": "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}", "\t": "\N{RIGHTWARDS ARROW TO BAR}"}
 """Tokens that print nothing get a sign."""
 
@@ -33,13 +35,20 @@ def to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def room_for(names: Sequence[str]) -> float:
+    """Return how many inches the longest of these names takes, about."""
+    return 0.1 * max(len(printable(name)) for name in names)
+
+
 def name_ticks(axes: Axes, axis: Literal["x", "y"], names: Sequence[str]) -> None:
     """Name each place of an axis; the names are plain text, whatever signs they hold."""
     labels = [printable(name) for name in names]
-    if axis == "x":
-        axes.set_xticks(range(len(names)), labels, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
-    else:
+    if axis == "y":
         axes.set_yticks(range(len(names)), labels, parse_math=False)
+    elif max(map(len, labels)) <= _UPRIGHT_CHARACTERS:
+        axes.set_xticks(range(len(names)), labels, parse_math=False)
+    else:
+        axes.set_xticks(range(len(names)), labels, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
 
 
 def printable(text: str) -> str:

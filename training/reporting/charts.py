@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from training.checkpoint import Epoch
-from training.reporting.canvas import BLUE, GREEN, ORANGE, PURPLE, name_ticks, new_figure, to_png
+from training.reporting.canvas import BLUE, GREEN, ORANGE, PURPLE, name_ticks, new_figure, room_for, to_png
 from training.reporting.measures import Calibration, LengthBleu, PlaceLoss
 
 IntArray = npt.NDArray[np.int64]
@@ -46,8 +46,9 @@ def draw_lengths(counts_by_part: Mapping[str, IntArray], *, limit: int, unit: st
         bin_count: at most so many bars.
     """
     longest = max(int(counts.max()) for counts in counts_by_part.values())
-    width = -(-(longest + 1) // bin_count)
-    edges = np.arange(0, longest + 1 + width, width)
+    shortest = min(int(counts.min()) for counts in counts_by_part.values())
+    width = -(-(longest + 1 - shortest) // bin_count)
+    edges = np.arange(shortest, longest + 1 + width, width)
     figure = new_figure(9, 3.4)
     axes = figure.add_subplot()
     for (part, counts), (style, colour) in zip(counts_by_part.items(), _PARTS, strict=False):
@@ -56,6 +57,7 @@ def draw_lengths(counts_by_part: Mapping[str, IntArray], *, limit: int, unit: st
         axes.stairs(shares, edges - 0.5, color=colour, linestyle=style, linewidth=1.8, label=label)
     if limit <= edges[-1]:
         axes.axvline(limit + 0.5, color="black", linewidth=1, label=f"limit, {limit:,}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(f"length ({unit})")
     axes.set_ylabel("share of the part (%)")
     axes.set_ylim(bottom=0)
@@ -66,7 +68,7 @@ def draw_lengths(counts_by_part: Mapping[str, IntArray], *, limit: int, unit: st
 
 def draw_calibration(calibration: Calibration) -> bytes:
     """Draw the reliability diagram, and below it how many answers each bin holds."""
-    figure = new_figure(5.5, 6)
+    figure = new_figure(6.5, 6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     starts, width = calibration.edges[:-1], float(calibration.edges[1])
     accuracy = np.nan_to_num(calibration.accuracy)
@@ -75,7 +77,7 @@ def draw_calibration(calibration: Calibration) -> bytes:
     above.plot(calibration.confidence, calibration.accuracy, "o", color=ORANGE, label="mean confidence of the bin")
     above.set_ylabel("share of answers that were right")
     above.set_ylim(0, 1.02)
-    above.legend(loc="upper left")
+    figure.legend(loc="outside upper center", ncols=3, fontsize="small")
     below.bar(starts, calibration.counts, width, align="edge", color="#666666", edgecolor="white")
     below.set_ylabel("answers")
     below.set_xlabel("confidence: probability of the label that was given")
@@ -104,11 +106,11 @@ def draw_length_bleu(scores: Sequence[LengthBleu]) -> bytes:
     axes = figure.add_subplot()
     bars = axes.bar(range(len(scores)), [one.bleu for one in scores], color=BLUE)
     axes.bar_label(bars, [f"{one.bleu:.1f}" for one in scores])
-    names = [f"{one.shortest} to {one.longest}\n{one.source_count:,} sources" for one in scores]
+    names = [f"{one.lengths}\n{one.source_count:,} sources" for one in scores]
     axes.set_xticks(range(len(scores)), names)
     axes.set_xlabel("source length (tokens)")
     axes.set_ylabel("BLEU")
-    axes.set_ylim(0, 105)
+    axes.set_ylim(0, 110)
     return to_png(figure)
 
 
@@ -119,7 +121,7 @@ def draw_averages(averages: Mapping[str, npt.NDArray[np.float64]], tokens: Seque
         averages: by title, [tokens], at least 0.
         tokens: what was read.
     """
-    figure = new_figure(3.5 + 0.45 * len(tokens), 3.6)
+    figure = new_figure(4.2 + 0.36 * len(tokens), 3.2 + room_for(tokens))
     axes = figure.add_subplot()
     for (title, values), (style, colour) in zip(averages.items(), _PARTS, strict=False):
         axes.plot(values, color=colour, linestyle=style, marker="o", markersize=4, label=title)

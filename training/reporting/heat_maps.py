@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from training.reporting.canvas import name_ticks, new_figure, to_png
+from training.reporting.canvas import name_ticks, new_figure, room_for, to_png
 
 _SMALL = 6
 _COUNTS_SHOWN = 20
@@ -31,13 +31,15 @@ def draw_attention(weights: npt.ArrayLike, source_tokens: Sequence[str], target_
     matrix = np.asarray(weights, dtype=np.float64)
     if matrix.shape != (len(target_tokens), len(source_tokens)):
         raise ValueError(f"weights are {matrix.shape}, tokens {len(target_tokens)} by {len(source_tokens)}")
-    figure = new_figure(2.5 + 0.5 * len(source_tokens), 1.8 + 0.4 * len(target_tokens))
+    below, beside = room_for(source_tokens), room_for(target_tokens)
+    figure = new_figure(2.5 + 0.5 * len(source_tokens) + beside, 1.3 + 0.4 * len(target_tokens) + below)
     axes = figure.add_subplot()
     image = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     name_ticks(axes, "x", source_tokens)
     name_ticks(axes, "y", target_tokens)
     axes.set_xlabel("token read")
     axes.set_ylabel("token written")
+    axes.set_title("attention")
     figure.colorbar(image, ax=axes, label="attention weight")
     return to_png(figure)
 
@@ -46,23 +48,24 @@ def draw_gates(signals: Mapping[str, npt.ArrayLike], tokens: Sequence[str]) -> b
     """Draw gates and states of one layer over the tokens of a text, one panel each.
 
     Args:
-        signals: by title, [tokens, units]: gates in [0, 1], or states of any sign.
+        signals: by title, [tokens, units]: what is called a gate, in [0, 1], and states of any sign.
         tokens: what was read.
 
     Raises:
         ValueError: a signal has not one row per token.
     """
-    figure = new_figure(3.5 + 0.45 * len(tokens), 1.9 * len(signals) + 1.2)
+    figure = new_figure(3.0 + 0.36 * len(tokens), 1.9 * len(signals) + 0.8 + room_for(tokens))
     panels = np.atleast_1d(figure.subplots(len(signals), 1, sharex=True))
     arrays = {title: np.asarray(signal, dtype=np.float64) for title, signal in signals.items()}
     order = np.argsort(list(arrays.values())[-1][-1])  # units by what the last signal ends in: like beside like
     for axes, (title, signal) in zip(panels, arrays.items(), strict=True):
         if len(signal) != len(tokens):
             raise ValueError(f"{title} has {len(signal)} rows, there are {len(tokens)} tokens")
-        image = _draw_signal(axes, signal[:, order])
+        is_gate = title.endswith("gate")
+        image = _draw_signal(axes, signal[:, order], is_gate=is_gate)
         axes.set_title(title)
         axes.set_ylabel("unit")
-        figure.colorbar(image, ax=axes, label="open" if title.endswith("gate") else "value")
+        figure.colorbar(image, ax=axes, label="0 closed, 1 open" if is_gate else "value")
     name_ticks(panels[-1], "x", tokens)
     panels[-1].set_xlabel("token read")
     return to_png(figure)
@@ -76,8 +79,8 @@ def draw_confusion(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> byte
         labels: of both axes.
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 1.6 + max(2.2, 0.42 * len(labels))
-    figure = new_figure(side + 1.6, side + 0.4)
+    side = max(2.4, 0.42 * len(labels)) + room_for(labels)
+    figure = new_figure(side + 2.2, side + 0.6)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="equal")
     if len(labels) <= _COUNTS_SHOWN:
@@ -90,9 +93,8 @@ def draw_confusion(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> byte
     return to_png(figure)
 
 
-def _draw_signal(axes: Axes, signal: npt.NDArray[np.float64]) -> AxesImage:
+def _draw_signal(axes: Axes, signal: npt.NDArray[np.float64], *, is_gate: bool) -> AxesImage:
     """Gates in one colour scale from 0 to 1, states in one of two signs."""
-    is_gate = bool(signal.min() >= 0 and signal.max() <= 1)
     bound = 1.0 if is_gate else float(np.abs(signal).max())
     return axes.imshow(
         signal.T,

@@ -71,6 +71,11 @@ class PlaceLoss:
     loss: float
     token_count: int
 
+    @property
+    def places(self) -> str:
+        """The range in words."""
+        return _range(self.first, self.last)
+
 
 @dataclass(frozen=True)
 class LengthBleu:
@@ -80,6 +85,11 @@ class LengthBleu:
     longest: int
     bleu: float
     source_count: int
+
+    @property
+    def lengths(self) -> str:
+        """The range in words."""
+        return _range(self.shortest, self.longest)
 
 
 def confuse(answers: LabelAnswers) -> Confusion:
@@ -166,3 +176,7 @@ def worst_mistakes(answers: LabelAnswers, count: int) -> Sequence[int]:
     confidence = answers.probabilities.max(axis=-1)[wrong]
     order: list[int] = wrong[np.argsort(-confidence, kind="stable")][:count].tolist()
     return order
+
+
+def _range(first: int, last: int) -> str:
+    return f"{first:,}" if first == last else f"{first:,} to {last:,}"

@@ -49,7 +49,9 @@ def build_report(findings: Findings, *, written: datetime, example: str | None =
         recipe_section(findings),
     ]
     title = f"{manifest.name} {manifest.version}"
-    return Report(title, f"{findings.recipe.task}: {score}", sections, f"Written {written.isoformat(timespec='seconds')}.")
+    return Report(
+        title, f"{findings.recipe.task}: {score}", sections, f"Written {written.isoformat(timespec='seconds')}."
+    )
 
 
 def _task_sections(findings: Findings) -> list[Section]:

@@ -29,7 +29,9 @@ def _samples(findings: Findings, answers: LikelihoodAnswers) -> Section:
         f"Sampled at temperature {_TEMPERATURE}, seeds {seed} and up, by the service's engine: the same bundle writes "
         f"the same again. At most {_CHARACTERS_SHOWN:,} characters are shown."
     )
-    return Section("Samples", [Table("beginnings of test texts, continued", ("beginning", "as the model goes on"), rows, caption)])
+    return Section(
+        "Samples", [Table("beginnings of test texts, continued", ("beginning", "as the model goes on"), rows, caption)]
+    )
 
 
 def _beginning(text: str) -> str:
@@ -43,8 +45,6 @@ def _losses(answers: LikelihoodAnswers) -> Section:
         "The loss falls as far as reading more helps; where it stays level, more memory is of no use to the model. "
         "e to the power of the mean over all tokens is the perplexity. Below: how many tokens there are at each place."
     )
-    rows = [
-        (f"{one.first:,} to {one.last:,}", f"{one.loss:.3f}", f"{one.token_count:,}") for one in losses
-    ]
+    rows = [(one.places, f"{one.loss:.3f}", f"{one.token_count:,}") for one in losses]
     table = Table("loss by place", ("tokens before", "mean loss (nats per token)", "tokens"), rows)
     return Section("Loss by place", [Picture("loss by place in the text", caption, draw_place_losses(losses)), table])

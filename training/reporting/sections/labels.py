@@ -42,7 +42,7 @@ def _confusion_picture(confusion: Confusion, unit: str) -> Block:
 
 def _measures_table(confusion: Confusion) -> Table:
     measures = measure_labels(confusion)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (one.label, f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}", f"{one.support:,}")
         for one in measures
     ]

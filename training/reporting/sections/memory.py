@@ -15,7 +15,7 @@ from training.reporting.heat_maps import draw_gates
 DoubleArray = npt.NDArray[np.float64]
 Signals = Mapping[str, npt.NDArray[np.float32]]
 
-_TOKENS_DRAWN = 40
+_TOKENS_DRAWN = 30
 _WANTED_CHARACTERS = 60
 """Length of an example that shows something and still fits."""
 
@@ -24,8 +24,8 @@ _MEANING = {
     "input gate": "how much of the token is put into the cell state: near 0 it is ignored, near 1 it is taken in",
     "output gate": "how much of the cell state the rest of the network gets to see at this token",
     "cell state": "what the layer remembers: a unit that keeps its colour over many tokens carries something along",
-    "reset gate": "how much of the old state goes into the new proposal: near 0 the past is left out of it",
-    "update gate": "what is kept of the old state: near 1 a unit remembers, near 0 (dark) it is updated to the proposal",
+    "reset gate": "how much of the old state goes into the proposal for the new one: near 0 the past is left out",
+    "update gate": "what is kept of the old state: near 1 a unit remembers, near 0 (dark) the proposal replaces it",
     "hidden state": "what the layer remembers and shows: a unit that keeps its colour carries something along",
 }
 
@@ -71,7 +71,11 @@ def narrate(averages: Mapping[str, DoubleArray], tokens: Sequence[str]) -> list[
     """
     later = slice(1, None) if len(tokens) > 1 else slice(None)
     rules: Mapping[str, tuple[str, Callable[[DoubleArray], np.intp], slice]] = {
-        "forget gate": ("Most was forgotten at {token}: the forget gate kept {value:.0%} on average.", np.argmin, later),
+        "forget gate": (
+            "Most was forgotten at {token}: the forget gate kept {value:.0%} on average.",
+            np.argmin,
+            later,
+        ),
         "input gate": ("Most was taken in at {token}: the input gate was open {value:.0%}.", np.argmax, slice(None)),
         "output gate": ("Most was shown at {token}: the output gate was open {value:.0%}.", np.argmax, slice(None)),
         "reset gate": ("Least of the past was used at {token}: the reset gate was open {value:.0%}.", np.argmin, later),

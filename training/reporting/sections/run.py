@@ -34,7 +34,8 @@ def facts_section(findings: Findings) -> Section:
 
 def curves_section(findings: Findings) -> Section:
     """Loss and metric by epoch, as a picture and as numbers."""
-    outcome, metric = findings.outcome, f"validation {findings.task.metric}"
+    outcome, name = findings.outcome, findings.task.metric
+    metric = f"validation {name} (%)" if name == "accuracy" else f"validation {name}"
     better = "higher" if findings.task.higher_is_better else "lower"
     caption = (
         f"Left: the loss that training minimises, mean over each epoch, in nats; it should fall. Right: the {metric}, "
@@ -52,7 +53,7 @@ def curves_section(findings: Findings) -> Section:
 
 def scores_section(findings: Findings) -> Section:
     """Scores of every variant on the test examples, beside what needs no network."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (evaluation.score.name, precision, f"{evaluation.score.value:.2f}", evaluation.score.method)
         for precision, evaluation in findings.evaluations.items()
     ]
@@ -71,7 +72,7 @@ def _machine(threads: int) -> Table:
     rows = [
         ("platform", platform.platform()),
         ("processor", platform.machine()),
-        ("cores", f"{os.cpu_count()}; the recipe gives training {threads} threads"),
+        ("cores", f"{os.cpu_count()}; threads of training: {threads}"),
         ("Python", platform.python_version()),
         *((package, version(package)) for package in _PACKAGES),
         ("source commit", source_commit()),

@@ -26,7 +26,9 @@ def _examples(answers: TranslationAnswers) -> Section:
         (answers.groups[index].source, answers.hypotheses[index], "\n".join(answers.groups[index].references))
         for index in _evenly(range(len(answers.groups)), _EXAMPLES_SHOWN)
     ]
-    caption = "Taken evenly from the whole test split, good and bad. Where a source has several references, any is right."
+    caption = (
+        "Taken evenly from the whole test split, good and bad. Where a source has several references, any is right."
+    )
     return Section("Examples", [Table("translations", ("source", "translation", "references"), rows, caption)])
 
 
@@ -58,7 +60,7 @@ def _lengths(answers: TranslationAnswers) -> Section:
         "Corpus BLEU of the test sources, in ranges of length that hold about as many each. Without attention it "
         "falls with the length, as one state has to hold the whole source."
     )
-    rows = [(f"{one.shortest} to {one.longest}", f"{one.bleu:.2f}", f"{one.source_count:,}") for one in scores]
+    rows = [(one.lengths, f"{one.bleu:.2f}", f"{one.source_count:,}") for one in scores]
     table = Table("BLEU by source length", ("source length (tokens)", "BLEU", "sources"), rows)
     return Section("BLEU by length", [Picture("BLEU by source length", caption, draw_length_bleu(scores)), table])
 
