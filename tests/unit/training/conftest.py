@@ -17,7 +17,7 @@ _TOKENIZERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_recipe() -> MakeRecipe:
     """A tiny recipe; settings of [data], [model], [training] and [export] can be changed, each by a dict."""
 
@@ -35,7 +35,7 @@ def make_recipe() -> MakeRecipe:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_splits() -> dict[str, AnySplits]:
     """One learnable corpus per task."""
     things = ["film", "plot", "cast", "score", "scene", "end"]
