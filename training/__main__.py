@@ -127,7 +127,9 @@ def report(
 @app.command()
 def gates(
     recipe: RecipeFile,
-    text: Annotated[str, typer.Argument(help="What the model reads.")],
+    text: Annotated[
+        str, typer.Argument(help="What the model reads; of readings, rows as `temperature=9.5 wind=3; wind=4`.")
+    ],
     output: Annotated[Path, typer.Option(help="The picture (PNG) to write.", metavar="FILE")],
     runs: Runs = _RUNS,
     max_epochs: MaxEpochs = None,
@@ -173,7 +175,9 @@ def _say_published(recipe: Recipe, models: Path) -> None:
 def _say_scores(name: str, evaluations: Evaluations) -> None:
     for precision, evaluation in evaluations.items():
         typer.echo(f"{name}: {evaluation.score}" + (f" ({precision})" if len(evaluations) > 1 else ""))
-    typer.echo(f"{name}: {next(iter(evaluations.values())).baseline}")
+    default = next(iter(evaluations.values()))
+    for score in (default.baseline, *default.further):
+        typer.echo(f"{name}: {score}")
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ from service.bundle.manifest import Golden, GraphRole, Precision, Variant
 from service.runtime.golden import GoldenCase, record_case, write_golden
 from service.runtime.session import open_session
 from training.export.golden import golden_cases
-from training.export.graphs import classifier_graphs, language_model_graphs, seq2seq_graphs
+from training.export.graphs import classifier_graphs, labeller_graphs, language_model_graphs, seq2seq_graphs
 from training.export.writer import WrittenGraph
 from training.prepare import AnyTask
 from training.tasks.classification import ClassificationTask
 from training.tasks.generation import GenerationTask
+from training.tasks.labelling import LabellingTask
 from training.tasks.translation import TranslationTask
 
 _TOLERANCE = 1e-5
@@ -74,6 +75,8 @@ def _graphs(task: AnyTask, precision: Precision) -> dict[GraphRole, WrittenGraph
             return classifier_graphs(task.model, precision)
         case GenerationTask():
             return language_model_graphs(task.model, precision)
+        case LabellingTask():
+            return labeller_graphs(task.model, precision)
         case TranslationTask():
             return seq2seq_graphs(task.model, precision)
 

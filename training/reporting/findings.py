@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from service.bundle.store import OpenedBundle
-from training.data.examples import AnySplits
-from training.evaluate import Evaluation, Evaluations
+from training.data.examples import AnySplits, LabelledSeries
+from training.evaluate import Evaluations
 from training.loop import TrainingOutcome
 from training.prepare import AnyTask
+from training.scores import Evaluation
 from training.settings import Recipe
 
 
@@ -32,6 +33,11 @@ class Findings:
     def recipe(self) -> Recipe:
         """What was trained."""
         return self.task.recipe
+
+    @property
+    def step_name(self) -> str:
+        """What an example is a sequence of."""
+        return "step" if isinstance(self.splits.test[0], LabelledSeries) else "token"
 
     @property
     def evaluation(self) -> Evaluation:

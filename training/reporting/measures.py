@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from training.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
 from training.scores import bleu
@@ -26,7 +27,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class LabelMeasure:
-    """How well one label was found. What would be a division by zero is 0, as in scikit-learn."""
+    """How well one label was found. What would be a division by zero is 0."""
 
     label: str
     precision: float
@@ -94,12 +95,8 @@ class LengthBleu:
 
 def confuse(answers: LabelAnswers) -> Confusion:
     """Count expected against predicted labels; those that the model does not know come last."""
-    labels = (*answers.labels, *sorted(set(answers.expected) - set(answers.labels)))
-    place = {label: index for index, label in enumerate(labels)}
-    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    rows, columns = ([place[label] for label in side] for side in (answers.expected, answers.predicted))
-    np.add.at(counts, (rows, columns), 1)
-    return Confusion(labels, counts)
+    labels = _all_labels(answers)
+    return Confusion(labels, confusion_matrix(answers.expected, answers.predicted, labels=labels))
 
 
 def keep_commonest(confusion: Confusion, label_count: int, *, rest: str) -> Confusion:
@@ -115,13 +112,11 @@ def keep_commonest(confusion: Confusion, label_count: int, *, rest: str) -> Conf
     return Confusion((*(confusion.labels[index] for index in kept), rest), counts)
 
 
-def measure_labels(confusion: Confusion) -> tuple[LabelMeasure, ...]:
-    """Compute precision, recall and F1 of each label."""
-    right = np.diag(confusion.counts).astype(np.float64)
-    given, support = confusion.counts.sum(axis=0), confusion.counts.sum(axis=1)
-    precision, recall = right / np.maximum(given, 1), right / np.maximum(support, 1)
-    f1 = 2 * right / np.maximum(given + support, 1)
-    rows = zip(confusion.labels, precision, recall, f1, support, strict=True)
+def measure_labels(answers: LabelAnswers) -> tuple[LabelMeasure, ...]:
+    """Compute precision, recall and F1 of each label, in the order of `confuse`."""
+    labels = _all_labels(answers)
+    columns = precision_recall_fscore_support(answers.expected, answers.predicted, labels=labels, zero_division=0)
+    rows = zip(labels, *columns, strict=True)
     return tuple(LabelMeasure(label, float(p), float(r), float(f), int(count)) for label, p, r, f, count in rows)
 
 
@@ -176,6 +171,11 @@ def worst_mistakes(answers: LabelAnswers, count: int) -> Sequence[int]:
     confidence = answers.probabilities.max(axis=-1)[wrong]
     order: list[int] = wrong[np.argsort(-confidence, kind="stable")][:count].tolist()
     return order
+
+
+def _all_labels(answers: LabelAnswers) -> tuple[str, ...]:
+    """Those that the model knows, and after them those that it should have known."""
+    return (*answers.labels, *sorted(set(answers.expected) - set(answers.labels)))
 
 
 def _range(first: int, last: int) -> str:

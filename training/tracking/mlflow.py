@@ -49,7 +49,12 @@ class MlflowRun:
 
     def on_epoch(self, epoch: Epoch) -> None:
         """As `Observer`."""
-        values = {"loss": epoch.loss, f"validation_{self._metric}": epoch.value, "seconds": epoch.seconds, **self._last}
+        values = {
+            "loss": epoch.loss,
+            f"validation_{self._metric}".replace(" ", "_"): epoch.value,
+            "seconds": epoch.seconds,
+            **self._last,
+        }
         try:
             self._client.log_metrics(self._run_id, values, step=epoch.number)
         except TrackingError as error:

@@ -30,7 +30,11 @@ class EventFiles:
     def on_epoch(self, epoch: Epoch) -> None:
         """As `Observer`."""
         writer = self._opened(None)
-        scalars = {"loss": epoch.loss, f"validation_{self._metric}": epoch.value, "seconds": epoch.seconds}
+        scalars = {
+            "loss": epoch.loss,
+            f"validation_{self._metric}".replace(" ", "_"): epoch.value,
+            "seconds": epoch.seconds,
+        }
         for name, value in scalars.items():
             writer.add_scalar(f"epoch/{name}", value, epoch.number)
         writer.flush()

@@ -16,7 +16,7 @@ from training.tasks.translation import TranslationTask
 
 MakeRecipe = Callable[..., Recipe]
 Tiny = Mapping[str, AnySplits]
-TASKS = ["classification", "generation", "translation"]
+TASKS = ["classification", "generation", "labelling", "readings", "translation"]
 
 
 def batch_sizes(task: AnyTask) -> list[int]:

@@ -24,7 +24,7 @@ def label_sections(answers: LabelAnswers) -> list[Section]:
     """The same sections, whatever gets the labels."""
     confusion, calibration = confuse(answers), calibrate(answers)
     return [
-        Section("Labels", [_confusion_picture(confusion, answers.unit), _measures_table(confusion)]),
+        Section("Labels", [_confusion_picture(confusion, answers.unit), _measures_table(answers)]),
         Section("Calibration", [_calibration_picture(calibration), _calibration_table(calibration)]),
         Section("Mistakes", [_mistakes(answers)]),
     ]
@@ -40,14 +40,14 @@ def _confusion_picture(confusion: Confusion, unit: str) -> Block:
     return Picture("confusion matrix", caption, draw_confusion(shown.counts, shown.labels))
 
 
-def _measures_table(confusion: Confusion) -> Table:
-    measures = measure_labels(confusion)
+def _measures_table(answers: LabelAnswers) -> Table:
+    measures = measure_labels(answers)
     rows: list[tuple[str, ...]] = [
         (one.label, f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}", f"{one.support:,}")
         for one in measures
     ]
     means = np.mean([(one.precision, one.recall, one.f1) for one in measures], axis=0)
-    rows.append(("mean over labels", *(f"{mean:.3f}" for mean in means), f"{confusion.counts.sum():,}"))
+    rows.append(("mean over labels", *(f"{mean:.3f}" for mean in means), f"{len(answers.expected):,}"))
     caption = (
         "Precision: of those that were given the label, the share that has it. Recall: of those that have it, the "
         "share that was given it. F1: their harmonic mean. Support: how many have it."

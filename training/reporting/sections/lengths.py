@@ -5,7 +5,7 @@ from typing import cast
 
 import numpy as np
 
-from service.bundle.manifest import Labelling, Translation
+from service.bundle.manifest import Labelling, Translation, WordInput
 from service.text.tokenizer import Tokenizer
 from training.data.examples import PlainText, Splits
 from training.data.lengths import lengths_of
@@ -22,14 +22,14 @@ def lengths_section(findings: Findings) -> Section:
     counts, limits = _measure(findings)
     blocks: list[Block] = []
     for side, by_part in counts.items():
-        unit = "steps" if side == "steps" else "tokens"
+        unit = f"{findings.step_name}s"
         caption = (
-            f"{unit.capitalize()} of the {side} of an example, special tokens included: the share of each part that "
+            f"{unit.capitalize()} of an example's {side}, special tokens included: the share of each part that "
             "has so many. The parts should look alike; a part of longer examples is a harder one. What is beyond the "
             "limit was left out or cut, as `too_long` of the recipe says."
         )
         picture = draw_lengths(by_part, limit=limits[side], unit=unit)
-        blocks += [Picture(f"length of the {side}", caption, picture), _table(side, by_part, limits[side])]
+        blocks += [Picture(f"length: {side}", caption, picture), _table(side, by_part, limits[side])]
     return Section("Lengths", blocks)
 
 
@@ -51,11 +51,13 @@ def _measure(findings: Findings) -> tuple[dict[str, dict[str, IntArray]], dict[s
 
 
 def _tokenizers(findings: Findings) -> Mapping[str, Tokenizer]:
-    """By side of the examples; labelled words and readings are counted as they are."""
+    """By side of the examples; readings have none."""
     bundle = findings.bundle
     match bundle.manifest.spec:
         case Translation() as spec:
             return {"source": tokenizer_of(bundle, spec.source), "target": tokenizer_of(bundle, spec.target)}
+        case Labelling(input=WordInput() as words):
+            return {"words": tokenizer_of(bundle, words.text)}
         case Labelling():
             return {}
         case spec:
@@ -73,4 +75,4 @@ def _table(side: str, by_part: Mapping[str, IntArray], limit: int) -> Table:
         for part, counts in by_part.items()
     ]
     headings = ("part", "examples", "shortest", "median", "99 %", "longest", f"over {limit:,}")
-    return Table(f"length of the {side}", headings, rows)
+    return Table(f"length: {side}", headings, rows)

@@ -5,17 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from training.data.examples import AnyExample, LabelledText, PlainText, TextPair
-from training.inspection import trace_gates
+from training.data.examples import AnyExample, LabelledSeries, LabelledText, PlainText, TaggedTokens, TextPair
+from training.inspection import trace_gates, trace_rows
 from training.reporting.charts import draw_averages
 from training.reporting.document import Picture, Section, Table, Text
 from training.reporting.findings import Findings
 from training.reporting.heat_maps import draw_gates
+from training.tasks.labelling import LabellingTask
 
 DoubleArray = npt.NDArray[np.float64]
 Signals = Mapping[str, npt.NDArray[np.float32]]
 
 _TOKENS_DRAWN = 30
+_CHARACTERS_SHOWN = 500
 _WANTED_CHARACTERS = 60
 """Length of an example that shows something and still fits."""
 
@@ -32,8 +34,7 @@ _MEANING = {
 
 def memory_section(findings: Findings, text: str | None) -> Section:
     """Gates and states of the first layer over the tokens of a text, or of a test example if there is none."""
-    shown = example_text(findings.splits.test) if text is None else text
-    traced, tokens = trace_gates(findings.task, shown)
+    shown, traced, tokens = _trace(findings, text)
     signals: Signals = {name: signal[:_TOKENS_DRAWN] for name, signal in traced.items()}
     tokens = tokens[:_TOKENS_DRAWN]
     averages = _averages(signals)
@@ -47,13 +48,31 @@ def memory_section(findings: Findings, text: str | None) -> Section:
     return Section(
         "Memory",
         [
-            Text(f"First layer, reading forwards, computed by the cell's equations: {shown!r}"),
-            Text(" ".join(narrate(averages, tokens))),
+            Text(f"First layer, reading forwards, computed by the cell's equations: {shown}"),
+            Text(" ".join(narrate(averages, tokens, unit=findings.step_name))),
             Picture("gates and states, by unit", units_caption, draw_gates(signals, tokens)),
             Picture("gates and states, on average", means_caption, draw_averages(averages, tokens)),
-            Table("means over units", ("token", *averages), rows),
+            Table("means over units", (findings.step_name, *averages), rows),
         ],
     )
+
+
+def _trace(findings: Findings, text: str | None) -> tuple[str, Signals, list[str]]:
+    """What is read, in words; the signals [tokens, units]; the tokens."""
+    task, test = findings.task, findings.splits.test
+    if text is None and isinstance(task, LabellingTask) and isinstance(test[0], LabelledSeries):
+        return f"the first steps of {test[0].name or 'the first test series'}", *trace_rows(task, _rows_of(test[0]))
+    shown = example_text(test) if text is None else text
+    short = shown if len(shown) <= _CHARACTERS_SHOWN else shown[:_CHARACTERS_SHOWN] + "\N{HORIZONTAL ELLIPSIS}"
+    return repr(short), *trace_gates(task, shown)
+
+
+def _rows_of(series: LabelledSeries) -> list[dict[str, float]]:
+    names = [column.name for column in series.columns]
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        for row in series.features[:_TOKENS_DRAWN]
+    ]
 
 
 def example_text(examples: Sequence[AnyExample]) -> str:
@@ -62,12 +81,13 @@ def example_text(examples: Sequence[AnyExample]) -> str:
     return min(texts, key=lambda text: abs(len(text) - _WANTED_CHARACTERS))
 
 
-def narrate(averages: Mapping[str, DoubleArray], tokens: Sequence[str]) -> list[str]:
+def narrate(averages: Mapping[str, DoubleArray], tokens: Sequence[str], *, unit: str) -> list[str]:
     """Say in words at which tokens the memory did most.
 
     Args:
         averages: by title, [tokens], as `_averages` has them.
         tokens: what was read. The first one is passed over where the old state, which is empty, is what matters.
+        unit: what a token is called.
     """
     later = slice(1, None) if len(tokens) > 1 else slice(None)
     rules: Mapping[str, tuple[str, Callable[[DoubleArray], np.intp], slice]] = {
@@ -87,7 +107,7 @@ def narrate(averages: Mapping[str, DoubleArray], tokens: Sequence[str]) -> list[
     for title, values in averages.items():
         sentence, extreme, places = rules[title]
         place = int(extreme(values[places])) + (places.start or 0)
-        said.append(sentence.format(token=f"{tokens[place]!r} (token {place + 1})", value=values[place]))
+        said.append(sentence.format(token=f"{tokens[place]!r} ({unit} {place + 1})", value=values[place]))
     return said
 
 
@@ -110,4 +130,6 @@ def _text_of(example: AnyExample) -> str:
             return example.text
         case TextPair():
             return example.source
+        case TaggedTokens():
+            return " ".join(example.tokens)
     return ""

@@ -9,6 +9,7 @@ from training.reporting.charts import draw_curves
 from training.reporting.document import Picture, Section, Table, Text
 from training.reporting.findings import Findings
 
+_PERCENTAGES = ("accuracy", "span F1")
 _PACKAGES = ("torch", "onnx", "onnxruntime", "tokenizers", "numpy")
 
 
@@ -16,16 +17,17 @@ def facts_section(findings: Findings) -> Section:
     """How long it took, on what, with which versions."""
     outcome, manifest, splits = findings.outcome, findings.bundle.manifest, findings.splits
     architecture, token_count = manifest.architecture, _tokens_per_epoch(findings)
+    unit = f"{findings.step_name}s"
     speed = token_count * len(outcome.epochs) / outcome.seconds
     run = [
         ("task", findings.recipe.task),
         ("data", findings.recipe.data.origin),
-        ("training examples", f"{len(splits.training):,}, of which an epoch reads {token_count:,} tokens"),
+        ("training examples", f"{len(splits.training):,}, of which an epoch reads {token_count:,} {unit}"),
         ("validation, test examples", f"{len(splits.validation):,}, {len(splits.test):,}"),
         ("model", f"{architecture.cell.upper()}, {architecture.parameter_count:,} parameters"),
         ("epochs", f"{len(outcome.epochs)}; the weights of epoch {outcome.best.number} were kept"),
         ("duration", f"{outcome.seconds:.1f} s of training, validation included"),
-        ("speed", f"{speed:,.0f} training tokens/s, validation included in the time"),
+        ("speed", f"{speed:,.0f} training {unit}/s, validation included in the time"),
         ("seed", str(findings.recipe.seed)),
         ("SHA-256 of recipe and data", manifest.producer.recipe_sha256),
     ]
@@ -35,7 +37,7 @@ def facts_section(findings: Findings) -> Section:
 def curves_section(findings: Findings) -> Section:
     """Loss and metric by epoch, as a picture and as numbers."""
     outcome, name = findings.outcome, findings.task.metric
-    metric = f"validation {name} (%)" if name == "accuracy" else f"validation {name}"
+    metric = f"validation {name} (%)" if name in _PERCENTAGES else f"validation {name}"
     better = "higher" if findings.task.higher_is_better else "lower"
     caption = (
         f"Left: the loss that training minimises, mean over each epoch, in nats; it should fall. Right: the {metric}, "
@@ -54,11 +56,12 @@ def curves_section(findings: Findings) -> Section:
 def scores_section(findings: Findings) -> Section:
     """Scores of every variant on the test examples, beside what needs no network."""
     rows: list[tuple[str, ...]] = [
-        (evaluation.score.name, precision, f"{evaluation.score.value:.2f}", evaluation.score.method)
+        (score.name, precision, score.shown, score.method)
         for precision, evaluation in findings.evaluations.items()
+        for score in (evaluation.score, *evaluation.further)
     ]
     baseline = findings.evaluation.baseline
-    rows.append((baseline.name, "baseline", f"{baseline.value:.2f}", baseline.method))
+    rows.append((baseline.name, "baseline", baseline.shown, baseline.method))
     caption = "On the test examples, measured on the exported bundle through the service's own engine."
     return Section("Scores", [Table("test scores", ("measure", "variant", "value", "how"), rows, caption)])
 

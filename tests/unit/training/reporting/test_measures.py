@@ -51,7 +51,7 @@ def test_rare_labels_are_added_up_and_none_is_lost() -> None:
 
 
 def test_precision_recall_and_f1_are_those_of_the_textbook() -> None:
-    a, b, c = measure_labels(confuse(answers("aaab", "abab", [0.9] * 4, labels="abc")))
+    a, b, c = measure_labels(answers("aaab", "abab", [0.9] * 4, labels="abc"))
     assert [a.precision, a.recall, a.f1] == pytest.approx([1, 2 / 3, 0.8])
     assert [b.precision, b.recall, b.f1] == pytest.approx([1 / 2, 1, 2 / 3])
     assert [c.precision, c.recall, c.f1] == [0, 0, 0]

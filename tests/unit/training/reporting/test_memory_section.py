@@ -14,14 +14,14 @@ def test_the_words_name_the_token_at_which_the_memory_did_most() -> None:
         "input gate": np.array([0.2, 0.8, 0.1]),
         "change of the cell state": np.array([0.1, 0.2, 0.7]),
     }
-    forgot, took_in, moved = narrate(averages, TOKENS)
+    forgot, took_in, moved = narrate(averages, TOKENS, unit="token")
     assert forgot == "Most was forgotten at 'but' (token 3): the forget gate kept 30% on average."  # not at the first
     assert took_in == "Most was taken in at 'end' (token 2): the input gate was open 80%."
     assert moved == "The memory moved furthest at 'but' (token 3)."
 
 
 def test_a_text_of_one_token_has_words_too() -> None:
-    assert "'a' (token 1)" in narrate({"forget gate": np.array([0.5])}, ["a"])[0]
+    assert "'a' (token 1)" in narrate({"forget gate": np.array([0.5])}, ["a"], unit="token")[0]
 
 
 def test_the_example_is_of_a_length_that_fits() -> None:

@@ -24,6 +24,8 @@ NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
 ALWAYS = ["Run", "Scores", "Curves", "Lengths"]
 CASES = [
     pytest.param("classification", ["Labels", "Calibration", "Mistakes"], 6, id="classification"),
+    pytest.param("labelling", ["Labels", "Calibration", "Mistakes"], 6, id="labelling of words"),
+    pytest.param("readings", ["Labels", "Calibration", "Mistakes"], 6, id="labelling of readings"),
     pytest.param("generation", ["Samples", "Loss by place"], 5, id="generation"),
     pytest.param("translation", ["Examples", "Attention", "BLEU by length"], 8, id="translation"),
 ]
