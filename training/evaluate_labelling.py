@@ -99,10 +99,16 @@ def _answers(
 
 
 def _step_names(examples: Sequence[LabelledSeries]) -> list[str]:
+    """Say which step of which series each label is for, and what was read there."""
     return [
-        f"{series.name or f'series {number}'}, step {step}"
+        f"{series.name or f'series {number}'}, step {step}: "
+        + ", ".join(
+            f"{column.name} {value:g}"
+            for column, value in zip(series.columns, readings, strict=True)
+            if value is not None
+        )
         for number, series in enumerate(examples, start=1)
-        for step in range(1, len(series.labels) + 1)
+        for step, readings in enumerate(series.features, start=1)
     ]
 
 

@@ -67,7 +67,7 @@ def train(
         state.save(epochs)
         for observer in observers:
             observer.on_epoch(epoch)
-        progress.console.print(_line(epoch, task), highlight=False)
+        progress.console.print(_line(epoch, task), highlight=False, soft_wrap=True)
     best = load_checkpoint(folder / BEST, run_sha256=run_sha256)
     task.model.load_state_dict(best.weights)
     task.model.eval()
@@ -135,9 +135,9 @@ class _Run:
 
 
 def new_progress(console: Console) -> Progress:
-    """Return progress bars on a console, none of them running yet."""
+    """Return progress bars on a console, none of them running yet; a console that is no terminal gets none."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _optimizer(model: nn.Module, settings: TrainingSettings) -> AdamW:

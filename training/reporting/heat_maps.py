@@ -67,7 +67,7 @@ def draw_gates(signals: Mapping[str, npt.ArrayLike], tokens: Sequence[str]) -> b
         axes.set_ylabel("unit")
         figure.colorbar(image, ax=axes, label="0 closed, 1 open" if is_gate else "value")
     name_ticks(panels[-1], "x", tokens)
-    panels[-1].set_xlabel("token read")
+    panels[-1].set_xlabel("read, in order")
     return to_png(figure)
 
 

@@ -23,10 +23,11 @@ def lengths_section(findings: Findings) -> Section:
     blocks: list[Block] = []
     for side, by_part in counts.items():
         unit = f"{findings.step_name}s"
+        counted = "the special ones included" if unit == "tokens" else "as they were read"
         caption = (
-            f"{unit.capitalize()} of an example's {side}, special tokens included: the share of each part that "
-            "has so many. The parts should look alike; a part of longer examples is a harder one. What is beyond the "
-            "limit was left out or cut, as `too_long` of the recipe says."
+            f"How many {unit} an example has ({side}), {counted}: the share of each part that has so many. The parts "
+            "should look alike; a part of longer examples is a harder one. What is beyond the limit was left out or "
+            "cut, as the recipe says."
         )
         picture = draw_lengths(by_part, limit=limits[side], unit=unit)
         blocks += [Picture(f"length: {side}", caption, picture), _table(side, by_part, limits[side])]

@@ -107,7 +107,9 @@ def narrate(averages: Mapping[str, DoubleArray], tokens: Sequence[str], *, unit:
     for title, values in averages.items():
         sentence, extreme, places = rules[title]
         place = int(extreme(values[places])) + (places.start or 0)
-        said.append(sentence.format(token=f"{tokens[place]!r} ({unit} {place + 1})", value=values[place]))
+        where = f"{unit} {place + 1}"
+        name = where if tokens[place] == str(place + 1) else f"{tokens[place]!r} ({where})"
+        said.append(sentence.format(token=name, value=values[place]))
     return said
 
 

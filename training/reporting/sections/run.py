@@ -46,7 +46,7 @@ def curves_section(findings: Findings) -> Section:
     )
     picture = draw_curves(outcome.epochs, best=outcome.best.number, metric=metric)
     rows = [
-        (f"{epoch.number}", f"{epoch.loss:.4f}", f"{epoch.value:.2f}", f"{epoch.seconds:.1f}")
+        (f"{epoch.number}", f"{epoch.loss:.4f}", f"{epoch.value:.4g}", f"{epoch.seconds:.1f}")
         for epoch in outcome.epochs
     ]
     table = Table("epochs", ("epoch", "training loss (nats)", metric, "seconds"), rows)
