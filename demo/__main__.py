@@ -1,4 +1,4 @@
-"""Train three small models, serve them, ask them, and show what they looked at.   Uses only what a user has."""
+"""Train a small model per task, serve them, ask them, and show what they looked at.   Uses only what a user has."""
 
 import subprocess
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from demo.labelling import forecast, resolve_clues, tag
 from demo.server import ServerProcess, start_server
 from seqserve import Client
 from training.reporting.heat_maps import draw_attention
@@ -52,6 +53,9 @@ def ask(client: Client) -> None:
         models.add_row(f"{model.name}@{model.version}", model.task.value, str(model.max_token_count), model.precision)
     console.print(models)
     classify(client)
+    tag(client, console)
+    forecast(client, console)
+    resolve_clues(client, console)
     generate(client)
     translate(client)
 

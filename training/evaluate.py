@@ -37,11 +37,13 @@ Evaluations = Mapping[Precision, Evaluation]
 def evaluate_bundle(bundle: OpenedBundle, splits: AnySplits, precision: Precision | None = None) -> Evaluation:
     """Load one variant of a bundle (None: the default), its golden runs replayed, and score it on the test split.
 
+    It runs on a CPU, fp16 too.
+
     Raises:
         DataError: the corpus is for another task, or has no test examples.
         BundleError: the bundle is not sound.
     """
-    model = load_model(bundle, precision=precision)
+    model = load_model(bundle, precision=precision, emulate_fp16=True)
     kind = type(splits.test[0]) if splits.test else None
     match model:
         case ClassifierModel() if kind is LabelledText:

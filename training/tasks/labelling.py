@@ -59,8 +59,8 @@ class LabellingTask(CarriesNothing):
     def metric(self) -> str:
         """What early stopping goes by.
 
-        Of readings the log loss: probabilities are what is served, and it alone of the measures falls when they are
-        too sure of themselves.
+        Of readings the log loss: probabilities are what is served, and a ranking such as ROC-AUC does not notice when
+        they are too sure of themselves.
         """
         if isinstance(self.reads, FeatureInput):
             return "log loss"
