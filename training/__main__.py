@@ -197,7 +197,7 @@ def _say_scores(name: str, evaluations: Evaluations) -> None:
     for precision, evaluation in evaluations.items():
         typer.echo(f"{name}: {evaluation.score}" + (f" ({precision})" if len(evaluations) > 1 else ""))
     default = next(iter(evaluations.values()))
-    for score in (default.baseline, *default.further):
+    for score in (*default.further, default.baseline, *default.other_baselines):
         typer.echo(f"{name}: {score}")
 
 

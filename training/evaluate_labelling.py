@@ -74,10 +74,11 @@ def evaluate_series(model: LabellerModel, splits: Splits[LabelledSeries]) -> Eva
     expected = [label for sequence in test for label in sequence.labels]
     score, *further = reading_scores(shares, expected, spec.labels)
     commonest = Counter(label for sequence in training for label in sequence.labels).most_common(1)[0][0]
-    further.append(of("the commonest label", accuracy([commonest] * len(expected), expected, "steps")))
+    constant = of("the commonest label", accuracy([commonest] * len(expected), expected, "steps"))
     baseline = _regression(training, test, spec.labels, expected)
     answers = _answers("step", _step_names(splits.test), spec.labels, shares, expected)
-    return Evaluation(score, of("a logistic regression on the row alone", baseline), (), answers, tuple(further))
+    regression = of("a logistic regression on the row alone", baseline)
+    return Evaluation(score, regression, (), answers, tuple(further), (constant,))
 
 
 def _logits(model: LabellerModel, sequences: Sequence[LabelledSteps], pad_id: int | None) -> list[FloatArray]:

@@ -40,6 +40,7 @@ class Evaluation:
         failures: a few answers that were wrong, for the card.
         answers: everything that the scores were made of.
         further: other measures of the same answers.
+        other_baselines: more of what needs no network.
     """
 
     score: Score
@@ -47,6 +48,7 @@ class Evaluation:
     failures: tuple[str, ...]
     answers: Answers
     further: tuple[Score, ...] = ()
+    other_baselines: tuple[Score, ...] = ()
 
 
 def accuracy(predicted: Sequence[str], expected: Sequence[str], unit: str = "texts") -> Score:

@@ -136,7 +136,8 @@ def _scores(evaluations: Evaluations) -> str:
     rows = ["| measure | variant | value | how |", "|---|---|---|---|"]
     for precision, evaluation in evaluations.items():
         rows += [_score_row(score, precision) for score in (evaluation.score, *evaluation.further)]
-    rows.append(_score_row(next(iter(evaluations.values())).baseline, "none"))
+    default = next(iter(evaluations.values()))
+    rows += [_score_row(score, "none") for score in (default.baseline, *default.other_baselines)]
     return "\n".join(rows) + "\n\nOn the test examples, measured on this bundle through the service's own engine."
 
 

@@ -60,8 +60,8 @@ def scores_section(findings: Findings) -> Section:
         for precision, evaluation in findings.evaluations.items()
         for score in (evaluation.score, *evaluation.further)
     ]
-    baseline = findings.evaluation.baseline
-    rows.append((baseline.name, "baseline", baseline.shown, baseline.method))
+    baselines = (findings.evaluation.baseline, *findings.evaluation.other_baselines)
+    rows += [(score.name, "baseline", score.shown, score.method) for score in baselines]
     caption = "On the test examples, measured on the exported bundle through the service's own engine."
     return Section("Scores", [Table("test scores", ("measure", "variant", "value", "how"), rows, caption)])
 
