@@ -88,6 +88,7 @@ def _with_something_between(cell: str, between: dict[str, bool]) -> Iterator[Cas
     yield Case("generation", architecture(cell, 3, **between))
     for both in (False, True):
         yield Case("classification", architecture(cell, 3, bidirectional=both, **between))
+        yield Case("labelling words", architecture(cell, 3, bidirectional=both, **between))
         yield Case("translation", architecture(cell, 3, bidirectional=both, attention="general", **between))
 
 

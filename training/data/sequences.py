@@ -164,5 +164,6 @@ def check_reads(recipe: Recipe, reads: Literal["words", "readings"]) -> None:
     else:
         wrong = [f"labelling.{name}" for name in settings.given("label_position", "split")]
         wrong += ["tokenizer"] * (recipe.tokenizer is not None)
+        wrong += [f"model.{name}" for name in ("word_dropout", "embedding_dropout") if getattr(recipe.model, name) > 0]
     if wrong:
         raise RecipeError(f"{origin} holds {reads}, which have no use for {' and '.join(wrong)}")

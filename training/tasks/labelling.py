@@ -83,7 +83,8 @@ class LabellingTask(CarriesNothing):
     def loss(self, batch: Batch, _step: int = 0, /) -> Loss:
         """Cross-entropy of the labels, over the steps that have one."""
         logits = self.model.label(*tensors(batch.columns[0], device_of(self.model)))  # [rows, time, labels]
-        padded = pad([self.label_ids[index] for index in batch.indices], pad_id=_IGNORED)
+        label_ids = [self.label_ids[index] for index in batch.indices]
+        padded = pad(label_ids, pad_id=_IGNORED, time_multiple=logits.shape[1])  # rows of a batch keep its width
         expected = torch.from_numpy(padded.values).to(logits.device)  # [rows, time]
         total = functional.cross_entropy(
             logits.flatten(0, 1),
@@ -109,7 +110,7 @@ class LabellingTask(CarriesNothing):
         """Logits [time, labels] of each sequence."""
         logits: dict[int, FloatArray] = {}
         for batch in ordered_batches([sequences], batch_tokens=self.recipe.training.batch_tokens, pad_id=PAD_ID):
-            found = self.model.label(*tensors(batch.columns[0], device_of(self.model))).cpu().numpy()
+            found = self.model.label(*tensors(batch.columns[0], device_of(self.model))).float().cpu().numpy()
             for index, row, length in zip(batch.indices, found, batch.columns[0].lengths, strict=True):
                 logits[int(index)] = row[:length]
         return [logits[index] for index in range(len(sequences))]
