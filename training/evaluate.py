@@ -9,10 +9,12 @@ from typing import cast
 
 from service.bundle.manifest import Precision, TextSpec
 from service.bundle.store import OpenedBundle
-from service.engine.offline import classify_all, decode_all, log_likelihoods
+from service.engine.classify import probabilities
+from service.engine.offline import classify_all, decode_all, token_log_likelihoods
 from service.engine.rows import TranslationRows
 from service.runtime.models import ClassifierModel, LabellerModel, LanguageModel, TranslationModel, load_model
 from service.text.tokenizer import Tokenizer
+from training.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
 from training.data.examples import (
     AnySplits,
     LabelledSeries,
@@ -69,8 +71,10 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
     tokenizer = _tokenizer(bundle, spec.text)
     sequences = [tokenizer.encode(example.text)[: spec.max_token_count] for example in splits.test]
     logits = classify_all(model.classify, sequences, pad_id=spec.text.pad_id)
-    predicted = [spec.labels[index] for index in logits.argmax(axis=-1)]
-    expected = [example.label for example in splits.test]
+    predicted = tuple(spec.labels[index] for index in logits.argmax(axis=-1))
+    expected = tuple(example.label for example in splits.test)
+    texts = tuple(example.text for example in splits.test)
+    answers = LabelAnswers("text", tuple(spec.labels), texts, expected, predicted, probabilities(logits))
     commonest = Counter(example.label for example in splits.training).most_common(1)[0][0]
     wrong = [
         f"{example.text!r}: {label}, and not {example.label}"
@@ -78,7 +82,7 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
         if label != example.label
     ]
     baseline = accuracy([commonest] * len(expected), expected)
-    return Evaluation(accuracy(predicted, expected), of("the commonest label", baseline), few(wrong))
+    return Evaluation(accuracy(predicted, expected), of("the commonest label", baseline), few(wrong), answers)
 
 
 def _evaluate_language_model(model: LanguageModel, bundle: OpenedBundle, splits: Splits[PlainText]) -> Evaluation:
@@ -86,7 +90,7 @@ def _evaluate_language_model(model: LanguageModel, bundle: OpenedBundle, splits:
     tokenizer = _tokenizer(bundle, text)
     sequences = [tokenizer.encode(example.text) for example in splits.test]
     token_count = sum(len(sequence) + 1 for sequence in sequences)
-    likelihoods = log_likelihoods(model, sequences)
+    likelihoods = token_log_likelihoods(model, sequences)
     trigram = fit_ngram_model(
         (tokenizer.encode(example.text) for example in splits.training),
         order=3,
@@ -95,7 +99,9 @@ def _evaluate_language_model(model: LanguageModel, bundle: OpenedBundle, splits:
         eos_id=model.eos_id,
     )
     baseline = perplexity([trigram.log_likelihood(sequence) for sequence in sequences], token_count)
-    return Evaluation(perplexity(likelihoods.tolist(), token_count), of("a 3-gram model", baseline), ())
+    score = perplexity([float(of_text.sum()) for of_text in likelihoods], token_count)
+    answers = LikelihoodAnswers(tuple(example.text for example in splits.test), tuple(likelihoods))
+    return Evaluation(score, of("a 3-gram model", baseline), (), answers)
 
 
 def _evaluate_translator(model: TranslationModel, bundle: OpenedBundle, splits: Splits[TextPair]) -> Evaluation:
@@ -114,7 +120,8 @@ def _evaluate_translator(model: TranslationModel, bundle: OpenedBundle, splits: 
         if hypothesis not in group.references
     ]
     baseline = bleu([group.source for group in groups], references)
-    return Evaluation(bleu(hypotheses, references), of("the source, copied", baseline), few(wrong))
+    answers = TranslationAnswers(groups, tuple(hypotheses), tuple(len(sequence) + 1 for sequence in sequences))
+    return Evaluation(bleu(hypotheses, references), of("the source, copied", baseline), few(wrong), answers)
 
 
 def _tokenizer(bundle: OpenedBundle, text: TextSpec) -> Tokenizer:

@@ -5,8 +5,10 @@ Beside them stands what needs no memory: each word's commonest tag, and a logist
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
 from service.bundle.manifest import FeatureInput, WordInput
@@ -15,6 +17,7 @@ from service.engine.classify import probabilities
 from service.engine.offline import label_all
 from service.runtime.models import LabellerModel
 from service.text.tokenizer import Tokenizer
+from training.answers import LabelAnswers
 from training.data.batches import FloatArray, Steps
 from training.data.examples import UNLABELLED, LabelledSeries, Splits, TaggedTokens
 from training.data.labels import require_known_labels
@@ -47,7 +50,9 @@ def evaluate_words(model: LabellerModel, bundle: OpenedBundle, splits: Splits[Ta
         for example, labels in zip(splits.test, predicted, strict=True)
         if (failure := _wrong_word(example, labels)) is not None
     ]
-    return Evaluation(score, of("each word's commonest tag", baseline), few(wrong), tuple(further))
+    names = [f"{word}, in: {' '.join(one.tokens)}" for one in splits.test for word, _ in _labelled_words(one)]
+    answers = _answers("word", names, spec.labels, probabilities(np.concatenate(logits)), list(chain(*expected)))
+    return Evaluation(score, of("each word's commonest tag", baseline), few(wrong), answers, tuple(further))
 
 
 def evaluate_series(model: LabellerModel, splits: Splits[LabelledSeries]) -> Evaluation:
@@ -71,7 +76,9 @@ def evaluate_series(model: LabellerModel, splits: Splits[LabelledSeries]) -> Eva
     commonest = Counter(label for sequence in training for label in sequence.labels).most_common(1)[0][0]
     constant = of("the commonest label", accuracy([commonest] * len(expected), expected, "steps"))
     baseline = _regression(training, test, spec.labels, expected)
-    return Evaluation(score, of("a logistic regression on the row alone", baseline), (), tuple(further), (constant,))
+    answers = _answers("step", _step_names(splits.test), spec.labels, shares, expected)
+    regression = of("a logistic regression on the row alone", baseline)
+    return Evaluation(score, regression, (), answers, tuple(further), (constant,))
 
 
 def _logits(model: LabellerModel, sequences: Sequence[LabelledSteps], pad_id: int | None) -> list[FloatArray]:
@@ -82,6 +89,28 @@ def _logits(model: LabellerModel, sequences: Sequence[LabelledSteps], pad_id: in
 
     longest = model.spec.max_token_count if model.spec.state_size is None else None
     return logits_at_labels(sequences, longest, run)
+
+
+def _answers(
+    unit: str, names: Labels, labels: Labels, shares: npt.NDArray[np.float64], expected: Labels
+) -> LabelAnswers:
+    """Keep what was said of every labelled step; `shares` [steps, labels]."""
+    predicted = tuple(labels[index] for index in shares.argmax(axis=-1))
+    return LabelAnswers(unit, tuple(labels), tuple(names), tuple(expected), predicted, shares)
+
+
+def _step_names(examples: Sequence[LabelledSeries]) -> list[str]:
+    """Say which step of which series each label is for, and what was read there."""
+    return [
+        f"{series.name or f'series {number}'}, step {step}: "
+        + ", ".join(
+            f"{column.name} {value:g}"
+            for column, value in zip(series.columns, readings, strict=True)
+            if value is not None
+        )
+        for number, series in enumerate(examples, start=1)
+        for step, readings in enumerate(series.features, start=1)
+    ]
 
 
 def _commonest_tags(splits: Splits[TaggedTokens]) -> list[list[str]]:

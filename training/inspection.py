@@ -1,5 +1,7 @@
 """Looks inside a trained model while it reads: every gate of its first layer.   Draws nothing."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -38,22 +40,40 @@ def trace_gates(task: AnyTask, text: str) -> tuple[dict[str, FloatArray], list[s
         raise DataError("the text is empty: there is nothing to draw")
     with torch.no_grad():
         inputs, names, recurrent = _first_layer(task, text)
-        weights = weights_of(recurrent.layer(0))
-        match recurrent.cell:
-            case "lstm":
-                lstm = lstm_over_time(inputs, weights)
-                signals = {
-                    "forget gate": lstm.forget_gate,
-                    "input gate": lstm.input_gate,
-                    "output gate": lstm.output_gate,
-                    "cell state": lstm.cell,
-                }
-            case "gru":
-                gru = gru_over_time(inputs, weights)
-                signals = {"reset gate": gru.reset_gate, "update gate": gru.update_gate, "hidden state": gru.hidden}
-            case "rnn":
-                signals = {"hidden state": rnn_over_time(inputs, weights)}
-    return {name: signal.numpy() for name, signal in signals.items()}, names
+        return _signals(recurrent, inputs), names
+
+
+def trace_rows(task: LabellingTask, rows: Sequence[Mapping[str, float]]) -> tuple[dict[str, FloatArray], list[str]]:
+    """As `trace_gates`, for rows of readings by name; what is missing is left out of a row.
+
+    Raises:
+        DataError: the model reads words, or does not take these readings.
+    """
+    if isinstance(task.reads, Text):
+        raise DataError("the model reads words, not rows of readings")
+    with torch.no_grad():
+        inputs = task.model.embedding(torch.tensor(_scaled(task.reads, rows)))  # [steps, embedding]
+        return _signals(task.model.recurrent, inputs), _numbers(rows)
+
+
+def _signals(recurrent: Recurrent, inputs: Tensor) -> dict[str, FloatArray]:
+    """Gates and states [steps, units] of the first of these layers, forward direction, over inputs [steps, width]."""
+    weights = weights_of(recurrent.layer(0))
+    match recurrent.cell:
+        case "lstm":
+            lstm = lstm_over_time(inputs, weights)
+            signals = {
+                "forget gate": lstm.forget_gate,
+                "input gate": lstm.input_gate,
+                "output gate": lstm.output_gate,
+                "cell state": lstm.cell,
+            }
+        case "gru":
+            gru = gru_over_time(inputs, weights)
+            signals = {"reset gate": gru.reset_gate, "update gate": gru.update_gate, "hidden state": gru.hidden}
+        case "rnn":
+            signals = {"hidden state": rnn_over_time(inputs, weights)}
+    return {name: signal.numpy() for name, signal in signals.items()}
 
 
 def _first_layer(task: AnyTask, text: str) -> tuple[Tensor, list[str], Recurrent]:
@@ -69,8 +89,8 @@ def _first_layer(task: AnyTask, text: str) -> tuple[Tensor, list[str], Recurrent
         words = split_words(tokenizer, text, settings.split)
         steps, names = _tokens(tokenizer, encode_words(tokenizer, words, settings.label_position).token_ids)
     else:
-        steps = torch.tensor(_scaled_rows(task.reads, text))
-        names = [str(number) for number in range(1, len(steps) + 1)]
+        rows = _parse_rows(text)
+        steps, names = torch.tensor(_scaled(task.reads, rows)), _numbers(rows)
     return task.model.embedding(steps), names, task.model.recurrent
 
 
@@ -78,15 +98,24 @@ def _tokens(tokenizer: Tokenizer, token_ids: list[int]) -> tuple[Tensor, list[st
     return torch.tensor(token_ids), tokenizer.tokens(token_ids)
 
 
-def _scaled_rows(reads: FeatureInput, text: str) -> list[list[float]]:
-    """Read `temperature=11.5 wind=4; temperature=9`, scaled as the service does."""
+def _numbers(rows: Sequence[object]) -> list[str]:
+    return [str(number) for number in range(1, len(rows) + 1)]
+
+
+def _scaled(reads: FeatureInput, rows: Sequence[Mapping[str, float]]) -> list[list[float]]:
+    """Scale rows as the service does."""
     try:
-        rows = [
-            {name: float(value) for name, _, value in (reading.partition("=") for reading in row.split())}
-            for row in text.split(";")
-        ]
         return scale_rows(reads.features, rows)
     except InvalidArgumentError as error:
         raise DataError(error.message) from error
+
+
+def _parse_rows(text: str) -> list[dict[str, float]]:
+    """Read `temperature=11.5 wind=4; temperature=9`."""
+    try:
+        return [
+            {name: float(value) for name, _, value in (reading.partition("=") for reading in row.split())}
+            for row in text.split(";")
+        ]
     except ValueError as error:
         raise DataError(f"{text!r}: expected rows apart by `;`, each of `name=number` apart by blanks") from error

@@ -7,6 +7,8 @@ from typing import cast
 
 from sacrebleu.metrics.bleu import BLEU
 
+from training.answers import Answers
+
 _FAILURE_COUNT = 5
 
 
@@ -36,6 +38,7 @@ class Evaluation:
         score: of the bundle.
         baseline: the same measure of what needs no network.
         failures: a few answers that were wrong, for the card.
+        answers: everything that the scores were made of.
         further: other measures of the same answers.
         other_baselines: more of what needs no network.
     """
@@ -43,6 +46,7 @@ class Evaluation:
     score: Score
     baseline: Score
     failures: tuple[str, ...]
+    answers: Answers
     further: tuple[Score, ...] = ()
     other_baselines: tuple[Score, ...] = ()
 

@@ -28,7 +28,7 @@ _TOKENIZERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_recipe() -> MakeRecipe:
     """A tiny recipe; sections can be changed, each by a dict. `labelling` is of words, `readings` its other kind.
 
@@ -59,7 +59,7 @@ def _series(name: str) -> LabelledSeries:
     return LabelledSeries(rows, labels, name, (FeatureColumn("temperature", "degC"), FeatureColumn("humidity", "%")))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_splits() -> dict[str, AnySplits]:
     """One learnable corpus per task; of labelling one of words and one of readings."""
     things = ["film", "plot", "cast", "score", "scene", "end"]
