@@ -58,7 +58,7 @@ def trace_rows(task: LabellingTask, rows: Sequence[Mapping[str, float]]) -> tupl
 
 def _signals(recurrent: Recurrent, inputs: Tensor) -> dict[str, FloatArray]:
     """Gates and states [steps, units] of the first of these layers, forward direction, over inputs [steps, width]."""
-    weights = weights_of(recurrent.fused)
+    weights = weights_of(recurrent.layer(0))
     match recurrent.cell:
         case "lstm":
             lstm = lstm_over_time(inputs, weights)

@@ -19,11 +19,9 @@ def prepare(recipe: Recipe, splits: AnySplits) -> AnyTask:
     """Learn tokenizers, encode the examples and build the model, all decided by the recipe's seed.
 
     Raises:
-        RecipeError: the corpus is for another task, or the model's sizes do not fit together.
+        RecipeError: the corpus is for another task.
         DataError: nothing is left to train or validate on.
     """
-    if recipe.model.attention == "dot" and recipe.model.bidirectional:
-        raise RecipeError(f"recipe {recipe.name}: dot attention cannot compare both directions with one; take general")
     torch.manual_seed(recipe.seed)
     kind = type(splits.training[0]) if splits.training else None
     match recipe.task:

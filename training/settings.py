@@ -109,7 +109,7 @@ class Recipe(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     data: DataSettings
     tokenizer: TokenizerSettings | None = None
-    """Classification and generation; labelling of words."""
+    """Classification and generation; labelling of words; translation with one vocabulary, learnt from both sides."""
     source_tokenizer: TokenizerSettings | None = None
     """Translation."""
     target_tokenizer: TokenizerSettings | None = None
@@ -124,12 +124,23 @@ class Recipe(_Strict):
         given = {
             name for name in ("tokenizer", "source_tokenizer", "target_tokenizer") if getattr(self, name) is not None
         }
-        wanted = {"source_tokenizer", "target_tokenizer"} if self.task == "translation" else {"tokenizer"}
+        wanted = {"tokenizer"}
+        if self.task == "translation" and given != wanted:
+            wanted = {"source_tokenizer", "target_tokenizer"}
         if isinstance(self.data.files, SeriesFiles):
             wanted = set()
         numbers_or_words = self.task == "labelling" and self.data.files is None  # the corpus decides
         if given != wanted and not (numbers_or_words and not given):
             raise ValueError(f"{self.task} takes {_sections(wanted)} and no other tokenizer, found {_sections(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _dropped_words_have_a_token(self) -> Self:
+        learnt = (self.tokenizer, self.source_tokenizer, self.target_tokenizer)
+        if self.model.word_dropout > 0 and any(one is not None and one.kind == "bpe" for one in learnt):
+            raise ValueError(
+                "model.word_dropout needs <unk>, which a bpe tokenizer lacks; take model.embedding_dropout"
+            )
         return self
 
     @model_validator(mode="after")
@@ -145,6 +156,9 @@ class Recipe(_Strict):
             "model.attention is for translation": self.model.attention is not None and not translation,
             "model.bidirectional is not for generation, which cannot see what comes next": (
                 self.model.bidirectional and self.task == "generation"
+            ),
+            "model.share_embeddings is for translation with one [tokenizer] for both sides": (
+                self.model.share_embeddings and not (translation and self.tokenizer is not None)
             ),
             "model.tie_weights is not for models whose outputs are labels": (
                 self.model.tie_weights and self.task in {"classification", "labelling"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from service.text.tokenizer import Tokenizer
-from training.data.examples import AnySplits, LabelledSeries, PlainText, Splits, TaggedTokens
+from training.data.examples import AnySplits, LabelledSeries, PlainText, Splits, TaggedTokens, TextPair
 from training.data.load import select_examples
 from training.data.sequences import check_reads
 from training.data.statistics import (
@@ -68,6 +68,10 @@ def _selected(recipe: Recipe, splits: AnySplits) -> AnySplits:
 
 def _tokenizers(recipe: Recipe, splits: AnySplits) -> dict[str, Tokenizer]:
     """Learn the tokenizer of each side of text from the training examples; series have none."""
+    both = [text for pair in splits.training if isinstance(pair, TextPair) for text in (pair.source, pair.target)]
+    if both and recipe.tokenizer is not None:
+        shared = Tokenizer.from_bytes(train_tokenizer(both, recipe.tokenizer))
+        return {"source": shared, "target": shared}
     first = splits.training[0]
     if isinstance(first, TaggedTokens) and recipe.tokenizer is not None:
         words = [word for example in splits.training for word in cast("TaggedTokens", example).tokens]

@@ -71,7 +71,7 @@ def write_card(
         f"# {manifest.name} {manifest.version}\n\n{_PURPOSE[recipe.task]}",
         f"## Model\n\n{_model(manifest)}",
         f"## Data\n\n{_data(recipe, splits)}",
-        f"## Training\n\n{_training(manifest, epochs)}",
+        f"## Training\n\n{_training(manifest, recipe, epochs)}",
         f"## Scores\n\n{_scores(evaluations)}",
         f"## Variants\n\n{describe_variants(manifest, recipe.export.weights)}",
         f"## Limits\n\n{_SAMPLE_LIMITS if (recipe.data.corpus or '').startswith('sample-') else _LIMITS}",
@@ -81,6 +81,10 @@ def write_card(
     return "\n\n".join(sections) + "\n"
 
 
+_OPTIONS = ("residual", "layer_norm", "input_feeding", "tie_weights", "share_embeddings")
+"""What an architecture can have beside its sizes."""
+
+
 def _model(manifest: Manifest) -> str:
     architecture = manifest.architecture
     facts = [
@@ -88,6 +92,7 @@ def _model(manifest: Manifest) -> str:
         "both directions" if architecture.bidirectional else "one direction",
         f"embedding {architecture.embedding_size}, hidden {architecture.hidden_size}",
         f"attention {architecture.attention}" if architecture.attention else "no attention",
+        *(name.replace("_", " ") for name in _OPTIONS if getattr(architecture, name)),
         f"{architecture.parameter_count:,} parameters",
     ]
     return ", ".join(facts) + "."
@@ -119,15 +124,15 @@ def _repeated(splits: AnySplits) -> str:
     )
 
 
-def _training(manifest: Manifest, epochs: tuple[Epoch, ...]) -> str:
-    producer = manifest.producer
+def _training(manifest: Manifest, recipe: Recipe, epochs: tuple[Epoch, ...]) -> str:
+    producer, seconds = manifest.producer, sum(epoch.seconds for epoch in epochs)
     return "\n".join(
         [
             f"- Recipe `{producer.recipe}`, seed {producer.seed}",
             f"- SHA-256 of recipe and data: `{producer.recipe_sha256}`",
             f"- Source commit {source_commit()}",
             f"- PyTorch {producer.torch}, {manifest.created_time}",
-            f"- {len(epochs)} epochs in {sum(epoch.seconds for epoch in epochs):.0f} s on CPU",
+            f"- {len(epochs)} epochs in {seconds:.0f} s on {recipe.training.device.upper()}",
         ]
     )
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from training.model_settings import ModelSettings
-from training.models.dropout import LockedDropout
+from training.models.embedding import TokenEmbedding
 from training.models.recurrent import Recurrent
 
 
@@ -39,25 +39,16 @@ class Labeller(nn.Module):
         label_count: how many labels there are.
     """
 
-    def __init__(self, settings: ModelSettings, embedding: nn.Embedding | Readings, label_count: int) -> None:
+    def __init__(self, settings: ModelSettings, embedding: TokenEmbedding | Readings, label_count: int) -> None:
         super().__init__()
         self.embedding = embedding
-        self.embedding_dropout = LockedDropout(settings.dropout)
-        self.recurrent = Recurrent(
-            settings.cell,
-            settings.embedding_size,
-            settings.hidden_size,
-            layers=settings.layers,
-            bidirectional=settings.bidirectional,
-            dropout=settings.dropout,
-        )
-        self.output_dropout = LockedDropout(settings.dropout)
+        self.recurrent = Recurrent.of(settings, both=settings.bidirectional)
         self.output = nn.Linear(self.recurrent.output_size, label_count)
 
     @classmethod
     def of_words(cls, settings: ModelSettings, vocabulary_size: int, label_count: int) -> Self:
         """Reads token ids."""
-        return cls(settings, nn.Embedding(vocabulary_size, settings.embedding_size), label_count)
+        return cls(settings, TokenEmbedding(vocabulary_size, settings), label_count)
 
     @classmethod
     def of_features(cls, settings: ModelSettings, feature_count: int, label_count: int) -> Self:
@@ -80,17 +71,12 @@ class Labeller(nn.Module):
         Returns:
             Logits [rows, time, labels], of no meaning past a row's length, and the state at each row's length.
         """
-        embedded = self.embedding_dropout(self.embedding(steps))  # [rows, time, embedding]
-        outputs, state = self.recurrent(embedded, lengths, state)
-        return self._logits(outputs), state
+        outputs, state = self.recurrent(self.embedding(steps), lengths, state)
+        return self.output(outputs), state
 
     def label(self, steps: Tensor, lengths: Tensor) -> Tensor:
         """Return the logits of `forward` alone: faster for one direction, which needs no lengths for them."""
         if self.recurrent.directions == 2:
             return self(steps, lengths)[0]  # type: ignore[no-any-return]
-        outputs, _ = self.recurrent.read(self.embedding_dropout(self.embedding(steps)))
-        return self._logits(outputs)
-
-    def _logits(self, outputs: Tensor) -> Tensor:
-        logits: Tensor = self.output(self.output_dropout(outputs))
-        return logits
+        outputs, _ = self.recurrent.read(self.embedding(steps))
+        return self.output(outputs)  # type: ignore[no-any-return]

@@ -19,15 +19,15 @@ _PARTS = (("-", BLUE), ("--", ORANGE), (":", GREEN), ("-.", PURPLE))
 """Line style and colour of what is drawn together: told apart without colours, too."""
 
 
-def draw_curves(epochs: Sequence[Epoch], *, best: int, metric: str) -> bytes:
-    """Draw the training loss and the validation metric over the epochs, the best one marked."""
+def draw_curves(epochs: Sequence[Epoch], *, best: float, metric: str) -> bytes:
+    """Draw the training loss and the validation metric over the epochs, the best one marked (`best`, in epochs)."""
     numbers = [epoch.number for epoch in epochs]
     figure = new_figure(9, 3.6)
     panels = figure.subplots(1, 2)
     columns = (("training loss (nats)", [epoch.loss for epoch in epochs]), (metric, [epoch.value for epoch in epochs]))
     for axes, (title, values) in zip(panels, columns, strict=True):
         axes.plot(numbers, values, color=BLUE, marker="o", markersize=4)
-        axes.axvline(best, color=ORANGE, linestyle="--", label=f"epoch {best}: weights kept")
+        axes.axvline(best, color=ORANGE, linestyle="--", label=f"weights kept, epoch {best:.3g}")
         axes.set_xlabel("epoch")
         axes.set_ylabel(title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

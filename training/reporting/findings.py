@@ -43,3 +43,9 @@ class Findings:
     def evaluation(self) -> Evaluation:
         """Of the default variant."""
         return next(iter(self.evaluations.values()))
+
+    @property
+    def best_epoch(self) -> float:
+        """Passes over the training examples before the weights that were kept; 2.5 is within the third."""
+        updates_per_epoch = -(-self.task.batch_count() // self.recipe.training.accumulate)
+        return self.outcome.best.step / updates_per_epoch

@@ -114,9 +114,14 @@ def training_batches(recipe: Recipe, columns: Sequence[Sequence[Steps]], epoch: 
     return shuffled_batches(columns, batch_tokens=settings.batch_tokens, pad_id=PAD_ID, seed=recipe.seed, epoch=epoch)
 
 
-def tensors(padded: Padded) -> tuple[Tensor, Tensor]:
-    """Token ids [rows, time] or readings [rows, time, features], and lengths [rows]."""
-    return torch.from_numpy(padded.values), torch.from_numpy(padded.lengths)
+def tensors(padded: Padded, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Token ids [rows, time] or readings [rows, time, features], and lengths [rows], on a device (None: the CPU)."""
+    return torch.from_numpy(padded.values).to(device), torch.from_numpy(padded.lengths).to(device)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where a model's weights are, and where its batches have to be."""
+    return next(model.parameters()).device
 
 
 def token_loss(logits: Tensor, expected: Tensor, *, label_smoothing: float) -> Loss:

@@ -17,6 +17,7 @@ from training.tasks.base import (
     Loss,
     Text,
     batch_count,
+    device_of,
     given,
     require_examples,
     tensors,
@@ -57,7 +58,7 @@ class GenerationTask(CarriesNothing):
         return perplexity(likelihoods, sum(len(sequence) - 1 for sequence in self.validation)).value
 
     def _cross_entropy(self, batch: Batch, label_smoothing: float) -> Loss:
-        token_ids, _ = tensors(batch.columns[0])
+        token_ids, _ = tensors(batch.columns[0], device_of(self.model))
         logits = self.model(token_ids[:, :-1])
         return token_loss(logits, token_ids[:, 1:], label_smoothing=label_smoothing)
 

@@ -31,6 +31,7 @@ from training.tasks.base import (
     Loss,
     Text,
     batch_count,
+    device_of,
     given,
     require_examples,
     tensors,
@@ -81,9 +82,9 @@ class LabellingTask(CarriesNothing):
 
     def loss(self, batch: Batch, _step: int = 0, /) -> Loss:
         """Cross-entropy of the labels, over the steps that have one."""
-        logits = self.model.label(*tensors(batch.columns[0]))  # [rows, time, labels]
+        logits = self.model.label(*tensors(batch.columns[0], device_of(self.model)))  # [rows, time, labels]
         padded = pad([self.label_ids[index] for index in batch.indices], pad_id=_IGNORED)
-        expected = torch.from_numpy(padded.values)  # [rows, time]
+        expected = torch.from_numpy(padded.values).to(logits.device)  # [rows, time]
         total = functional.cross_entropy(
             logits.flatten(0, 1),
             expected.flatten(),
@@ -108,7 +109,7 @@ class LabellingTask(CarriesNothing):
         """Logits [time, labels] of each sequence."""
         logits: dict[int, FloatArray] = {}
         for batch in ordered_batches([sequences], batch_tokens=self.recipe.training.batch_tokens, pad_id=PAD_ID):
-            found = self.model.label(*tensors(batch.columns[0])).numpy()
+            found = self.model.label(*tensors(batch.columns[0], device_of(self.model))).cpu().numpy()
             for index, row, length in zip(batch.indices, found, batch.columns[0].lengths, strict=True):
                 logits[int(index)] = row[:length]
         return [logits[index] for index in range(len(sequences))]

@@ -30,9 +30,12 @@ _TOKENIZERS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="session")
 def make_recipe() -> MakeRecipe:
-    """A tiny recipe; sections can be changed, each by a dict. `labelling` is of words, `readings` its other kind."""
+    """A tiny recipe; sections can be changed, each by a dict. `labelling` is of words, `readings` its other kind.
 
-    def make(task: str, **changes: dict[str, Any]) -> Recipe:
+    `tokenizers` replaces the sections of tokenizers, all of them.
+    """
+
+    def make(task: str, *, tokenizers: dict[str, Any] | None = None, **changes: dict[str, Any]) -> Recipe:
         sections: dict[str, dict[str, Any]] = {
             "data": {"corpus": "tiny"},
             "model": {"cell": "lstm", "embedding_size": 8, "hidden_size": 12},
@@ -43,7 +46,7 @@ def make_recipe() -> MakeRecipe:
         labelling = {"labelling": changes["labelling"]} if "labelling" in changes else {}
         kind = "labelling" if task == "readings" else task
         head = {"name": f"tiny-{task}", "version": 1, "task": kind, "seed": 3}
-        return Recipe.model_validate({**head, **_TOKENIZERS[task], **merged, **labelling})
+        return Recipe.model_validate({**head, **(tokenizers or _TOKENIZERS[task]), **merged, **labelling})
 
     return make
 

@@ -25,7 +25,7 @@ def facts_section(findings: Findings) -> Section:
         ("training examples", f"{len(splits.training):,}, of which an epoch reads {token_count:,} {unit}"),
         ("validation, test examples", f"{len(splits.validation):,}, {len(splits.test):,}"),
         ("model", f"{architecture.cell.upper()}, {architecture.parameter_count:,} parameters"),
-        ("epochs", f"{len(outcome.epochs)}; the weights of epoch {outcome.best.number} were kept"),
+        ("epochs", f"{len(outcome.epochs)}; the weights after {findings.best_epoch:g} were kept"),
         ("duration", f"{outcome.seconds:.1f} s of training, validation included"),
         ("speed", f"{speed:,.0f} training {unit}/s, validation included in the time"),
         ("seed", str(findings.recipe.seed)),
@@ -44,7 +44,7 @@ def curves_section(findings: Findings) -> Section:
         f"{better} is better. Where the loss still falls while the metric gets worse, the model learns its examples by "
         "heart; the weights of the best epoch are the ones that were exported."
     )
-    picture = draw_curves(outcome.epochs, best=outcome.best.number, metric=metric)
+    picture = draw_curves(outcome.epochs, best=findings.best_epoch, metric=metric)
     rows = [
         (f"{epoch.number}", f"{epoch.loss:.4f}", f"{epoch.value:.4g}", f"{epoch.seconds:.1f}")
         for epoch in outcome.epochs
