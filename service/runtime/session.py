@@ -78,7 +78,7 @@ def open_session(raw: bytes, graph: Graph, *, where: str, provider: str = "cpu",
             session = onnxruntime.InferenceSession(raw, _options(empty, float16=float16), providers=wanted)
         except Exception as error:
             raise BundleError(f"{where}: ONNX Runtime refuses it: {_first_line(error)}", file=where) from error
-    if session.get_providers()[0] != _provider_name(provider):
+    if session.get_providers()[0] != execution_provider(provider):
         raise SettingsError(f"provider {provider} does not start here, only {session.get_providers()}")
     _check_signature(session, graph, where)
     return GraphSession(session, graph, where)
@@ -89,11 +89,12 @@ def check_provider(provider: str) -> None:
     if provider not in _PROVIDERS:
         raise SettingsError(f"provider {provider!r} is unknown, choose one of {', '.join(PROVIDERS)}")
     available = onnxruntime.get_available_providers()
-    if _provider_name(provider) not in available:
+    if execution_provider(provider) not in available:
         raise SettingsError(f"provider {provider} is not in this ONNX Runtime, which has {', '.join(available)}")
 
 
-def _provider_name(provider: str) -> str:
+def execution_provider(provider: str) -> str:
+    """ONNX Runtime's own name of `provider`."""
     first = _PROVIDERS[provider][0]
     return first if isinstance(first, str) else first[0]
 
