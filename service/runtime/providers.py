@@ -11,7 +11,7 @@ import warnings
 import onnxruntime
 from onnx import TensorProto, helper
 
-from service.runtime.session import check_provider, execution_provider
+from service.runtime.session import check_provider, execution_provider, load_libraries
 
 START_SECONDS = 60.0
 """Longest time to try a provider; the first start on a GPU may compile kernels."""
@@ -52,6 +52,7 @@ def why_it_does_not_start(provider: str) -> str:
     same = helper.make_tensor_value_info("same", TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("Identity", ["value"], ["same"])], "probe", [value], [same])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    load_libraries(provider)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     with warnings.catch_warnings():

@@ -1,6 +1,9 @@
 """One ONNX graph on ONNX Runtime: plain arrays in, plain arrays out.   Knows no bundle folder, no task, no batch."""
 
+import io
 from collections.abc import Mapping
+from contextlib import redirect_stdout
+from functools import cache
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
@@ -71,6 +74,7 @@ def open_session(raw: bytes, graph: Graph, *, where: str, provider: str = "cpu",
         BundleError: ONNX Runtime refuses the graph, or sees another signature.
     """
     check_provider(provider)
+    load_libraries(provider)
     wanted = _PROVIDERS[provider]
     # from bytes, ONNX Runtime would look for external data in the working directory: give it an empty one
     with TemporaryDirectory(prefix="seqserve-empty-") as empty:
@@ -82,6 +86,14 @@ def open_session(raw: bytes, graph: Graph, *, where: str, provider: str = "cpu",
         raise SettingsError(f"provider {provider} does not start here, only {session.get_providers()}")
     _check_signature(session, graph, where)
     return GraphSession(session, graph, where)
+
+
+@cache
+def load_libraries(provider: str) -> None:
+    """Load the CUDA libraries that were installed beside ONNX Runtime, which it does not look for by itself."""
+    if provider == "cuda":
+        with redirect_stdout(io.StringIO()):  # it prints what is missing; whether the provider starts is looked at
+            onnxruntime.preload_dlls()
 
 
 def check_provider(provider: str) -> None:
