@@ -58,6 +58,26 @@ class GraphSession:
             # ONNX Runtime's exceptions share no class of their own
             raise InferenceFailedError(f"{self._where}: {_first_line(error)}") from error
 
+    @property
+    def device(self) -> str:
+        """Where its tensors live, as ONNX Runtime calls it: `cpu` or `cuda`."""
+        return "cuda" if self._session.get_providers()[0] == execution_provider("cuda") else "cpu"
+
+    def new_binding(self) -> onnxruntime.IOBinding:
+        """An empty binding of inputs and outputs to memory that the caller owns."""
+        return self._session.io_binding()
+
+    def run_bound(self, binding: onnxruntime.IOBinding) -> None:
+        """Run the graph once, from bound inputs into bound outputs.
+
+        Raises:
+            InferenceFailedError: ONNX Runtime refused the inputs or failed.
+        """
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:
+            raise InferenceFailedError(f"{self._where}: {_first_line(error)}") from error
+
 
 def open_session(raw: bytes, graph: Graph, *, where: str, provider: str = "cpu", float16: bool = False) -> GraphSession:
     """Open a checked graph on `provider`, one thread, not spinning, and compare its signature with the manifest.
