@@ -84,7 +84,7 @@ def test_a_language_model_steps_alike(random: np.random.Generator) -> None:
 def test_a_translator_steps_alike_in_every_bucket(random: np.random.Generator, time_bucket: int) -> None:
     model = translator()
     tokens = random.integers(4, 20, (STEPS, ROWS))
-    state, memory = sources(model, [3, 17, 9, 30, 1])
+    state, memory = sources(model, [3, 17, 9, 32, 1])
     bound = BoundStep(model.sessions["decoder_step"], rows=ROWS, time_bucket=time_bucket)
     bound.fill(state, *memory)
     assert bound.padded_time == max(32, time_bucket)
@@ -95,7 +95,7 @@ def test_a_translator_steps_alike_in_every_bucket(random: np.random.Generator, t
 def test_a_translator_without_attention_steps_alike(random: np.random.Generator) -> None:
     model = translator(plain=True)
     tokens = random.integers(4, 20, (STEPS, ROWS))
-    state, memory = sources(model, [3, 17, 9, 30, 1])
+    state, memory = sources(model, [3, 17, 9, 32, 1])
     assert memory == []
     bound = BoundStep(model.sessions["decoder_step"], rows=ROWS)
     bound.fill(state)
