@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from service.bundle.manifest import ModelName, Precision
 from training.errors import RecipeError
 from training.file_settings import FileSettings, SeriesFiles
+from training.labelling_settings import LabellingSettings
 from training.model_settings import ModelSettings
 from training.setting_types import PositiveInteger
 from training.strict_model import StrictModel as _Strict
@@ -34,12 +35,12 @@ class DataSettings(_Strict):
     shuffle_labels: bool = False
     """The negative control: break the link between input and answer, in the training examples alone."""
     max_token_count: PositiveInteger = 128
-    """Longest text, or source, in tokens, special tokens included."""
+    """Longest text, or source, in tokens, special tokens included; longest series in steps."""
     max_output_token_count: PositiveInteger = 128
     """Longest target, or generated text, in tokens. The bundle's bound; for training targets, `eos` included."""
     too_long: Literal["drop", "refuse"] = "drop"
     """What becomes of longer examples. `drop`: training examples are left out, and counted; others are cut where the
-    service would refuse them. `refuse`: the first one in any part is an error."""
+    service would refuse them. `refuse`: the first one in any part is an error. Series are cut, never left out."""
     source_language: Language | None = None
     """BCP 47 tag of the text, or of what is translated from."""
     target_language: Language | None = None
@@ -108,13 +109,14 @@ class Recipe(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     data: DataSettings
     tokenizer: TokenizerSettings | None = None
-    """Classification and generation."""
+    """Classification and generation; labelling of words; translation with one vocabulary, learnt from both sides."""
     source_tokenizer: TokenizerSettings | None = None
     """Translation."""
     target_tokenizer: TokenizerSettings | None = None
     """Translation."""
     model: ModelSettings
     training: TrainingSettings
+    labelling: LabellingSettings = LabellingSettings()
     export: ExportSettings = ExportSettings()
 
     @model_validator(mode="after")
@@ -122,12 +124,23 @@ class Recipe(_Strict):
         given = {
             name for name in ("tokenizer", "source_tokenizer", "target_tokenizer") if getattr(self, name) is not None
         }
-        wanted = {"source_tokenizer", "target_tokenizer"} if self.task == "translation" else {"tokenizer"}
+        wanted = {"tokenizer"}
+        if self.task == "translation" and given != wanted:
+            wanted = {"source_tokenizer", "target_tokenizer"}
         if isinstance(self.data.files, SeriesFiles):
             wanted = set()
         numbers_or_words = self.task == "labelling" and self.data.files is None  # the corpus decides
         if given != wanted and not (numbers_or_words and not given):
             raise ValueError(f"{self.task} takes {_sections(wanted)} and no other tokenizer, found {_sections(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _dropped_words_have_a_token(self) -> Self:
+        learnt = (self.tokenizer, self.source_tokenizer, self.target_tokenizer)
+        if self.model.word_dropout > 0 and any(one is not None and one.kind == "bpe" for one in learnt):
+            raise ValueError(
+                "model.word_dropout needs <unk>, which a bpe tokenizer lacks; take model.embedding_dropout"
+            )
         return self
 
     @model_validator(mode="after")
@@ -144,9 +157,13 @@ class Recipe(_Strict):
             "model.bidirectional is not for generation, which cannot see what comes next": (
                 self.model.bidirectional and self.task == "generation"
             ),
-            "model.tie_weights is not for classification, whose outputs are labels": (
-                self.model.tie_weights and self.task == "classification"
+            "model.share_embeddings is for translation with one [tokenizer] for both sides": (
+                self.model.share_embeddings and not (translation and self.tokenizer is not None)
             ),
+            "model.tie_weights is not for models whose outputs are labels": (
+                self.model.tie_weights and self.task in {"classification", "labelling"}
+            ),
+            "[labelling] is for labelling": "labelling" in self.model_fields_set and self.task != "labelling",
             "training.teacher_forcing_ratio below 1 is for translation": (
                 self.training.teacher_forcing_ratio < 1 and not translation
             ),

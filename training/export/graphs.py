@@ -18,6 +18,7 @@ from training.export.quantised import QuantisedWriter
 from training.export.writer import OPSET, GraphWriter, WrittenGraph, write_recurrent, write_state
 from training.models.attention import Attention
 from training.models.classifier import Classifier
+from training.models.labeller import Labeller, Readings
 from training.models.language_model import LanguageModel
 from training.models.seq2seq import Seq2Seq
 from training.models.vocabulary import Readout
@@ -51,6 +52,28 @@ def classifier_graphs(
     if model.state_size is not None:
         graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
     return {"classifier": graph.finish(file_name("classifier", precision))}
+
+
+def labeller_graphs(
+    model: Labeller, precision: Precision = "fp32", opset: int = OPSET
+) -> dict[GraphRole, WrittenGraph]:
+    """Write: token_ids or features, lengths, (state) -> logits, (next_state). No state with both directions."""
+    graph = _new_graph("labeller", precision, opset)
+    if isinstance(model.embedding, Readings):
+        features = graph.input("features", "float32", "rows", "time", model.embedding.projection.in_features)
+        embedded, lengths = _embed_readings(graph, model.embedding, features), _lengths(graph)
+    else:
+        token_ids, lengths = _texts(graph)
+        embedded = _embed_texts(graph, "embedding", model.embedding, token_ids)
+    state = "" if model.state_size is None else graph.input("state", "float32", "rows", model.state_size)
+    values = write_recurrent(graph, model.recurrent, embedded, lengths=lengths, state=state)
+    outputs = graph.node("Transpose", [values.outputs], "outputs", perm=[1, 0, 2])  # [rows, time, output_size]
+    scores = graph.product(outputs, ("output.weight", model.output.weight), "scores")  # [rows, time, labels]
+    graph.node("Add", [scores, graph.constant("output.bias", model.output.bias)], "logits")
+    graph.output("logits", "rows", "time", model.output.out_features)
+    if model.state_size is not None:
+        graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
+    return {"labeller": graph.finish(file_name("labeller", precision))}
 
 
 def language_model_graphs(
@@ -108,6 +131,8 @@ def _encoder(model: Seq2Seq, precision: Precision, opset: int) -> WrittenGraph:
     if model.bridge is not None:
         bridge = ("bridge.weight", model.bridge.weight)
         vectors = [graph.affine(vector, bridge, model.bridge.bias, f"{vector}.bridged") for vector in vectors]
+    if model.feeds_input:
+        vectors = [*vectors, _write_zeros(graph, token_ids, model.target_embedding.embedding_dim)]
     graph.output(write_state(graph, vectors, "state"), "rows", model.state_size)
     return graph.finish(file_name("encoder", precision))
 
@@ -117,15 +142,21 @@ def _decoder_step(model: Seq2Seq, precision: Precision, opset: int) -> WrittenGr
     graph = _new_graph("decoder_step", precision, opset)
     token_ids = graph.input("token_ids", "int64", "rows")
     state = graph.input("state", "float32", "rows", model.state_size)
-    embedded = _embed_tokens(graph, "target_embedding", model.target_embedding, token_ids)
+    embedded = graph.lookup(("target_embedding", model.target_embedding.weight), token_ids, "embedded.rows")
+    if model.feeds_input:
+        sizes = graph.constant("state.sizes", [model.decoder.state_size, model.target_embedding.embedding_dim])
+        graph.nodes("Split", [state, sizes], ["state.decoder", "state.vector"], axis=1)
+        state, embedded = "state.decoder", graph.node("Concat", [embedded, "state.vector"], "embedded.fed", axis=1)
+    embedded = graph.unsqueeze(embedded, 0, "embedded")  # [time 1, rows, input]
     write_layer = None if precision == "fp32" else write_cell  # no prefill must agree with this step
     decoded = write_recurrent(graph, model.decoder, embedded, state=state, prefix="decoder", write_layer=write_layer)
     hidden = decoded.last
     if model.attention is not None:
         context = _write_attention(graph, model.attention, hidden)
         hidden = graph.node("Concat", [hidden, context], "hidden_and_context", axis=1)
-    _write_readout(graph, model.readout, hidden, "target_embedding")
-    graph.output(write_state(graph, decoded.vectors, "next_state"), "rows", model.state_size)
+    attentional = _write_readout(graph, model.readout, hidden, "target_embedding")
+    carried = [*decoded.vectors, attentional] if model.feeds_input else decoded.vectors
+    graph.output(write_state(graph, carried, "next_state"), "rows", model.state_size)
     if model.attention is not None:
         graph.output("attention", "rows", "time")
     return graph.finish(file_name("decoder_step", precision))
@@ -134,8 +165,25 @@ def _decoder_step(model: Seq2Seq, precision: Precision, opset: int) -> WrittenGr
 def _texts(graph: GraphWriter) -> tuple[str, str]:
     """Declare token_ids and lengths; return the ids and the lengths as recurrent operators take them."""
     token_ids = graph.input("token_ids", "int64", "rows", "time")
+    return token_ids, _lengths(graph)
+
+
+def _lengths(graph: GraphWriter) -> str:
+    """Declare lengths; return them as recurrent operators take them."""
     lengths = graph.input("lengths", "int64", "rows")
-    return token_ids, graph.node("Cast", [lengths], "lengths.int32", to=TensorProto.INT32)
+    return graph.node("Cast", [lengths], "lengths.int32", to=TensorProto.INT32)
+
+
+def _embed_readings(graph: GraphWriter, readings: Readings, features: str) -> str:
+    """[rows, time, features] -> [time, rows, embedding]; never in integers.
+
+    There, one reading far from its mean would take the resolution of the others in its row.
+    """
+    time_first = graph.node("Transpose", [features], "features.time_first", perm=[1, 0, 2])
+    matrix = graph.constant("embedding.weight", readings.projection.weight.T)
+    product = graph.node("MatMul", [time_first, matrix], "embedded.product")
+    summed = graph.node("Add", [product, graph.constant("embedding.bias", readings.projection.bias)], "embedded.sum")
+    return graph.node("Tanh", [summed], "embedded")
 
 
 def _embed_texts(graph: GraphWriter, name: str, embedding: nn.Embedding, token_ids: str) -> str:
@@ -147,6 +195,13 @@ def _embed_texts(graph: GraphWriter, name: str, embedding: nn.Embedding, token_i
 def _embed_tokens(graph: GraphWriter, name: str, embedding: nn.Embedding, token_ids: str) -> str:
     """[rows] -> [time 1, rows, embedding]."""
     return graph.unsqueeze(graph.lookup((name, embedding.weight), token_ids, "embedded.rows"), 0, "embedded")
+
+
+def _write_zeros(graph: GraphWriter, token_ids: str, size: int) -> str:
+    """Add zeros [rows, size]."""
+    rows = graph.node("Shape", [token_ids], "zeros.rows", start=0, end=1)
+    shape = graph.node("Concat", [rows, graph.constant("zeros.size", [size])], "zeros.shape", axis=0)
+    return graph.node("Expand", [graph.constant("zeros.row", np.zeros((1, size), np.float32)), shape], "zeros")
 
 
 def _write_keys(graph: GraphWriter, attention: Attention, values: str) -> None:
@@ -185,10 +240,11 @@ def _write_scores(graph: GraphWriter, attention: Attention, hidden: str, keys: s
     return graph.squeeze(scores, 2, "scores")
 
 
-def _write_readout(graph: GraphWriter, readout: Readout, hidden: str, embedding: str) -> None:
-    """Add `logits`. Tied weights are the initialiser of the embedding's name."""
+def _write_readout(graph: GraphWriter, readout: Readout, hidden: str, embedding: str) -> str:
+    """Add `logits` and return what they were made of. Tied weights are the initialiser of the embedding's name."""
     projection = readout.projection
     projected = graph.affine(hidden, ("readout.weight", projection.weight), projection.bias, "readout")
     activated = graph.node("Tanh", [projected], "readout.activated")
     graph.affine(activated, (embedding if readout.tied else "output.weight", readout.weight), readout.bias, "logits")
     graph.output("logits", "rows", readout.bias.shape[0])
+    return activated

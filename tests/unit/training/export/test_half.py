@@ -28,6 +28,8 @@ Tiny = Mapping[str, AnySplits]
 CASES = list(matrix())
 VARIETIES = [
     pytest.param("classification", {"bidirectional": True}, id="classifier"),
+    pytest.param("labelling", {}, id="labeller of words"),
+    pytest.param("readings", {"bidirectional": True}, id="labeller of readings"),
     pytest.param("generation", {"cell": "gru", "layers": 2, "tie_weights": True}, id="language model"),
     pytest.param("translation", {"attention": "general", "bidirectional": True, "layers": 2}, id="translator"),
 ]
@@ -44,10 +46,13 @@ def make_draft(make_recipe: MakeRecipe, tiny_splits: Tiny) -> Callable[..., Draf
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_fp16_graph_is_near_pytorch_in_float32(case: Case) -> None:
-    """As near as weights of 11 bits allow. Measured over the matrix: 0.0047 at most."""
+    """As near as weights of 11 bits allow. Measured over the matrix: 0.012 at most, 0.067 with norms between layers.
+
+    A norm enlarges what rounding did to a vector of little variance, as the random weights here leave it.
+    """
     model, write = export(case)
     differences = largest_differences(model, opened(write("fp16"), float16=True))
-    assert 0 < max(differences.values()) < 0.01
+    assert 0 < max(differences.values()) < (0.1 if case.settings.layer_norm else 0.02)
 
 
 @pytest.mark.parametrize("case", CASES[::7], ids=str)
@@ -84,7 +89,7 @@ def test_the_variant_is_proven_against_pytorch_and_served_on_cuda_alone(
     golden = draft.manifest.variants["fp16"].golden
     assert (golden.reference, golden.absolute_tolerance, golden.relative_tolerance) == ("pytorch", 0.02, 0.01)
     loaded = load_model(draft.opened(), precision="fp16", emulate_fp16=True)
-    assert loaded.proof.absolute == pytest.approx(golden.deviation_from_fp32)
+    assert 0 < loaded.proof.absolute <= golden.deviation_from_fp32 * 1.0001
     assert 0 < golden.deviation_from_fp32 < 0.02
     with pytest.raises(SettingsError, match="proven on provider cuda alone"):
         load_model(draft.opened(), precision="fp16")

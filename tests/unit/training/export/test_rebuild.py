@@ -29,10 +29,26 @@ CARD = "MODEL_CARD.md"
 VARIETIES = [
     pytest.param("classification", {"dropout": 0.3}, id="classifier"),
     pytest.param("classification", {"bidirectional": True, "cell": "gru", "layers": 2}, id="classifier, both"),
+    pytest.param("labelling", {"bidirectional": True}, id="labeller of words, both"),
+    pytest.param("readings", {"cell": "gru", "layers": 2}, id="labeller of readings"),
     pytest.param("generation", {"cell": "gru", "tie_weights": True}, id="language model, tied"),
     pytest.param("translation", {"cell": "rnn"}, id="translator without attention"),
     pytest.param(
         "translation", {"attention": "additive", "bidirectional": True, "tie_weights": True}, id="translator, additive"
+    ),
+    pytest.param(
+        "translation",
+        {
+            "layers": 3,
+            "residual": True,
+            "layer_norm": True,
+            "attention": "dot",
+            "bidirectional": True,
+            "input_feeding": True,
+            "tie_weights": True,
+            "share_embeddings": True,
+        },
+        id="translator, all options",
     ),
 ]
 
@@ -43,7 +59,9 @@ def publish(make_recipe: MakeRecipe, tiny_splits: Tiny, tmp_path: Path) -> Publi
 
     def make(task: str, model: Mapping[str, object] | None = None, **export: object) -> Path:
         wanted = {"precisions": ["fp32", "int8"], "weights": "fp32"} | export
-        recipe, splits = make_recipe(task, model=model or {}, export=wanted), tiny_splits[task]
+        model = model or {}
+        one = {"tokenizer": {"kind": "words"}} if model.get("share_embeddings") else None
+        recipe, splits = make_recipe(task, tokenizers=one, model=model, export=wanted), tiny_splits[task]
         draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)
         card = write_card(
             draft.manifest, recipe, splits, (Epoch(1, 2.0, 50.0, 1.0),), evaluate_variants(draft.opened(), splits)
