@@ -20,7 +20,15 @@ from seqserve.connection import (
     checked_timeout,
 )
 from seqserve.errors import from_rpc_error
-from seqserve.results import ClassifyResult, GeneratedChunk, GeneratedText, LabelResult, Model, TranslateResult
+from seqserve.results import (
+    ClassifyResult,
+    GeneratedChunk,
+    GeneratedText,
+    LabelResult,
+    Model,
+    ScoreResult,
+    TranslateResult,
+)
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceStub
@@ -163,15 +171,19 @@ class AsyncClient:
         model: str,
         texts: str | Sequence[str],
         *,
-        include_attention: bool = False,
-        max_output_token_count: int | None = None,
         timeout_s: float | None = None,
+        **options: Unpack[convert.TranslateOptions],
     ) -> TranslateResult:
         """As Client.translate."""
-        request = convert.translate_request(
-            model, texts, max_output_token_count=max_output_token_count, include_attention=include_attention
-        )
+        request = convert.translate_request(model, texts, options)
         return convert.translate_result(await self._call(self._inference.TranslateText, request, timeout_s))
+
+    async def score_translation(
+        self, model: str, pairs: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+    ) -> ScoreResult:
+        """As Client.score_translation."""
+        request = convert.score_request(model, pairs)
+        return convert.score_result(await self._call(self._inference.ScoreTranslation, request, timeout_s))
 
     async def list_models(self, *, timeout_s: float | None = None) -> tuple[Model, ...]:
         """As Client.list_models."""

@@ -18,7 +18,15 @@ from seqserve.connection import (
     checked_timeout,
 )
 from seqserve.errors import from_rpc_error
-from seqserve.results import ClassifyResult, GeneratedChunk, GeneratedText, LabelResult, Model, TranslateResult
+from seqserve.results import (
+    ClassifyResult,
+    GeneratedChunk,
+    GeneratedText,
+    LabelResult,
+    Model,
+    ScoreResult,
+    TranslateResult,
+)
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceStub
@@ -153,7 +161,7 @@ class Client:
             model: `name` (newest ready version) or `name@version`.
             prompt: text to continue; empty means start from nothing.
             timeout_s: as in Client, for the stream as a whole.
-            options: `max_output_token_count`, `temperature`, `top_k`, `top_p`, `seed`; see GenerateOptions.
+            options: `max_output_token_count`, `temperature`, `seed` and others; see GenerateOptions.
         """
         request = convert.generate_request(model, prompt, options)
         return GenerationStream(self._inference.GenerateText(request, timeout=self._timeout(timeout_s)))
@@ -175,23 +183,32 @@ class Client:
         model: str,
         texts: str | Sequence[str],
         *,
-        include_attention: bool = False,
-        max_output_token_count: int | None = None,
         timeout_s: float | None = None,
+        **options: Unpack[convert.TranslateOptions],
     ) -> TranslateResult:
-        """Translate each text.
+        """Translate each text: greedily, by beam search, or by sampling.
 
         Args:
             model: `name` (newest ready version) or `name@version`.
             texts: one text, or 1 to 64.
-            include_attention: whether each translation brings its attention weights.
-            max_output_token_count: most tokens to produce per text; None means the model's own limit.
+            timeout_s: as in Client.
+            options: `beam_size`, `hypothesis_count`, `include_attention` and others; see TranslateOptions.
+        """
+        request = convert.translate_request(model, texts, options)
+        return convert.translate_result(self._call(self._inference.TranslateText, request, timeout_s))
+
+    def score_translation(
+        self, model: str, pairs: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+    ) -> ScoreResult:
+        """Tell what the model thinks of given translations: the log-probability of each of their tokens.
+
+        Args:
+            model: `name` (newest ready version) or `name@version`.
+            pairs: 1 to 64 texts, each with its translation.
             timeout_s: as in Client.
         """
-        request = convert.translate_request(
-            model, texts, max_output_token_count=max_output_token_count, include_attention=include_attention
-        )
-        return convert.translate_result(self._call(self._inference.TranslateText, request, timeout_s))
+        request = convert.score_request(model, pairs)
+        return convert.score_result(self._call(self._inference.ScoreTranslation, request, timeout_s))
 
     def list_models(self, *, timeout_s: float | None = None) -> tuple[Model, ...]:
         """Every version that the server knows, by name, then by version. `timeout_s` is for each page of 100."""

@@ -10,14 +10,22 @@ import typer
 from rich.console import Console
 
 from seqserve.client import Client
-from seqserve.command_output import OutputFormat, as_json, classification_lines, labelled_lines, models_table
+from seqserve.command_output import (
+    OutputFormat,
+    as_json,
+    classification_lines,
+    labelled_lines,
+    models_table,
+    translation_lines,
+)
 from seqserve.connection import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
-from seqserve.convert import InputSequence
+from seqserve.convert import InputSequence, TranslateOptions
 from seqserve.feature_file import read_feature_file
 
 LABEL_SEQUENCES_PER_CALL = 16  # LabelSequence takes 256, but only so many labels of long ones
 CLASSIFY_TEXTS_PER_CALL = 256  # the most that ClassifyText takes
 TRANSLATE_TEXTS_PER_CALL = 64  # the most that TranslateText takes
+MAX_BEAM_SIZE = 32
 MAX_INT32 = 2**31 - 1
 MAX_INT64 = 2**63 - 1
 PIPE_WIDTH = 200  # columns of a table that goes to no terminal
@@ -40,6 +48,19 @@ TimeoutOption = Annotated[float, typer.Option("--timeout-s", help="Seconds until
 MaxTokensOption = Annotated[
     int | None,
     typer.Option("--max-output-token-count", min=1, max=MAX_INT32, help="Most tokens to produce; default the model's."),
+]
+
+TopKOption = Annotated[
+    int | None, typer.Option(min=1, max=MAX_INT32, help="Sample among this many most probable tokens; default all.")
+]
+TopPOption = Annotated[
+    float | None, typer.Option(help="Sample among the tokens that reach this mass, above 0 to 1; default 1.")
+]
+MinPOption = Annotated[
+    float | None, typer.Option(help="Sample among tokens this share as probable as the best, 0 to 1; default 0.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option(min=0, max=MAX_INT64, help="The same seed gives the same text; default drawn.")
 ]
 
 Item = TypeVar("Item")
@@ -132,13 +153,10 @@ def generate(
     temperature: Annotated[
         float | None, typer.Option(help="0 to 100; 0 takes the most probable token always; default 1.")
     ] = None,
-    top_k: Annotated[
-        int | None, typer.Option(min=1, max=MAX_INT32, help="Sample among this many tokens; default all.")
-    ] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Sample among the tokens that reach this mass, above 0 to 1; default 1.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=MAX_INT64, help="The same seed gives the same text.")] = None,
+    top_k: TopKOption = None,
+    top_p: TopPOption = None,
+    min_p: MinPOption = None,
+    seed: SeedOption = None,
     target: TargetOption = DEFAULT_TARGET,
     output: OutputOption = OutputFormat.TEXT,
     timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
@@ -154,6 +172,7 @@ def generate(
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
+            min_p=min_p,
             seed=seed,
         ) as stream,
     ):
@@ -169,20 +188,82 @@ def translate(
     model: ModelArgument,
     texts: TextsArgument = None,
     *,
+    beam_size: Annotated[
+        int | None, typer.Option(min=1, max=MAX_BEAM_SIZE, help="Hypotheses kept by beam search; default 1, greedy.")
+    ] = None,
+    hypothesis_count: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_BEAM_SIZE, help="Translations per text, best first, with their scores; default 1."),
+    ] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option(help="0 to 10; 0 favours short translations; default 0.6.")
+    ] = None,
+    coverage_penalty: Annotated[
+        float | None, typer.Option(help="0 to 10; more lowers what leaves out parts of the source; default 0.")
+    ] = None,
+    max_length_factor: Annotated[
+        float | None, typer.Option(help="Most tokens per token of the source, above 0 to 100; default no limit.")
+    ] = None,
     max_output_token_count: MaxTokensOption = None,
+    replace_unknowns: Annotated[
+        bool, typer.Option("--replace-unknowns", help="Copy the source word where the unknown token would stand.")
+    ] = False,
+    include_token_scores: Annotated[
+        bool, typer.Option("--include-token-scores", help="With --output json: the log-probability of each token.")
+    ] = False,
+    temperature: Annotated[
+        float | None, typer.Option(help="Sample, above 0 to 100, instead of searching; default no sampling.")
+    ] = None,
+    top_k: TopKOption = None,
+    top_p: TopPOption = None,
+    min_p: MinPOption = None,
+    seed: SeedOption = None,
     target: TargetOption = DEFAULT_TARGET,
     output: OutputOption = OutputFormat.TEXT,
     timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
 ) -> None:
-    """Translate each text, one line for one."""
+    """Translate each text, one line for one; several translations of a text are lines of score, tabulator and text."""
+    options = TranslateOptions(
+        beam_size=beam_size, hypothesis_count=hypothesis_count, length_penalty=length_penalty,
+        coverage_penalty=coverage_penalty, max_length_factor=max_length_factor,
+        max_output_token_count=max_output_token_count, replace_unknowns=replace_unknowns,
+        include_token_scores=include_token_scores, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+        seed=seed,
+    )  # fmt: skip
     with connect(target, timeout_s) as client:
         for group in grouped(given_texts(texts), TRANSLATE_TEXTS_PER_CALL):
-            result = client.translate(model, group, max_output_token_count=max_output_token_count)
+            result = client.translate(model, group, **options)
             for text, translation in zip(group, result.translations, strict=True):
                 if output is OutputFormat.JSON:
                     typer.echo(as_json(translation, source=text, model=str(result.model_version)))
                 else:
-                    typer.echo(translation.text)
+                    typer.echo(translation_lines(translation, scored=hypothesis_count is not None))
+
+
+@app.command()
+def score(
+    model: ModelArgument,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE TARGET",
+            help="Texts, each with its translation after it. Without any, tabbed lines of standard input.",
+        ),
+    ] = None,
+    *,
+    target: TargetOption = DEFAULT_TARGET,
+    output: OutputOption = OutputFormat.TEXT,
+    timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
+) -> None:
+    """Score given translations: a line of log-probability, text and translation for each."""
+    with connect(target, timeout_s) as client:
+        for group in grouped(given_pairs(pairs), TRANSLATE_TEXTS_PER_CALL):
+            result = client.score_translation(model, group)
+            for (text, translation), found in zip(group, result.scores, strict=True):
+                if output is OutputFormat.JSON:
+                    typer.echo(as_json(found, source=text, target=translation, model=str(result.model_version)))
+                else:
+                    typer.echo(f"{found.log_probability:.4f}\t{text}\t{translation}")
 
 
 @app.command()
@@ -254,6 +335,21 @@ def given_texts(arguments: Sequence[str] | None) -> Iterator[str]:
         yield from (valid_text(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"standard input is not UTF-8: {error}") from error
+
+
+def given_pairs(arguments: Sequence[str] | None) -> Iterator[tuple[str, str]]:
+    """Texts with their translations, from the command line or the lines of standard input."""
+    if arguments:
+        if len(arguments) % 2:
+            raise typer.BadParameter("each text needs a translation after it", param_hint="SOURCE TARGET")
+        texts = map(valid_text, arguments)
+        yield from zip(texts, texts, strict=True)
+        return
+    for line in given_texts(None):
+        text, tabulator, translation = line.partition("\t")
+        if not tabulator:
+            raise typer.BadParameter(f"no tabulator in the line {line!r}", param_hint="standard input")
+        yield text, translation
 
 
 def valid_text(text: str) -> str:

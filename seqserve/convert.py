@@ -15,6 +15,7 @@ from seqserve.results import (
     FinishReason,
     GeneratedChunk,
     GeneratedText,
+    Hypothesis,
     LabelledSequence,
     LabelledStep,
     LabelResult,
@@ -24,10 +25,13 @@ from seqserve.results import (
     Model,
     ModelState,
     ModelVersion,
+    ScoreResult,
     Task,
     Timings,
+    TokenScore,
     TranslateResult,
     Translation,
+    TranslationScore,
 )
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
@@ -144,6 +148,7 @@ class GenerateOptions(TypedDict, total=False):
     `temperature`: divides the logits, 0 to 100; 0 takes the most probable token always; default 1.
     `top_k`: samples among this many most probable tokens, 1 and up; default all.
     `top_p`: samples among the fewest tokens that reach this mass, above 0 to 1; default 1, which keeps all.
+    `min_p`: samples among tokens at least this share as probable as the most probable one, 0 to 1; default 0, all.
     `seed`: starts the random numbers, 0 to 2**63 - 1; the same seed gives the same text; default drawn by the server.
     """
 
@@ -151,6 +156,7 @@ class GenerateOptions(TypedDict, total=False):
     temperature: float | None
     top_k: int | None
     top_p: float | None
+    min_p: float | None
     seed: int | None
 
 
@@ -193,31 +199,91 @@ def generated_text(chunks: Sequence[GeneratedChunk]) -> GeneratedText:
     )
 
 
+class TranslateOptions(TypedDict, total=False):
+    """What a caller may set for translations. Absent or None means the server's default.
+
+    `max_output_token_count`: most tokens to produce per text, 1 to the model's own limit, which is the default.
+    `max_length_factor`: most tokens to produce per token of the source, above 0 to 100; default no such limit.
+    `beam_size`: hypotheses that beam search keeps at every step, 1 to 32; default 1, which is greedy.
+    `hypothesis_count`: hypotheses to return per text, 1 to `beam_size`, or samples, 1 to 32; default 1.
+    `length_penalty`: exponent of the length penalty, 0 to 10; 0 favours short translations; default 0.6.
+    `coverage_penalty`: weight of the penalty for leaving out parts of the source, 0 to 10; default 0.
+    `target_prefixes`: what each translation must begin with, one per text, each possibly empty; default nothing.
+    `replace_unknowns`: whether source words stand in for unknown tokens, where the model is one of words.
+    `include_token_scores`: whether translations bring the log-probability of each token.
+    `include_attention`: whether translations bring their attention weights.
+    `temperature`: samples instead of searching, above 0 to 100; default 0, which does not sample.
+    `top_k`, `top_p`, `min_p`, `seed`: as in GenerateOptions, where `temperature` is above 0.
+    """
+
+    max_output_token_count: int | None
+    max_length_factor: float | None
+    beam_size: int | None
+    hypothesis_count: int | None
+    length_penalty: float | None
+    coverage_penalty: float | None
+    target_prefixes: Sequence[str] | None
+    replace_unknowns: bool
+    include_token_scores: bool
+    include_attention: bool
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    seed: int | None
+
+
 def translate_request(
-    model: str, texts: str | Sequence[str], *, max_output_token_count: int | None, include_attention: bool
+    model: str, texts: str | Sequence[str], options: TranslateOptions
 ) -> inference.TranslateTextRequest:
     """Request for TranslateText; None leaves a field unset."""
-    return inference.TranslateTextRequest(
-        model=model,
-        texts=as_texts(texts),
-        max_output_token_count=max_output_token_count,
-        include_attention=include_attention,
-    )
+    return inference.TranslateTextRequest(model=model, texts=as_texts(texts), **options)
 
 
 def translate_result(response: inference.TranslateTextResponse) -> TranslateResult:
     """Answer of TranslateText."""
     return TranslateResult(
         model_version=_model_version(response.model_version),
-        translations=tuple(
-            Translation(
-                text=translation.text,
-                source_token_count=translation.source_token_count,
-                token_count=translation.token_count,
-                finish_reason=_finish_reason(translation.finish_reason),
-                attention=_attention(translation.attention) if translation.HasField("attention") else None,
-            )
-            for translation in response.translations
+        translations=tuple(map(_translation, response.translations)),
+        timings=_timings(response.timings),
+        seed=response.seed if response.HasField("seed") else None,
+    )
+
+
+def _translation(message: inference.Translation) -> Translation:
+    best = _hypothesis(message)
+    return Translation(
+        **vars(best),
+        source_token_count=message.source_token_count,
+        alternatives=tuple(map(_hypothesis, message.alternatives)),
+    )
+
+
+def _hypothesis(message: inference.Translation | inference.Hypothesis) -> Hypothesis:
+    return Hypothesis(
+        text=message.text,
+        token_count=message.token_count,
+        finish_reason=_finish_reason(message.finish_reason),
+        score=message.score if message.HasField("score") else None,
+        token_scores=_token_scores(message.token_scores),
+        attention=_attention(message.attention) if message.HasField("attention") else None,
+    )
+
+
+def score_request(model: str, pairs: Iterable[tuple[str, str]]) -> inference.ScoreTranslationRequest:
+    """Request for ScoreTranslation."""
+    return inference.ScoreTranslationRequest(
+        model=model, pairs=[inference.TextPair(source=source, target=target) for source, target in pairs]
+    )
+
+
+def score_result(response: inference.ScoreTranslationResponse) -> ScoreResult:
+    """Answer of ScoreTranslation."""
+    return ScoreResult(
+        model_version=_model_version(response.model_version),
+        scores=tuple(
+            TranslationScore(score.log_probability, _token_scores(score.token_scores), score.source_token_count)
+            for score in response.scores
         ),
         timings=_timings(response.timings),
     )
@@ -256,6 +322,10 @@ def _feature(message: models.Feature) -> Feature:
 
 def _label_scores(messages: Iterable[inference.LabelScore]) -> tuple[LabelScore, ...]:
     return tuple(LabelScore(score.label, score.probability) for score in messages)
+
+
+def _token_scores(messages: Iterable[inference.TokenScore]) -> tuple[TokenScore, ...]:
+    return tuple(TokenScore(score.token, score.log_probability) for score in messages)
 
 
 def _model_version(message: inference.ModelVersion) -> ModelVersion:

@@ -177,22 +177,62 @@ class Attention:
 
 
 @dataclass(frozen=True)
-class Translation:
-    """Translation of one text. `attention` is set when it was asked for."""
+class TokenScore:
+    """A token as text, and the natural logarithm of the model's probability of it after those before it."""
+
+    token: str
+    log_probability: float
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A translation that was found.
+
+    `score` is what hypotheses are compared by; it is set where there are several, or token scores were asked for.
+    `token_scores` end with the end-of-sequence token if that was produced. `attention` is set when it was asked for.
+    """
 
     text: str
-    source_token_count: int
     token_count: int
     finish_reason: FinishReason
+    score: float | None = None
+    token_scores: tuple[TokenScore, ...] = ()
     attention: Attention | None = None
 
 
 @dataclass(frozen=True)
+class Translation(Hypothesis):
+    """Translation of one text: the best hypothesis, and others, best first; of samples, the first and the others."""
+
+    source_token_count: int = 0
+    alternatives: tuple[Hypothesis, ...] = ()
+
+
+@dataclass(frozen=True)
 class TranslateResult:
-    """Answer to `translate`: one translation per text, in the order of the texts."""
+    """Answer to `translate`: one translation per text, in the order of the texts. `seed` is set if it was sampled."""
 
     model_version: ModelVersion
     translations: tuple[Translation, ...]
+    timings: Timings
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class TranslationScore:
+    """What a model thinks of a translation. `log_probability` is the sum of the token scores, the end token's last."""
+
+    log_probability: float
+    token_scores: tuple[TokenScore, ...]
+    source_token_count: int
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """Answer to `score_translation`: one score per pair, in the order of the pairs."""
+
+    model_version: ModelVersion
+    scores: tuple[TranslationScore, ...]
     timings: Timings
 
 

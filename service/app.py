@@ -108,6 +108,7 @@ async def serve(settings: ServiceSettings) -> None:
             pool,
             metrics,
             queue_capacity=settings.queue_capacity,
+            decode_slots=settings.decode_slots,
             max_text_characters=settings.max_text_characters,
             max_request_characters=settings.max_request_characters,
         )

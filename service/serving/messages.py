@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from service.engine.requests import DecodeOptions, Ending
 from service.engine.steps import Step
 
 
@@ -36,20 +37,19 @@ class ClassifyWork(msgspec.Struct, frozen=True, tag=True):
 
 
 class DecodeWork(msgspec.Struct, frozen=True, tag=True):
-    """Decode prompts or sources, each a row; answered by Tokens (if it `streams`), then by Decoded or Failed."""
+    """Decode prompts or sources, each a row; answered by Tokens (if it `streams`), then by Decoded or Failed.
+
+    `forced` has, for each row, the tokens that it must begin with; it is empty where no row must.
+    """
 
     work_id: int
     model_id: int
     rows: list[list[int]]
     arrival: float
     deadline: float
-    max_output_token_count: int
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
+    options: DecodeOptions
+    forced: list[list[int]] = []
     streams: bool = False
-    keep_attention: bool = False
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -104,19 +104,25 @@ class Tokens(msgspec.Struct, frozen=True, tag=True):
     queue_seconds: float
 
 
-class DecodedRow(msgspec.Struct, frozen=True):
-    """A finished row. `attention` is [tokens][source tokens], or None."""
+class DecodedHypothesis(msgspec.Struct, frozen=True):
+    """A text that was decoded: `service.engine.requests.Hypothesis`, with attention as [tokens][source tokens]."""
 
     token_ids: list[int]
-    stopped: bool
-    attention: list[list[float]] | None
+    ending: Ending
+    log_probabilities: list[float] | None = None
+    score: float | None = None
+    attention: list[list[float]] | None = None
+    aligned: list[int] | None = None
 
 
 class Decoded(msgspec.Struct, frozen=True, tag=True):
-    """Every row of a work has ended. `first_token_seconds` counts from arrival; None: no token was produced."""
+    """Every row of a work has ended: the hypotheses of each, best first.
+
+    `first_token_seconds` counts from arrival; None: no token was produced.
+    """
 
     work_id: int
-    rows: list[DecodedRow]
+    rows: list[list[DecodedHypothesis]]
     queue_seconds: float
     compute_seconds: float
     first_token_seconds: float | None = None

@@ -15,7 +15,7 @@ from seqserve.v1 import model_service_pb2 as models
 from service.errors import InvalidArgumentError
 from service.metrics import Metrics
 from service.serving.api import GeneratedChunk, InferenceFront
-from service.transport import convert, convert_labels
+from service.transport import convert, convert_labels, convert_translations
 from service.transport.interceptors import deadline_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -25,6 +25,7 @@ InferenceRequest = TypeVar(
     inference.LabelSequenceRequest,
     inference.GenerateTextRequest,
     inference.TranslateTextRequest,
+    inference.ScoreTranslationRequest,
 )
 Call = TypeVar("Call")
 
@@ -77,9 +78,17 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
         self, request: inference.TranslateTextRequest, context: Context
     ) -> inference.TranslateTextResponse:
         """Translates each text from the model's source to its target language."""
-        call = self._checked(convert.to_translate_call, request)
+        call = self._checked(convert_translations.to_translate_call, request)
         result = await self._front.translate(call.model, call.texts, call.options, deadline=self._deadline(context))
-        return convert.to_translate_response(result)
+        return convert_translations.to_translate_response(result)
+
+    async def ScoreTranslation(  # noqa: N802
+        self, request: inference.ScoreTranslationRequest, context: Context
+    ) -> inference.ScoreTranslationResponse:
+        """Tells what the model thinks of given translations."""
+        call = self._checked(convert_translations.to_score_call, request)
+        result = await self._front.score(call.model, call.pairs, deadline=self._deadline(context))
+        return convert_translations.to_score_response(result)
 
     def _checked(self, check: Callable[[InferenceRequest], Call], request: InferenceRequest) -> Call:
         try:

@@ -31,6 +31,10 @@ MODEL_VERSION = inference.ModelVersion(name="fake", version=3)
 TIMINGS = inference.ServerTimings(
     queue_duration=Duration(nanos=250_000_000), compute_duration=Duration(seconds=1), total_duration=Duration(seconds=2)
 )
+TOKEN_SCORES = [
+    inference.TokenScore(token="c", log_probability=-0.5),
+    inference.TokenScore(token="<eos>", log_probability=-0.25),
+]
 MODELS = [
     models.Model(
         name="fake-classifier",
@@ -179,10 +183,32 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
                     token_count=1,
                     finish_reason=inference.FINISH_REASON_LENGTH,
                     attention=attention if request.include_attention else None,
+                    score=-0.5 if request.beam_size > 1 else None,
+                    token_scores=TOKEN_SCORES if request.include_token_scores else [],
+                    alternatives=[
+                        inference.Hypothesis(
+                            text=f"{text[::-1]}{rank}",
+                            token_count=2,
+                            finish_reason=inference.FINISH_REASON_STOP,
+                            score=-0.5 - rank,
+                        )
+                        for rank in range(1, request.hypothesis_count)
+                    ],
                 )
                 for text in request.texts
             ],
             timings=TIMINGS,
+            seed=request.seed or None,
+        )
+
+    async def ScoreTranslation(
+        self, request: inference.ScoreTranslationRequest, context: Any
+    ) -> inference.ScoreTranslationResponse:
+        """Every translation is as probable as the next."""
+        await self._receive("ScoreTranslation", request, context)
+        score = inference.TranslationScore(log_probability=-0.75, token_scores=TOKEN_SCORES, source_token_count=2)
+        return inference.ScoreTranslationResponse(
+            model_version=MODEL_VERSION, scores=[score for _ in request.pairs], timings=TIMINGS
         )
 
     async def ListModels(self, request: models.ListModelsRequest, context: Any) -> models.ListModelsResponse:

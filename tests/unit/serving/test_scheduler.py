@@ -4,8 +4,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from service.engine.requests import DecodeOptions, Ending
 from service.serving.messages import Decoded, DecodeWork, Event, Failed, Ran, Tokens
-from service.serving.scheduler import MAX_JOINING_ROWS, Scheduler
+from service.serving.scheduler import MAX_JOINING_SEQUENCES, Scheduler
 from tests.fakes import CountingRows, ManualClock
 
 
@@ -13,8 +14,16 @@ def make(model: CountingRows, clock: ManualClock, *, slots: int = 4) -> Schedule
     return Scheduler(7, model, graphs=("encoder", "decoder_step"), slots=slots, padding_budget=1.0, clock=clock)
 
 
-def work(work_id: int, *rows: list[int], limit: int = 3, deadline: float = 1e9, streams: bool = False) -> DecodeWork:
-    return DecodeWork(work_id, 7, list(rows), 99.0, deadline, limit, streams=streams)
+def work(
+    work_id: int, *rows: list[int], limit: int = 3, deadline: float = 1e9, streams: bool = False, beam_size: int = 1
+) -> DecodeWork:
+    options = DecodeOptions(limit, beam_size=beam_size, hypothesis_count=beam_size)
+    return DecodeWork(work_id, 7, list(rows), 99.0, deadline, options, streams=streams)
+
+
+def best(decoded: Decoded) -> list[list[int]]:
+    """The best hypothesis of each row."""
+    return [hypotheses[0].token_ids for hypotheses in decoded.rows]
 
 
 def finish(scheduler: Scheduler) -> list[Event]:
@@ -29,7 +38,8 @@ def test_all_rows_of_a_request_come_back_in_order() -> None:
     scheduler.submit(work(1, [3], [5], [6]))
     (decoded,) = finish(scheduler)
     assert isinstance(decoded, Decoded)
-    assert [(row.token_ids, row.stopped) for row in decoded.rows] == [([4, 5, 6], False), ([6], True), ([], True)]
+    assert best(decoded) == [[4, 5, 6], [6], []]
+    assert [row[0].ending for row in decoded.rows] == [Ending.LENGTH, Ending.STOP, Ending.STOP]
 
 
 def test_a_streaming_request_tells_tokens_as_they_come() -> None:
@@ -38,7 +48,7 @@ def test_a_streaming_request_tells_tokens_as_they_come() -> None:
     *told, decoded = finish(scheduler)
     assert [event.token_ids for event in told if isinstance(event, Tokens)] == [[4], [5], [6]]
     assert isinstance(decoded, Decoded)
-    assert decoded.rows[0].token_ids == [4, 5, 6]
+    assert best(decoded) == [[4, 5, 6]]
 
 
 def test_waiting_rows_join_as_soon_as_running_ones_leave() -> None:
@@ -54,10 +64,31 @@ def test_waiting_rows_join_as_soon_as_running_ones_leave() -> None:
 def test_no_turn_lets_more_rows_join_than_its_bound() -> None:
     model = CountingRows()
     scheduler = make(model, ManualClock(), slots=100)
-    scheduler.submit(work(1, *([[3]] * (MAX_JOINING_ROWS + 3)), limit=5))
+    scheduler.submit(work(1, *([[3]] * (MAX_JOINING_SEQUENCES + 3)), limit=5))
     scheduler.turn()
     scheduler.turn()
-    assert model.batches == [MAX_JOINING_ROWS, MAX_JOINING_ROWS + 3]
+    assert model.batches == [MAX_JOINING_SEQUENCES, MAX_JOINING_SEQUENCES + 3]
+
+
+def test_beams_and_greedy_rows_share_a_batch_and_a_wide_beam_waits_its_turn() -> None:
+    model = CountingRows()
+    scheduler = make(model, ManualClock(), slots=4)
+    scheduler.submit(work(1, [3], limit=2))
+    scheduler.submit(work(2, [3], limit=1, beam_size=3))
+    scheduler.submit(work(3, [3], limit=1, beam_size=4))
+    scheduler.submit(work(4, [3], limit=1))  # younger than the wide beam, and not before it
+    answers = [event.work_id for event in finish(scheduler) if isinstance(event, Decoded)]
+    assert (model.batches, answers) == ([4, 1, 4, 1], [2, 1, 3, 4])
+
+
+def test_a_beam_answers_its_hypotheses_best_first() -> None:
+    scheduler = make(CountingRows(), ManualClock())
+    scheduler.submit(work(1, [3], limit=2, beam_size=3))
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    scores = [one.score or 0.0 for one in decoded.rows[0]]
+    assert (len(scores), scores) == (3, sorted(scores, reverse=True))
+    assert best(decoded) == [[4, 5]]
 
 
 def test_an_expired_request_leaves_before_the_next_step() -> None:
@@ -81,7 +112,7 @@ def test_a_cancelled_request_frees_its_slots_before_the_next_step() -> None:
     scheduler.submit(work(2, [5], limit=1))
     (decoded,) = finish(scheduler)
     assert isinstance(decoded, Decoded)
-    assert (decoded.work_id, decoded.rows[0].token_ids) == (2, [6])
+    assert (decoded.work_id, best(decoded)) == (2, [[6]])
 
 
 def test_a_prompt_that_breaks_the_graph_fails_alone() -> None:
@@ -120,10 +151,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         prompts=st.lists(st.lists(st.integers(3, 11), min_size=1, max_size=5), min_size=1, max_size=4),
         limit=st.integers(1, 5),
         patience=st.sampled_from([1.0, 3.0, 1e6]),
+        beam_size=st.integers(1, 3),
     )
-    def submit(self, prompts: list[list[int]], limit: int, patience: float) -> None:
+    def submit(self, prompts: list[list[int]], limit: int, patience: float, beam_size: int) -> None:
         self.next_id += 1
-        added = work(self.next_id, *prompts, limit=limit, deadline=self.clock.now + patience)
+        deadline = self.clock.now + patience
+        added = work(self.next_id, *prompts, limit=limit, deadline=deadline, beam_size=beam_size)
         self.open[self.next_id] = added
         self.scheduler.submit(added)
 
@@ -148,13 +181,13 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @staticmethod
     def _check(asked: DecodeWork, event: Decoded) -> None:
-        for prompt, row in zip(asked.rows, event.rows, strict=True):
+        for prompt, row in zip(asked.rows, best(event), strict=True):
             expected: list[int] = []
             token = prompt[-1]
-            while token != 9 and len(expected) < asked.max_output_token_count:
+            while token != 9 and len(expected) < asked.options.max_output_token_count:
                 token = 3 + (token - 2) % 9
                 expected.append(token)
-            assert row.token_ids == expected
+            assert row == expected
 
     @invariant()
     def slots_are_never_exceeded(self) -> None:

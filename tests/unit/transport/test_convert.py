@@ -17,6 +17,7 @@ from service.serving.api import (
     Timings,
 )
 from service.transport import convert
+from service.transport.convert_translations import to_translate_call
 
 
 def generate(**fields: object) -> inference.GenerateTextRequest:
@@ -109,9 +110,9 @@ def test_an_unset_seed_is_drawn_anew_each_time_within_its_range() -> None:
 
 def test_as_many_texts_as_the_proto_says_are_taken() -> None:
     assert len(convert.to_classify_call(inference.ClassifyTextRequest(model="m", texts=["a"] * 256)).texts) == 256
-    assert len(convert.to_translate_call(inference.TranslateTextRequest(model="m", texts=["a"] * 64)).texts) == 64
+    assert len(to_translate_call(inference.TranslateTextRequest(model="m", texts=["a"] * 64)).texts) == 64
     with pytest.raises(InvalidArgumentError, match="1 to 64"):
-        convert.to_translate_call(inference.TranslateTextRequest(model="m", texts=["a"] * 65))
+        to_translate_call(inference.TranslateTextRequest(model="m", texts=["a"] * 65))
 
 
 def test_a_chunk_tells_model_and_seed_only_in_the_first_message() -> None:
