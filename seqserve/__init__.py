@@ -8,7 +8,7 @@ with Client("localhost:50051") as client:
 
 from seqserve.async_client import AsyncClient, AsyncGenerationStream
 from seqserve.client import Client, GenerationStream
-from seqserve.convert import GenerateOptions, InputSequence, Readings, TranslateOptions
+from seqserve.convert import InputSequence, Readings
 from seqserve.errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -24,6 +24,7 @@ from seqserve.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from seqserve.options import GenerateOptions, TranslateOptions
 from seqserve.results import (
     Attention,
     Classification,

@@ -20,6 +20,7 @@ from seqserve.connection import (
     checked_timeout,
 )
 from seqserve.errors import from_rpc_error
+from seqserve.options import GenerateOptions, TranslateOptions
 from seqserve.results import (
     ClassifyResult,
     GeneratedChunk,
@@ -148,7 +149,7 @@ class AsyncClient:
         prompt: str = "",
         *,
         timeout_s: float | None = None,
-        **options: Unpack[convert.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> AsyncGenerationStream:
         """As Client.generate; not to be awaited, but iterated with `async for`."""
         request = convert.generate_request(model, prompt, options)
@@ -160,11 +161,22 @@ class AsyncClient:
         prompt: str = "",
         *,
         timeout_s: float | None = None,
-        **options: Unpack[convert.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> GeneratedText:
         """As Client.generate_text."""
+        return (await self.generate_texts(model, prompt, timeout_s=timeout_s, **options))[0]
+
+    async def generate_texts(
+        self,
+        model: str,
+        prompt: str = "",
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> tuple[GeneratedText, ...]:
+        """As Client.generate_texts."""
         async with self.generate(model, prompt, timeout_s=timeout_s, **options) as stream:
-            return convert.generated_text([chunk async for chunk in stream])
+            return convert.generated_texts([chunk async for chunk in stream])
 
     async def translate(
         self,
@@ -172,7 +184,7 @@ class AsyncClient:
         texts: str | Sequence[str],
         *,
         timeout_s: float | None = None,
-        **options: Unpack[convert.TranslateOptions],
+        **options: Unpack[TranslateOptions],
     ) -> TranslateResult:
         """As Client.translate."""
         request = convert.translate_request(model, texts, options)

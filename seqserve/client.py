@@ -18,6 +18,7 @@ from seqserve.connection import (
     checked_timeout,
 )
 from seqserve.errors import from_rpc_error
+from seqserve.options import GenerateOptions, TranslateOptions
 from seqserve.results import (
     ClassifyResult,
     GeneratedChunk,
@@ -153,7 +154,7 @@ class Client:
         prompt: str = "",
         *,
         timeout_s: float | None = None,
-        **options: Unpack[convert.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> GenerationStream:
         """Continue a prompt: a stream of chunks, each with its `text`.
 
@@ -172,11 +173,22 @@ class Client:
         prompt: str = "",
         *,
         timeout_s: float | None = None,
-        **options: Unpack[convert.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> GeneratedText:
-        """Continue a prompt and wait for all of it. Arguments as in `generate`."""
+        """Continue a prompt and wait for all of it. Arguments as in `generate`; of several samples, the first."""
+        return self.generate_texts(model, prompt, timeout_s=timeout_s, **options)[0]
+
+    def generate_texts(
+        self,
+        model: str,
+        prompt: str = "",
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> tuple[GeneratedText, ...]:
+        """Continue a prompt `sample_count` times and wait for all of it. Arguments as in `generate`."""
         with self.generate(model, prompt, timeout_s=timeout_s, **options) as stream:
-            return convert.generated_text(list(stream))
+            return convert.generated_texts(list(stream))
 
     def translate(
         self,
@@ -184,7 +196,7 @@ class Client:
         texts: str | Sequence[str],
         *,
         timeout_s: float | None = None,
-        **options: Unpack[convert.TranslateOptions],
+        **options: Unpack[TranslateOptions],
     ) -> TranslateResult:
         """Translate each text: greedily, by beam search, or by sampling.
 

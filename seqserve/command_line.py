@@ -1,15 +1,23 @@
 """The verbs of the `seqserve` command.   Reads arguments and standard input, calls the client, prints what it says."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from seqserve.client import Client
+from seqserve.command_input import (
+    given_pairs,
+    given_texts,
+    grouped,
+    table_sources,
+    text_sources,
+    valid_text,
+    valid_texts,
+)
 from seqserve.command_output import (
     OutputFormat,
     as_json,
@@ -19,8 +27,7 @@ from seqserve.command_output import (
     translation_lines,
 )
 from seqserve.connection import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
-from seqserve.convert import InputSequence, TranslateOptions
-from seqserve.feature_file import read_feature_file
+from seqserve.options import GenerateOptions, TranslateOptions
 
 LABEL_SEQUENCES_PER_CALL = 16  # LabelSequence takes 256, but only so many labels of long ones
 CLASSIFY_TEXTS_PER_CALL = 256  # the most that ClassifyText takes
@@ -49,7 +56,6 @@ MaxTokensOption = Annotated[
     int | None,
     typer.Option("--max-output-token-count", min=1, max=MAX_INT32, help="Most tokens to produce; default the model's."),
 ]
-
 TopKOption = Annotated[
     int | None, typer.Option(min=1, max=MAX_INT32, help="Sample among this many most probable tokens; default all.")
 ]
@@ -62,16 +68,12 @@ MinPOption = Annotated[
 SeedOption = Annotated[
     int | None, typer.Option(min=0, max=MAX_INT64, help="The same seed gives the same text; default drawn.")
 ]
-
-Item = TypeVar("Item")
-
-
-class Source(NamedTuple):
-    """A sequence to label: what to call it, what to call its rows if it has rows, and itself."""
-
-    name: str
-    row_names: list[str] | None
-    sequence: InputSequence
+TokenScoresOption = Annotated[
+    bool, typer.Option("--include-token-scores", help="With --output json: the log-probability of each token.")
+]
+PartialOption = Annotated[
+    bool, typer.Option("--allow-partial", help="Take what there is when the time is up, instead of failing.")
+]
 
 
 def run(arguments: Sequence[str] | None) -> int:
@@ -150,6 +152,9 @@ def generate(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Text to continue.")] = "",
     *,
     max_output_token_count: MaxTokensOption = None,
+    min_output_token_count: Annotated[
+        int | None, typer.Option(min=0, max=MAX_INT32, help="Tokens to produce before the text may end; default 0.")
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option(help="0 to 100; 0 takes the most probable token always; default 1.")
     ] = None,
@@ -157,30 +162,52 @@ def generate(
     top_p: TopPOption = None,
     min_p: MinPOption = None,
     seed: SeedOption = None,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(help="Makes what came before less probable, above 0 to 10; default 1.")
+    ] = None,
+    no_repeat_ngram_size: Annotated[
+        int | None, typer.Option(min=1, max=32, help="So many tokens in a row never come again; default no rule.")
+    ] = None,
+    banned_token: Annotated[
+        list[str] | None, typer.Option(help="Token that is never produced; may be repeated.")
+    ] = None,
+    stop_sequence: Annotated[
+        list[str] | None, typer.Option(help="String that ends the text where it begins; may be repeated.")
+    ] = None,
+    sample_count: Annotated[
+        int | None, typer.Option(min=1, max=16, help="Texts to generate, each under a line with its number; default 1.")
+    ] = None,
+    include_token_scores: TokenScoresOption = False,
+    alternative_count: Annotated[
+        int | None, typer.Option(min=1, max=16, help="Most probable tokens beside each, with --include-token-scores.")
+    ] = None,
+    echo: Annotated[bool, typer.Option("--echo", help="Begin with the prompt.")] = False,
+    allow_partial: PartialOption = False,
     target: TargetOption = DEFAULT_TARGET,
     output: OutputOption = OutputFormat.TEXT,
     timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
 ) -> None:
-    """Continue a prompt, printed as it comes."""
+    """Continue a prompt, printed as it comes; several texts when all are complete."""
+    options = GenerateOptions(
+        max_output_token_count=max_output_token_count, min_output_token_count=min_output_token_count,
+        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed,
+        repetition_penalty=repetition_penalty, no_repeat_ngram_size=no_repeat_ngram_size,
+        banned_tokens=valid_texts(banned_token), stop_sequences=valid_texts(stop_sequence),
+        sample_count=sample_count, include_token_scores=include_token_scores,
+        alternative_count=alternative_count, echo=echo, allow_partial=allow_partial,
+    )  # fmt: skip
     prompt = valid_text(prompt)
-    with (
-        connect(target, timeout_s) as client,
-        client.generate(
-            model,
-            prompt,
-            max_output_token_count=max_output_token_count,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            seed=seed,
-        ) as stream,
-    ):
-        for chunk in stream:
-            if output is OutputFormat.JSON:
-                typer.echo(as_json(chunk))
-            else:
-                typer.echo(chunk.text, nl=chunk.finish_reason is not None)
+    with connect(target, timeout_s) as client:
+        if sample_count is not None and output is OutputFormat.TEXT:
+            for number, text in enumerate(client.generate_texts(model, prompt, **options), start=1):
+                typer.echo(f"--- {number}\n{text.text}")
+            return
+        with client.generate(model, prompt, **options) as stream:
+            for chunk in stream:
+                if output is OutputFormat.JSON:
+                    typer.echo(as_json(chunk))
+                else:
+                    typer.echo(chunk.text, nl=chunk.finish_reason is not None)
 
 
 @app.command()
@@ -208,9 +235,8 @@ def translate(
     replace_unknowns: Annotated[
         bool, typer.Option("--replace-unknowns", help="Copy the source word where the unknown token would stand.")
     ] = False,
-    include_token_scores: Annotated[
-        bool, typer.Option("--include-token-scores", help="With --output json: the log-probability of each token.")
-    ] = False,
+    include_token_scores: TokenScoresOption = False,
+    allow_partial: PartialOption = False,
     temperature: Annotated[
         float | None, typer.Option(help="Sample, above 0 to 100, instead of searching; default no sampling.")
     ] = None,
@@ -227,8 +253,8 @@ def translate(
         beam_size=beam_size, hypothesis_count=hypothesis_count, length_penalty=length_penalty,
         coverage_penalty=coverage_penalty, max_length_factor=max_length_factor,
         max_output_token_count=max_output_token_count, replace_unknowns=replace_unknowns,
-        include_token_scores=include_token_scores, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-        seed=seed,
+        include_token_scores=include_token_scores, allow_partial=allow_partial, temperature=temperature, top_k=top_k,
+        top_p=top_p, min_p=min_p, seed=seed,
     )  # fmt: skip
     with connect(target, timeout_s) as client:
         for group in grouped(given_texts(texts), TRANSLATE_TEXTS_PER_CALL):
@@ -310,59 +336,3 @@ def connect(target: str, timeout_s: float) -> Client:
         return Client(target, timeout_s=timeout_s)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--timeout-s") from error
-
-
-def text_sources(texts: Iterable[str], *, words: bool) -> Iterator[Source]:
-    """Texts as sequences; as the words between their blanks where `words` is set."""
-    return (Source(text, None, text.split() if words else text) for text in texts)
-
-
-def table_sources(paths: Sequence[Path], key_columns: Sequence[str]) -> list[Source]:
-    """CSV files as sequences; all are read, so that a bad one is told before anything is asked."""
-    try:
-        tables = [read_feature_file(path, key_columns) for path in paths]
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--features") from error
-    return [Source(str(path), table.row_names, table.rows) for path, table in zip(paths, tables, strict=True)]
-
-
-def given_texts(arguments: Sequence[str] | None) -> Iterator[str]:
-    """The texts of the command line, or else the lines of standard input that are not blank."""
-    if arguments:
-        yield from map(valid_text, arguments)
-        return
-    try:
-        yield from (valid_text(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"standard input is not UTF-8: {error}") from error
-
-
-def given_pairs(arguments: Sequence[str] | None) -> Iterator[tuple[str, str]]:
-    """Texts with their translations, from the command line or the lines of standard input."""
-    if arguments:
-        if len(arguments) % 2:
-            raise typer.BadParameter("each text needs a translation after it", param_hint="SOURCE TARGET")
-        texts = map(valid_text, arguments)
-        yield from zip(texts, texts, strict=True)
-        return
-    for line in given_texts(None):
-        text, tabulator, translation = line.partition("\t")
-        if not tabulator:
-            raise typer.BadParameter(f"no tabulator in the line {line!r}", param_hint="standard input")
-        yield text, translation
-
-
-def valid_text(text: str) -> str:
-    """`text` itself; refuses what no UTF-8 can spell, such as bytes of another encoding in an argument."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise typer.BadParameter(f"text is not UTF-8: {error}") from error
-    return text
-
-
-def grouped(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """`items` in lists of at most `size`, each as soon as it is full."""
-    remaining = iter(items)
-    while group := list(islice(remaining, size)):
-        yield group

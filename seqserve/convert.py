@@ -1,12 +1,13 @@
 """Arguments to request messages, response messages to results.   Shared by both clients; does no I/O."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias, TypedDict, cast
+from typing import TypeAlias, cast
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from seqserve.errors import InternalError
+from seqserve.options import GenerateOptions, TranslateOptions
 from seqserve.results import (
     Attention,
     Classification,
@@ -39,6 +40,7 @@ from seqserve.v1 import model_service_pb2 as models
 FINISH_REASONS = {
     inference.FINISH_REASON_STOP: FinishReason.STOP,
     inference.FINISH_REASON_LENGTH: FinishReason.LENGTH,
+    inference.FINISH_REASON_DEADLINE: FinishReason.DEADLINE,
 }
 MODEL_STATES = {
     models.Model.STATE_LOADING: ModelState.LOADING,
@@ -141,25 +143,6 @@ def _labelled_sequence(message: inference.LabelledSequence) -> LabelledSequence:
     )
 
 
-class GenerateOptions(TypedDict, total=False):
-    """What a caller may set for a generation. Absent or None means the server's default.
-
-    `max_output_token_count`: most tokens to produce, 1 to the model's own limit, which is the default.
-    `temperature`: divides the logits, 0 to 100; 0 takes the most probable token always; default 1.
-    `top_k`: samples among this many most probable tokens, 1 and up; default all.
-    `top_p`: samples among the fewest tokens that reach this mass, above 0 to 1; default 1, which keeps all.
-    `min_p`: samples among tokens at least this share as probable as the most probable one, 0 to 1; default 0, all.
-    `seed`: starts the random numbers, 0 to 2**63 - 1; the same seed gives the same text; default drawn by the server.
-    """
-
-    max_output_token_count: int | None
-    temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    min_p: float | None
-    seed: int | None
-
-
 def generate_request(model: str, prompt: str, options: GenerateOptions) -> inference.GenerateTextRequest:
     """Request for GenerateText; None leaves a field unset."""
     return inference.GenerateTextRequest(model=model, prompt=prompt, **options)
@@ -176,61 +159,43 @@ def generated_chunk(response: inference.GenerateTextResponse) -> GeneratedChunk:
         seed=response.seed if first else None,
         finish_reason=_finish_reason(response.finish_reason) if response.finish_reason else None,
         timings=_timings(response.timings) if response.HasField("timings") else None,
+        sample_index=response.sample_index,
+        token_scores=_token_scores(response.token_scores),
+        prompt_token_count=response.prompt_token_count if response.HasField("prompt_token_count") else None,
     )
 
 
-def generated_text(chunks: Sequence[GeneratedChunk]) -> GeneratedText:
-    """All chunks of one stream as one text.
+def generated_texts(chunks: Sequence[GeneratedChunk]) -> tuple[GeneratedText, ...]:
+    """All chunks of one stream as texts, one per sample.
 
     Raises:
-        InternalError: the first or the last chunk lacks what the protocol promises.
+        InternalError: a chunk that the protocol promises is missing.
     """
     model_version, seed = (chunks[0].model_version, chunks[0].seed) if chunks else (None, None)
-    finish_reason, timings = (chunks[-1].finish_reason, chunks[-1].timings) if chunks else (None, None)
-    if model_version is None or seed is None or finish_reason is None or timings is None:
-        raise InternalError("the server's stream lacks its first or its last message", code=grpc.StatusCode.INTERNAL)
-    return GeneratedText(
-        text="".join(chunk.text for chunk in chunks),
-        token_count=sum(chunk.token_count for chunk in chunks),
-        finish_reason=finish_reason,
-        model_version=model_version,
-        seed=seed,
-        timings=timings,
-    )
+    timings = chunks[-1].timings if chunks else None
+    if model_version is None or seed is None or timings is None:
+        raise _unfinished()
+    found = []
+    for sample in sorted({chunk.sample_index for chunk in chunks}):
+        own = [chunk for chunk in chunks if chunk.sample_index == sample]
+        if own[-1].finish_reason is None:
+            raise _unfinished()
+        text = GeneratedText(
+            text="".join(chunk.text for chunk in own),
+            token_count=sum(chunk.token_count for chunk in own),
+            finish_reason=own[-1].finish_reason,
+            model_version=model_version,
+            seed=seed,
+            timings=timings,
+            token_scores=tuple(score for chunk in own for score in chunk.token_scores),
+            prompt_token_count=chunks[0].prompt_token_count or 0,
+        )
+        found.append(text)
+    return tuple(found)
 
 
-class TranslateOptions(TypedDict, total=False):
-    """What a caller may set for translations. Absent or None means the server's default.
-
-    `max_output_token_count`: most tokens to produce per text, 1 to the model's own limit, which is the default.
-    `max_length_factor`: most tokens to produce per token of the source, above 0 to 100; default no such limit.
-    `beam_size`: hypotheses that beam search keeps at every step, 1 to 32; default 1, which is greedy.
-    `hypothesis_count`: hypotheses to return per text, 1 to `beam_size`, or samples, 1 to 32; default 1.
-    `length_penalty`: exponent of the length penalty, 0 to 10; 0 favours short translations; default 0.6.
-    `coverage_penalty`: weight of the penalty for leaving out parts of the source, 0 to 10; default 0.
-    `target_prefixes`: what each translation must begin with, one per text, each possibly empty; default nothing.
-    `replace_unknowns`: whether source words stand in for unknown tokens, where the model is one of words.
-    `include_token_scores`: whether translations bring the log-probability of each token.
-    `include_attention`: whether translations bring their attention weights.
-    `temperature`: samples instead of searching, above 0 to 100; default 0, which does not sample.
-    `top_k`, `top_p`, `min_p`, `seed`: as in GenerateOptions, where `temperature` is above 0.
-    """
-
-    max_output_token_count: int | None
-    max_length_factor: float | None
-    beam_size: int | None
-    hypothesis_count: int | None
-    length_penalty: float | None
-    coverage_penalty: float | None
-    target_prefixes: Sequence[str] | None
-    replace_unknowns: bool
-    include_token_scores: bool
-    include_attention: bool
-    temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    min_p: float | None
-    seed: int | None
+def _unfinished() -> InternalError:
+    return InternalError("the server's stream lacks its first or its last message", code=grpc.StatusCode.INTERNAL)
 
 
 def translate_request(
@@ -325,7 +290,14 @@ def _label_scores(messages: Iterable[inference.LabelScore]) -> tuple[LabelScore,
 
 
 def _token_scores(messages: Iterable[inference.TokenScore]) -> tuple[TokenScore, ...]:
-    return tuple(TokenScore(score.token, score.log_probability) for score in messages)
+    return tuple(
+        TokenScore(
+            score.token,
+            score.log_probability,
+            tuple(TokenScore(other.token, other.log_probability) for other in score.alternatives),
+        )
+        for score in messages
+    )
 
 
 def _model_version(message: inference.ModelVersion) -> ModelVersion:

@@ -12,6 +12,7 @@ class FinishReason(Enum):
 
     STOP = "stop"
     LENGTH = "length"
+    DEADLINE = "deadline"
     OTHER = "other"
 
 
@@ -140,10 +141,23 @@ class LabelResult:
 
 
 @dataclass(frozen=True)
-class GeneratedChunk:
-    """One message of a generation; its text is to be appended to what came before.
+class TokenScore:
+    """A token as text, and the natural logarithm of the model's probability of it after those before it.
 
-    `model_version` and `seed` are set in the first chunk, `finish_reason` and `timings` in the last, and only there.
+    `alternatives` are the most probable tokens in its place, best first, where they were asked for.
+    """
+
+    token: str
+    log_probability: float
+    alternatives: tuple["TokenScore", ...] = ()
+
+
+@dataclass(frozen=True)
+class GeneratedChunk:
+    """One message of a generation; its text is to be appended to what came before of the same sample.
+
+    `model_version`, `seed` and `prompt_token_count` are set in the first chunk, `finish_reason` in the last one of each
+    sample, `timings` in the last of all, and only there.
     """
 
     text: str
@@ -153,11 +167,14 @@ class GeneratedChunk:
     seed: int | None = None
     finish_reason: FinishReason | None = None
     timings: Timings | None = None
+    sample_index: int = 0
+    token_scores: tuple[TokenScore, ...] = ()
+    prompt_token_count: int | None = None
 
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """A whole generation. `seed` produces it again."""
+    """A whole text that was generated. `seed` produces it again. `token_scores` are set where they were asked for."""
 
     text: str
     token_count: int
@@ -165,6 +182,8 @@ class GeneratedText:
     model_version: ModelVersion
     seed: int
     timings: Timings
+    token_scores: tuple[TokenScore, ...] = ()
+    prompt_token_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -174,14 +193,6 @@ class Attention:
     source_tokens: tuple[str, ...]
     target_tokens: tuple[str, ...]
     weights: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True)
-class TokenScore:
-    """A token as text, and the natural logarithm of the model's probability of it after those before it."""
-
-    token: str
-    log_probability: float
 
 
 @dataclass(frozen=True)

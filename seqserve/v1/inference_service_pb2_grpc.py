@@ -94,8 +94,9 @@ class InferenceServiceServicer(object):
     def GenerateText(self, request, context):
         """Continues a prompt, one chunk of text per message.
 
-        The last message, and only the last, has a `finish_reason`. Failures end
-        the stream with a status; they are never reported inside a message.
+        The last message of each sample, and no other, has a `finish_reason`; the
+        last of all has `timings`. Failures end the stream with a status; they are
+        never reported inside a message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

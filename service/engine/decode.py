@@ -10,8 +10,10 @@ from operator import itemgetter
 
 import numpy as np
 
-from service.engine.beam import DoubleArray, coverage_penalty, expand, length_penalty, log_normalisers
+from service.engine.beam import DoubleArray, expand, length_penalty, log_normalisers
+from service.engine.constraints import ConstraintRows
 from service.engine.memory import SourceMemory
+from service.engine.records import Records
 from service.engine.requests import DecodeRequest, Ending, Finished, Hypothesis, News
 from service.engine.sampling import choose_tokens
 from service.engine.slots import Slots
@@ -34,11 +36,13 @@ class DecodeLoop:
         self._banned = np.array(model.banned_ids, dtype=np.int64)
         self._slots = Slots(capacity, model.state_size)
         self._memory = SourceMemory(capacity)
+        self._constraints = ConstraintRows(capacity)
+        self._records = Records(self._slots, self._memory)
         self._running: dict[int, _Running] = {}
         self._finished: list[Finished] = []
+        self._ended: list[_Running] = []
         self._last_news: list[News] = []
         self._steps = 0
-        self._attention: dict[int, FloatArray] = {}  # [rows, time] by number of step, while somebody wants it
 
     @property
     def count(self) -> int:
@@ -81,7 +85,7 @@ class DecodeLoop:
         logits, state, attention = self._model.step(slots.inputs[:count], slots.state[:count], keys, values, lengths)
         slots.state[:count] = state
         if attention is not None:
-            self._observe(attention, lengths)
+            self._records.observe(self._steps, attention, lengths)
         finished = self._advance(np.arange(count), logits)
         self._steps += 1
         return finished
@@ -91,12 +95,41 @@ class DecodeLoop:
         slots, count = self._slots, self.count
         news, self._last_news = self._last_news, []
         rows = np.flatnonzero(slots.streaming[:count] & (slots.length[:count] > slots.told[:count]))
-        return news + [self._news_of(row, None) for row in rows.tolist()]
+        return news + [self._records.news(row, None) for row in rows.tolist()]
 
     def leave(self, key: int) -> None:
         """Drop a request, if it is still here."""
-        if self._running.pop(key, None) is not None:
-            self._release(np.flatnonzero(self._slots.key[: self.count] == key))
+        running = self._running.pop(key, None)
+        if running is not None:
+            self._release(self._rows_of(key))
+            self._records.forget(key, running.request.options.row_count)
+
+    def cut(self, key: int) -> list[Finished]:
+        """End a request with what it has found so far, if it is still here.
+
+        A beam answers with the hypotheses that have ended, and with others where these are too few.
+        """
+        running, rows = self._running.get(key), self._rows_of(key)
+        if running is None:
+            return []
+        if running.request.options.beam_size > 1:
+            self._cut_beam(running, rows.tolist())
+        for row in rows.tolist() if running.request.options.beam_size == 1 else ():
+            self._end_row(row, Ending.DEADLINE, end_written=False)
+        self._release(rows)
+        return self._take_finished([])
+
+    def stop(self, key: int, sample: int) -> list[Finished]:
+        """End one sample of a request, whose text has come to a stop that the model knows nothing of."""
+        rows = self._rows_of(key)
+        rows = rows[(self._slots.rank[rows] == sample) & (self._slots.beam_size[rows] == 1)]
+        for row in rows.tolist():
+            self._end_row(row, Ending.STOP, end_written=False)
+        self._release(rows)
+        return self._take_finished([])
+
+    def _rows_of(self, key: int) -> IntArray:
+        return np.flatnonzero(self._slots.key[: self.count] == key)
 
     # Joining
 
@@ -123,26 +156,16 @@ class DecodeLoop:
         slots.top_p[rows], slots.min_p[rows], slots.seed[rows] = sampling.top_p, sampling.min_p, sampling.seed
         slots.alpha[rows], slots.beta[rows] = options.length_penalty, options.coverage_penalty
         slots.finished[rows], slots.worst[rows] = 0, -np.inf
-        slots.streaming[rows], slots.told[rows] = request.streams, 0
+        slots.streaming[rows], slots.told[rows] = request.streams and options.beam_size == 1, 0
+        slots.alternatives[rows] = options.alternative_count
+        for row in range(first, last):
+            self._constraints.put(row, options.constraints, request.token_ids, options.max_output_token_count)
         slots.forced_count[rows] = len(request.forced_ids)
         slots.forced[rows, : len(request.forced_ids)] = request.forced_ids
         if options.beam_size > 1:
             slots.total[first + 1 : last] = -np.inf  # a beam begins as one hypothesis
 
     # Steps
-
-    def _observe(self, attention: FloatArray, lengths: IntArray) -> None:
-        """Note where each row looks while it writes its next token; `attention` is [rows, time]."""
-        slots, count = self._slots, self.count
-        rows = np.arange(count)
-        if slots.attended[:count].any():
-            self._attention[self._steps] = attention
-            slots.origins[rows, slots.length[:count]] = rows
-        if slots.aligning[:count].any():
-            inner = np.arange(attention.shape[1]) < lengths[:, None] - 1  # the end of the source is no word
-            slots.aligned[rows, slots.length[:count]] = np.where(inner, attention, -1.0).argmax(axis=1)
-        if slots.beta[:count].any():
-            slots.coverage[:count, : attention.shape[1]] += attention
 
     def _advance(self, rows: IntArray, logits: FloatArray) -> list[Finished]:
         """Write the next token of `rows`, to which `logits` belong, and let the ended requests leave."""
@@ -187,7 +210,10 @@ class DecodeLoop:
         """Choose a token for rows without a beam; return the rows that have ended."""
         slots = self._slots
         length = slots.length[rows]
-        tokens = choose_tokens(logits, slots.sampling(rows))
+        allowed = self._constraints.applied(rows, logits, length, self._model.eos_id)
+        tokens = choose_tokens(allowed, slots.sampling(rows))
+        self._constraints.wrote(rows, tokens)
+        self._records.keep_alternatives(rows, logits, normalisers)
         log_probabilities = logits[np.arange(len(rows)), tokens] - normalisers
         slots.inputs[rows] = slots.tokens[rows, length] = tokens
         slots.log_probabilities[rows, length] = log_probabilities
@@ -195,7 +221,8 @@ class DecodeLoop:
         slots.length[rows] = length + ~stopped
         ended = np.flatnonzero(stopped | (slots.length[rows] >= slots.limit[rows]))
         for index in ended.tolist():
-            self._end_row(int(rows[index]), Ending.STOP if stopped[index] else Ending.LENGTH)
+            written = bool(stopped[index])
+            self._end_row(int(rows[index]), Ending.STOP if written else Ending.LENGTH, end_written=written)
         left: list[int] = rows[ended].tolist()
         return left
 
@@ -223,12 +250,13 @@ class DecodeLoop:
 
     # Endings
 
-    def _end_row(self, row: int, ending: Ending) -> None:
+    def _end_row(self, row: int, ending: Ending, *, end_written: bool) -> None:
         """End a row without a beam, and its request with it if it was the last."""
         running = self._running[int(self._slots.key[row])]
-        running.hypotheses.append((int(self._slots.rank[row]), self._hypothesis(row, ending)))
+        hypothesis = self._records.hypothesis(row, ending, end_written=end_written)
+        running.hypotheses.append((int(self._slots.rank[row]), hypothesis))
         if self._slots.streaming[row]:
-            self._last_news.append(self._news_of(row, ending))
+            self._last_news.append(self._records.news(row, ending, end_written=end_written))
         if len(running.hypotheses) == running.request.options.sample_count:
             samples = [hypothesis for _, hypothesis in sorted(running.hypotheses, key=itemgetter(0))]
             self._finish(running.request.key, samples)
@@ -238,7 +266,7 @@ class DecodeLoop:
         slots = self._slots
         slots.log_probabilities[row, slots.length[row]] = end_log_probability
         running = self._running[int(slots.key[row])]
-        running.hypotheses.append((len(running.hypotheses), self._hypothesis(row, Ending.STOP)))
+        self._add(running, row, Ending.STOP, end_written=True)
         slots.finished[head] += 1
         wanted = running.request.options.hypothesis_count
         if len(running.hypotheses) >= wanted:
@@ -256,45 +284,33 @@ class DecodeLoop:
             running = self._running[int(slots.key[heads[index]])]
             for row in beams[index].tolist() if at_limit[index] else ():
                 if np.isfinite(slots.total[row]):
-                    running.hypotheses.append((len(running.hypotheses), self._hypothesis(row, Ending.LENGTH)))
+                    self._add(running, row, Ending.LENGTH, end_written=False)
             self._finish(running.request.key, _best(running.hypotheses, running.request.options.hypothesis_count))
         left: list[int] = beams[over].ravel().tolist()
         return left
 
-    def _hypothesis(self, row: int, ending: Ending) -> Hypothesis:
-        slots = self._slots
-        count = int(slots.length[row])
-        log_probabilities = score = attention = None
-        if slots.scored[row]:
-            log_probabilities = slots.log_probabilities[row, : count + (ending is Ending.STOP)].tolist()
-            score = sum(log_probabilities) / float(length_penalty(len(log_probabilities), slots.alpha[row]))
-        if slots.beta[row] and score is not None:
-            score += coverage_penalty(slots.coverage[row, : self._source_length(row)], float(slots.beta[row]))
-        if slots.attended[row]:
-            attention = self._attention_of(row, count)
-        aligned = slots.aligned[row, :count].tolist() if slots.aligning[row] else None
-        return Hypothesis(slots.tokens[row, :count].tolist(), ending, log_probabilities, score, attention, aligned)
+    def _cut_beam(self, running: _Running, rows: list[int]) -> None:
+        """End a search before its time: what has written its end comes first."""
+        wanted = running.request.options.hypothesis_count
+        ended = _best(running.hypotheses, wanted)
+        running.hypotheses = []
+        for row in rows:
+            if np.isfinite(self._slots.total[row]):
+                self._add(running, row, Ending.DEADLINE, end_written=False)
+        self._finish(running.request.key, ended + _best(running.hypotheses, wanted - len(ended)))
 
-    def _attention_of(self, row: int, count: int) -> FloatArray:
-        length = self._source_length(row)
-        first, origins = int(self._slots.first_step[row]), self._slots.origins[row, :count].tolist()
-        rows = [self._attention[first + index][origin, :length] for index, origin in enumerate(origins)]
-        return np.stack(rows) if rows else np.zeros((0, length), dtype=np.float32)
-
-    def _source_length(self, row: int) -> int:
-        return int(self._memory.first(self.count)[2][row])
-
-    def _news_of(self, row: int, ending: Ending | None) -> News:
-        slots = self._slots
-        told, slots.told[row] = int(slots.told[row]), slots.length[row]
-        tokens = slots.tokens[row, told : slots.length[row]].tolist()
-        return News(int(slots.key[row]), int(slots.rank[row]), tokens, ending)
+    def _add(self, running: _Running, row: int, ending: Ending, *, end_written: bool) -> None:
+        hypothesis = self._records.hypothesis(row, ending, end_written=end_written)
+        running.hypotheses.append((len(running.hypotheses), hypothesis))
 
     def _finish(self, key: int, hypotheses: list[Hypothesis]) -> None:
-        del self._running[key]
+        self._ended.append(self._running.pop(key))
         self._finished.append(Finished(key, hypotheses))
 
     def _take_finished(self, broken: list[int]) -> list[Finished]:
+        for running in self._ended:
+            self._records.forget(running.request.key, running.request.options.row_count)
+        self._ended.clear()
         finished, self._finished = self._finished, []
         self._last_news = [news for news in self._last_news if news.key not in broken]
         return [Finished(key, None) for key in broken] + [one for one in finished if one.key not in broken]
@@ -303,12 +319,10 @@ class DecodeLoop:
         """Free rows, given in order."""
         if not rows.size:
             return
-        for target, source in zip(*self._slots.release(rows), strict=True):
-            self._memory.move(int(source), int(target))
-        attended = self._slots.attended[: self.count]
-        oldest = self._slots.first_step[: self.count][attended].min() if attended.any() else self._steps + 1
-        for step in [step for step in self._attention if step < oldest]:
-            del self._attention[step]
+        targets, sources = self._slots.release(rows)
+        self._constraints.move(targets, sources)
+        for target, source in zip(targets.tolist(), sources.tolist(), strict=True):
+            self._memory.move(source, target)
 
 
 def _best(hypotheses: list[tuple[int, Hypothesis]], count: int) -> list[Hypothesis]:

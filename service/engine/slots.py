@@ -1,17 +1,11 @@
 """What every running row remembers, in preallocated arrays: index i of each is row i.   Moves rows; decides nothing."""
 
-from typing import TypeVar
-
 import numpy as np
 import numpy.typing as npt
 
+from service.engine.arrays import widened, zeros
 from service.engine.sampling import SamplingRows
 from service.engine.steps import FloatArray, IntArray
-
-_Element = TypeVar("_Element", bound=np.generic)
-
-_GROWTH = 64
-"""Histories and coverage grow by multiples of this."""
 
 
 class Slots:
@@ -24,54 +18,56 @@ class Slots:
     def __init__(self, capacity: int, state_size: int) -> None:
         self.capacity = capacity
         self.count = 0
-        self.key = _zeros(capacity, np.int64)
+        self.key = zeros(capacity, np.int64)
         """The request of a row."""
-        self.rank = _zeros(capacity, np.int64)
+        self.rank = zeros(capacity, np.int64)
         """Which of the request's rows it is; of a beam, the place of its hypothesis."""
-        self.beam_size = _zeros(capacity, np.int64)
-        self.limit = _zeros(capacity, np.int64)
+        self.beam_size = zeros(capacity, np.int64)
+        self.limit = zeros(capacity, np.int64)
         """Most tokens to write."""
-        self.length = _zeros(capacity, np.int64)
+        self.length = zeros(capacity, np.int64)
         """Tokens written, the end-of-sequence token not counted."""
-        self.inputs = _zeros(capacity, np.int64)
+        self.inputs = zeros(capacity, np.int64)
         """What the next step reads."""
-        self.first_step = _zeros(capacity, np.int64)
+        self.first_step = zeros(capacity, np.int64)
         """Number of the step that writes the first token."""
-        self.total = _zeros(capacity, np.float64)
+        self.total = zeros(capacity, np.float64)
         """Sum of log-probabilities; -inf for a place of a beam that is empty."""
-        self.scored, self.attended = _zeros(capacity, np.bool_), _zeros(capacity, np.bool_)
-        self.aligning, self.streaming = _zeros(capacity, np.bool_), _zeros(capacity, np.bool_)
-        self.told = _zeros(capacity, np.int64)
+        self.scored, self.attended = zeros(capacity, np.bool_), zeros(capacity, np.bool_)
+        self.aligning, self.streaming = zeros(capacity, np.bool_), zeros(capacity, np.bool_)
+        self.alternatives = zeros(capacity, np.int64)
+        """How many of the most probable tokens are told beside each token."""
+        self.told = zeros(capacity, np.int64)
         """Tokens of a streaming row that were told."""
-        self.forced_count = _zeros(capacity, np.int64)
-        self.temperature, self.top_p = _zeros(capacity, np.float64), _zeros(capacity, np.float64)
-        self.min_p = _zeros(capacity, np.float64)
-        self.top_k, self.seed = _zeros(capacity, np.int64), _zeros(capacity, np.uint64)
-        self.alpha, self.beta = _zeros(capacity, np.float64), _zeros(capacity, np.float64)
+        self.forced_count = zeros(capacity, np.int64)
+        self.temperature, self.top_p = zeros(capacity, np.float64), zeros(capacity, np.float64)
+        self.min_p = zeros(capacity, np.float64)
+        self.top_k, self.seed = zeros(capacity, np.int64), zeros(capacity, np.uint64)
+        self.alpha, self.beta = zeros(capacity, np.float64), zeros(capacity, np.float64)
         """Length and coverage penalty."""
-        self.finished = _zeros(capacity, np.int64)
+        self.finished = zeros(capacity, np.int64)
         """In the row of rank 0: how many hypotheses of the beam have ended."""
-        self.worst = _zeros(capacity, np.float64)
+        self.worst = zeros(capacity, np.float64)
         """In the row of rank 0: score that a hypothesis must beat to be returned; -inf while there is room."""
         self.state: FloatArray = np.zeros((capacity, state_size), dtype=np.float32)
-        self.tokens = _zeros((capacity, 0), np.int64)
-        self.log_probabilities = _zeros((capacity, 0), np.float64)
-        self.origins = _zeros((capacity, 0), np.int64)
+        self.tokens = zeros((capacity, 0), np.int64)
+        self.log_probabilities = zeros((capacity, 0), np.float64)
+        self.origins = zeros((capacity, 0), np.int64)
         """[rows, tokens] in which row each token of a hypothesis was written, at its time."""
-        self.aligned = _zeros((capacity, 0), np.int64)
+        self.aligned = zeros((capacity, 0), np.int64)
         """[rows, tokens] the source token that each was most attentive to."""
-        self.coverage = _zeros((capacity, 0), np.float64)
+        self.coverage = zeros((capacity, 0), np.float64)
         """[rows, source time] sum of attention weights."""
-        self.forced = _zeros((capacity, 0), np.int64)
+        self.forced = zeros((capacity, 0), np.int64)
         """[rows, forced_count] the first tokens to write, whatever the model thinks."""
 
     def reserve(self, token_count: int, source_time: int, forced_count: int) -> None:
         """Make room for so many tokens per row and one to end with, source tokens to be covered, and forced tokens."""
         time = token_count + 1
-        self.tokens, self.log_probabilities = _widened(self.tokens, time), _widened(self.log_probabilities, time)
-        self.origins, self.aligned = _widened(self.origins, time), _widened(self.aligned, time)
-        self.coverage = _widened(self.coverage, source_time)
-        self.forced = _widened(self.forced, forced_count)
+        self.tokens, self.log_probabilities = widened(self.tokens, time), widened(self.log_probabilities, time)
+        self.origins, self.aligned = widened(self.origins, time), widened(self.aligned, time)
+        self.coverage = widened(self.coverage, source_time)
+        self.forced = widened(self.forced, forced_count)
 
     def sampling(self, rows: IntArray) -> SamplingRows:
         """How rows without a beam choose their next token."""
@@ -107,22 +103,10 @@ class Slots:
     def _settings(self) -> tuple[npt.NDArray[np.generic], ...]:
         return (
             self.key, self.rank, self.beam_size, self.limit, self.length, self.inputs, self.first_step, self.total,
-            self.scored, self.attended, self.aligning, self.streaming, self.told, self.forced_count,
+            self.scored, self.attended, self.aligning, self.streaming, self.alternatives, self.told, self.forced_count,
             self.temperature, self.top_p, self.min_p, self.top_k, self.seed,
             self.alpha, self.beta, self.finished, self.worst,
         )  # fmt: skip
 
     def _histories(self) -> tuple[npt.NDArray[np.generic], ...]:
         return self.tokens, self.log_probabilities, self.origins, self.aligned
-
-
-def _zeros(shape: int | tuple[int, int], dtype: type[_Element]) -> npt.NDArray[_Element]:
-    return np.zeros(shape, dtype=dtype)
-
-
-def _widened(array: npt.NDArray[_Element], width: int) -> npt.NDArray[_Element]:
-    if array.shape[1] >= width:
-        return array
-    wide = np.zeros((array.shape[0], -(-width // _GROWTH) * _GROWTH), dtype=array.dtype)
-    wide[:, : array.shape[1]] = array
-    return wide

@@ -17,6 +17,7 @@ class FinishReason(Enum):
 
     STOP = "stop"
     LENGTH = "length"
+    DEADLINE = "deadline"
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,24 @@ class SamplingOptions:
 
 
 @dataclass(frozen=True)
+class TokenScore:
+    """A token as text, and its log-probability (natural) after the tokens before it.
+
+    `alternatives` are the most probable tokens in its place, best first, where they were asked for.
+    """
+
+    token: str
+    log_probability: float
+    alternatives: tuple["TokenScore", ...] = ()
+
+
+@dataclass(frozen=True)
 class GeneratedChunk:
-    """One message of a generation. `finish_reason` and `timings` are set in the last, and only there."""
+    """One message of a generation.
+
+    `finish_reason` is set in the last one of each sample, `timings` in the last of all, `prompt_token_count` in the
+    first of all. `token_scores` end with the end-of-sequence token if that was written.
+    """
 
     model: str
     version: int
@@ -171,6 +188,9 @@ class GeneratedChunk:
     token_count: int
     finish_reason: FinishReason | None = None
     timings: Timings | None = None
+    sample_index: int = 0
+    token_scores: tuple[TokenScore, ...] = ()
+    prompt_token_count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -180,14 +200,6 @@ class Attention:
     source_tokens: tuple[str, ...]
     target_tokens: tuple[str, ...]
     weights: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True)
-class TokenScore:
-    """A token as text, and its log-probability (natural) after the tokens before it."""
-
-    token: str
-    log_probability: float
 
 
 @dataclass(frozen=True)
@@ -267,6 +279,7 @@ class TranslateOptions:
         replace_unknowns: whether source words stand in for unknown tokens.
         include_token_scores: whether hypotheses bring the log-probabilities of their tokens.
         include_attention: whether hypotheses bring their attention weights.
+        allow_partial: whether to answer with the best so far when the deadline is near.
     """
 
     max_output_token_count: int | None = None
@@ -280,14 +293,42 @@ class TranslateOptions:
     target_prefixes: tuple[str, ...] = ()
     replace_unknowns: bool = False
     include_token_scores: bool = False
+    allow_partial: bool = False
 
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """What a caller may set for a generation. None means the model's own limit."""
+    """What a caller may set for a generation; its own checks have been made.
+
+    Args:
+        max_output_token_count: most tokens to write; None means the model's own limit.
+        sampling: how tokens are chosen.
+        min_output_token_count: tokens to write before the text may end.
+        repetition_penalty: for tokens that were read or written before; 1 changes nothing.
+        no_repeat_ngram_size: so many tokens in a row never come again; 0 means no rule.
+        banned_tokens: tokens, as text, that are never written.
+        token_biases: numbers that are added to the logits of tokens, given as text.
+        stop_sequences: strings that end the text, which are not part of it.
+        sample_count: texts to generate.
+        include_token_scores: whether chunks bring the log-probabilities of their tokens.
+        alternative_count: how many of the most probable tokens come with each of them.
+        echo: whether the text begins with the prompt.
+        allow_partial: whether to answer with what there is when the deadline is near.
+    """
 
     max_output_token_count: int | None = None
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    min_output_token_count: int = 0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    banned_tokens: tuple[str, ...] = ()
+    token_biases: Mapping[str, float] = field(default_factory=dict)
+    stop_sequences: tuple[str, ...] = ()
+    sample_count: int = 1
+    include_token_scores: bool = False
+    alternative_count: int = 0
+    echo: bool = False
+    allow_partial: bool = False
 
 
 class InferenceFront(Protocol):

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from service.bundle.manifest import Classification as ClassificationSpec
@@ -38,20 +38,18 @@ from service.serving.api import (
     TranslateResult,
 )
 from service.serving.catalog import Catalog, ReadyModel
+from service.serving.generating import GenerationWriter, generate_decoding
 from service.serving.labelling import SequenceReader, character_counts, labelled_sequence, ranked_labels, reading_count
-from service.serving.messages import Classified, ClassifyWork, Decoded, DecodeWork, Work
+from service.serving.messages import Classified, ClassifyWork, Decoded, DecodeWork, Tokens, Work
 from service.serving.pool import EnginePool, Ticket
 from service.serving.reading import TextLimits, in_turn
 from service.serving.translating import (
-    FINISH_REASON,
     TranslationWriter,
     check_attention_size,
     decode_options,
-    engine_sampling,
     translation_score,
 )
 from service.settings import MAX_REQUEST_CHARACTERS
-from service.text.tokenizer import TextStream
 
 CLOCK_SLACK_SECONDS = 0.01
 """A cancellation so shortly before the deadline is the deadline's: gRPC ends calls by a clock of its own."""
@@ -155,23 +153,20 @@ class Front:
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, GenerationSpec, "generation")
             limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
-            decoding = DecodeOptions(limit, engine_sampling(options.sampling))
+            tokenizer = ready.tokenizers[0]
+            decoding = generate_decoding(options, tokenizer, limit=limit, slots=self._decode_slots)
             with self._place(ready, 1, arrival, deadline) as place:
                 rows = await self._encode(place, 0, [("prompt", prompt)], spec.max_token_count, may_be_empty=not prompt)
 
                 def make_work(work_id: int) -> Work:
                     return DecodeWork(
-                        work_id,
-                        ready.model_id,
-                        rows,
-                        arrival,
-                        deadline,
-                        decoding,
-                        streams=True,
-                    )
+                        work_id, ready.model_id, rows, arrival, deadline, decoding, streams=True,
+                        allow_partial=options.allow_partial,
+                    )  # fmt: skip
 
                 ticket = self._submit(place, make_work)
-                async for chunk in self._chunks(place, ticket):
+                writer = GenerationWriter(ready.info, tokenizer, spec.text.eos_id or 0, rows[0], options, prompt)
+                async for chunk in self._chunks(place, ticket, writer):
                     yield chunk
 
     async def translate(
@@ -189,7 +184,8 @@ class Front:
                 check_attention_size(options, [len(row) for row in rows], limit)
                 prefixes = _fields("target_prefixes", options.target_prefixes)
                 forced = await self._encode(place, 1, prefixes, limit - 1, may_be_empty=True)
-                answer = await self._decoded(place, rows, decoding, forced)
+                partial = options.allow_partial
+                answer = await self._decoded(place, rows, decoding, forced, allow_partial=partial)
                 writer = TranslationWriter(spec, ready.tokenizers, options)
                 found = tuple(
                     writer.translation(text, row, hypotheses)
@@ -222,12 +218,16 @@ class Front:
             return ScoreResult(ready.info.name, ready.info.version, scores, timings)
 
     async def _decoded(
-        self, place: _Place, rows: list[list[int]], options: DecodeOptions, forced: list[list[int]]
-    ) -> Decoded:
+        self, place: _Place, rows: list[list[int]], options: DecodeOptions, forced: list[list[int]], *,
+        allow_partial: bool = False,
+    ) -> Decoded:  # fmt: skip
         """Hypotheses of every row, once all of them have ended."""
 
         def make_work(work_id: int) -> Work:
-            return DecodeWork(work_id, place.ready.model_id, rows, place.arrival, place.deadline, options, forced)
+            return DecodeWork(
+                work_id, place.ready.model_id, rows, place.arrival, place.deadline, options, forced,
+                allow_partial=allow_partial,
+            )  # fmt: skip
 
         answer = await self._submit(place, make_work).answer()
         if not isinstance(answer, Decoded):
@@ -265,26 +265,27 @@ class Front:
             raise TypeError(f"a classification was answered by {type(answer).__name__}")
         return answer
 
-    async def _chunks(self, place: _Place, ticket: Ticket) -> AsyncIterator[GeneratedChunk]:
-        info = place.ready.info
-        stream = TextStream(place.ready.tokenizers[0])
-        told = 0
+    async def _chunks(self, place: _Place, ticket: Ticket, writer: GenerationWriter) -> AsyncIterator[GeneratedChunk]:
+        name = place.ready.info.name
         while True:
-            token_ids, end = await ticket.news()
-            if token_ids and not place.begun:
+            told, end = await ticket.news()
+            if told and not place.begun:
                 place.begun = True
-                self._observe_first_token(info.name, time.monotonic() - place.arrival)
-            self._count_tokens(info.name, len(token_ids))
-            text = stream.push(token_ids)
+                self._observe_first_token(name, time.monotonic() - place.arrival)
+            chunks = writer.write(told)
             if isinstance(end, Decoded):
-                reason = FINISH_REASON[end.rows[0][0].ending]
-                text += stream.finish()
-                timings = self._timings(place, end)
-                yield GeneratedChunk(info.name, info.version, text, told, len(token_ids), reason, timings)
+                chunks += writer.end(end.rows[0][0].ending)
+            for sample in writer.stopped:
+                self._pool.stop_sample(ticket, sample)
+            writer.stopped.clear()
+            self._count_tokens(name, sum(chunk.token_count for chunk in chunks))
+            if writer.finished:
+                answer = end if isinstance(end, Decoded) else _stopped(place, told[-1])
+                chunks[-1] = replace(chunks[-1], timings=self._timings(place, answer))
+            for chunk in chunks:
+                yield chunk
+            if writer.finished:
                 return
-            if token_ids:
-                yield GeneratedChunk(info.name, info.version, text, told, len(token_ids))
-            told += len(token_ids)
 
     @contextmanager
     def _place(self, ready: ReadyModel, text_count: int, arrival: float, deadline: float) -> Iterator[_Place]:
@@ -365,6 +366,11 @@ def _spec_of(ready: ReadyModel, kind: type[_Spec], task: str) -> _Spec:
 def _fields(name: str, texts: Sequence[str]) -> list[tuple[str, str]]:
     """Texts with the fields that they are from."""
     return [(f"{name}[{index}]", text) for index, text in enumerate(texts)]
+
+
+def _stopped(place: _Place, last: Tokens) -> Decoded:
+    """The end of a work whose last sample met a stop string, before the engine has told of it."""
+    return Decoded(last.work_id, [], last.queue_seconds, time.monotonic() - place.arrival - last.queue_seconds)
 
 
 def _output_limit(wanted: int | None, limit: int) -> int:

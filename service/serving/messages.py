@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from service.engine.requests import DecodeOptions, Ending
+from service.engine.requests import Alternatives, DecodeOptions, Ending
 from service.engine.steps import Step
 
 
@@ -39,7 +39,8 @@ class ClassifyWork(msgspec.Struct, frozen=True, tag=True):
 class DecodeWork(msgspec.Struct, frozen=True, tag=True):
     """Decode prompts or sources, each a row; answered by Tokens (if it `streams`), then by Decoded or Failed.
 
-    `forced` has, for each row, the tokens that it must begin with; it is empty where no row must.
+    `forced` has, for each row, the tokens that it must begin with; it is empty where no row must. `allow_partial`
+    answers with what there is when the deadline is near, and not with Failed.
     """
 
     work_id: int
@@ -50,12 +51,20 @@ class DecodeWork(msgspec.Struct, frozen=True, tag=True):
     options: DecodeOptions
     forced: list[list[int]] = []
     streams: bool = False
+    allow_partial: bool = False
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
     """Drop a work, wherever it is. Not answered."""
 
     work_id: int
+
+
+class StopSample(msgspec.Struct, frozen=True, tag=True):
+    """End one sample of a streaming work; what it has written so far is enough."""
+
+    work_id: int
+    sample: int
 
 
 class Ping(msgspec.Struct, frozen=True, tag=True):
@@ -67,7 +76,7 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
 
 
 Work = ClassifyWork | DecodeWork
-Command = Load | Unload | ClassifyWork | DecodeWork | Cancel | Ping | Stop
+Command = Load | Unload | ClassifyWork | DecodeWork | Cancel | StopSample | Ping | Stop
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
@@ -97,11 +106,18 @@ class Classified(msgspec.Struct, frozen=True, tag=True):
 
 
 class Tokens(msgspec.Struct, frozen=True, tag=True):
-    """More tokens of a streaming work."""
+    """More tokens of one sample of a streaming work; `ending` is set with its last ones.
+
+    `log_probabilities` and `alternatives` are as in `service.engine.requests.News`.
+    """
 
     work_id: int
     token_ids: list[int]
     queue_seconds: float
+    sample: int = 0
+    ending: Ending | None = None
+    log_probabilities: list[float] = []
+    alternatives: list[Alternatives] = []
 
 
 class DecodedHypothesis(msgspec.Struct, frozen=True):

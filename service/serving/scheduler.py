@@ -10,7 +10,7 @@ import numpy as np
 
 from service.engine.batches import padding_ratio, pick_batch
 from service.engine.decode import DecodeLoop
-from service.engine.requests import DecodeRequest, Finished, Hypothesis
+from service.engine.requests import DecodeRequest, Ending, Finished, Hypothesis
 from service.engine.steps import FloatArray, IntArray, RowModel, Started
 from service.errors import DeadlineExceededError, InferenceFailedError
 from service.serving.messages import Decoded, DecodedHypothesis, DecodeWork, Event, Failed, Ran, Tokens
@@ -20,6 +20,14 @@ MAX_JOINING_SEQUENCES = 8
 
 WINDOW_SEQUENCES = 64
 """How many of the oldest waiting sequences are looked at for similar lengths."""
+
+
+LEAST_MARGIN_SECONDS = 0.005
+MARGIN_TURNS = 2
+"""A partial answer is sent so many seconds before the deadline, or so many turns if that is longer."""
+
+TURN_MEMORY = 0.5
+"""How much of the longest turn seen the next one is expected to take at least."""
 
 
 @dataclass
@@ -94,6 +102,8 @@ class Scheduler:
         self._waiting: deque[tuple[_Pending, int]] = deque()  # (work, row index), oldest first
         self._running: dict[int, tuple[_Pending, int]] = {}  # by the sequence's key in the loop
         self._starting: list[_Pending] = []  # works that have yet to make their first step
+        self._turn_begun: float | None = None  # when the last turn began, if work was left
+        self._turn_seconds = 0.0
 
     @property
     def busy(self) -> bool:
@@ -116,23 +126,50 @@ class Scheduler:
             self._loop.leave(key)
             del self._running[key]
 
+    def stop_sample(self, work_id: int, sample: int) -> list[Event]:
+        """End one sample of a streaming work, if it still runs."""
+        keys = [key for key, (owner, _) in self._running.items() if owner.work.work_id == work_id]
+        return [event for key in keys for event in self._take(self._loop.stop(key, sample))]
+
     def abandon(self, message: str) -> list[Event]:
         """Fail everything that waits or runs."""
         return self._fail(list(self._works.values()), message)
 
     def turn(self) -> list[Event]:
         """Drop what has expired, let sequences join, make one step, and tell what came of it."""
-        events = self._expire()
+        now = self._clock()
+        if self._turn_begun is not None:
+            self._turn_seconds = max(now - self._turn_begun, TURN_MEMORY * self._turn_seconds)
+        events = self._expire(now) + self._cut_short(now)
         joining = self._take_joining() if self._waiting and self._loop.free else []
         if joining:
             events += self._join(joining)
         if self._running:
             events += self._step()
+        self._turn_begun = now if self._works else None
         ran, self._timed.ran = self._timed.ran, []
         return ran + events
 
-    def _expire(self) -> list[Event]:
-        now = self._clock()
+    def _cut_short(self, now: float) -> list[Event]:
+        """Answer works whose deadline is near with what they have, if they allow it."""
+        margin = max(LEAST_MARGIN_SECONDS, MARGIN_TURNS * self._turn_seconds)
+        near = [one for one in self._works.values() if one.work.allow_partial and one.work.deadline - margin <= now]
+        return [event for pending in near for event in self._cut(pending, now)]
+
+    def _cut(self, pending: _Pending, now: float) -> list[Event]:
+        pending.begun = now if pending.begun is None else pending.begun
+        keys = [key for key, (owner, _) in self._running.items() if owner is pending]
+        events = [event for key in keys for event in self._take(self._loop.cut(key))]
+        waiting = [entry for entry in self._waiting if entry[0] is pending]
+        if waiting:
+            self._waiting = deque(entry for entry in self._waiting if entry[0] is not pending)
+            for _, row in waiting:
+                nothing = DecodedHypothesis([], Ending.DEADLINE)
+                pending.ended[row] = [nothing] * pending.work.options.sample_count
+            events += self._answer(pending)
+        return events
+
+    def _expire(self, now: float) -> list[Event]:
         expired = [work_id for work_id, pending in self._works.items() if pending.work.deadline <= now]
         for work_id in expired:
             self.cancel(work_id)
@@ -221,7 +258,8 @@ class Scheduler:
         for news in self._loop.news():
             pending, _ = self._running[news.key]
             queued = (pending.begun or pending.work.arrival) - pending.work.arrival
-            events.append(Tokens(pending.work.work_id, news.token_ids, queued))
+            told = news.token_ids, queued, news.sample, news.ending, news.log_probabilities, news.alternatives
+            events.append(Tokens(pending.work.work_id, *told))
         return events
 
 

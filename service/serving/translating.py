@@ -25,7 +25,11 @@ MOST_BEAM_TOKENS = 100_000
 MOST_ATTENTION_WEIGHTS = 4_000_000
 """Most attention weights of one answer, 4 bytes each: what a client of default settings receives."""
 
-FINISH_REASON = {Ending.STOP: FinishReason.STOP, Ending.LENGTH: FinishReason.LENGTH}
+FINISH_REASON = {
+    Ending.STOP: FinishReason.STOP,
+    Ending.LENGTH: FinishReason.LENGTH,
+    Ending.DEADLINE: FinishReason.DEADLINE,
+}
 
 
 def decode_options(options: TranslateOptions, spec: TranslationSpec, *, limit: int, slots: int) -> DecodeOptions:

@@ -164,12 +164,12 @@ class TextStream:
 
     A character may need several tokens, and a token's spacing may depend on the one before it. So new tokens are
     decoded together with the last ones that gave text, and an incomplete character is held back. The pieces joined
-    are `Tokenizer.decode` of all ids.
+    are `Tokenizer.decode` of all ids, as they stand after those of `context`.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, context: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
-        self._said: list[int] = []  # the ids that gave the last piece
+        self._said = list(context)  # the ids that gave the last piece
         self._held: list[int] = []  # the ids that gave none yet
 
     def push(self, ids: Sequence[int]) -> str:

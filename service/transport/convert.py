@@ -16,8 +16,6 @@ from service.serving.api import (
     Classification,
     ClassifyResult,
     FinishReason,
-    GeneratedChunk,
-    GenerateOptions,
     LabelScore,
     ModelInfo,
     SamplingOptions,
@@ -35,6 +33,7 @@ SEED_BITS = 63
 FINISH_REASON = {
     FinishReason.STOP: inference.FINISH_REASON_STOP,
     FinishReason.LENGTH: inference.FINISH_REASON_LENGTH,
+    FinishReason.DEADLINE: inference.FINISH_REASON_DEADLINE,
 }
 _TASK = {
     None: models.TASK_UNSPECIFIED,
@@ -64,15 +63,6 @@ class ClassifyCall:
     top_label_count: int | None
 
 
-@dataclass(frozen=True)
-class GenerateCall:
-    """A checked GenerateTextRequest."""
-
-    model: str
-    prompt: str
-    options: GenerateOptions
-
-
 def to_classify_call(request: inference.ClassifyTextRequest) -> ClassifyCall:
     """Check a request; InvalidArgumentError names the field at fault."""
     return ClassifyCall(
@@ -80,13 +70,6 @@ def to_classify_call(request: inference.ClassifyTextRequest) -> ClassifyCall:
         texts=checked_texts(request.texts, MOST_TEXTS_PER_REQUEST),
         top_label_count=checked_top_label_count(request),
     )
-
-
-def to_generate_call(request: inference.GenerateTextRequest) -> GenerateCall:
-    """Check a request; InvalidArgumentError names the field at fault. Without a seed, one is drawn."""
-    model = checked_model(request.model)
-    options = GenerateOptions(checked_output_count(request), checked_sampling(request, temperature=1.0))
-    return GenerateCall(model, request.prompt, options)
 
 
 def to_model_reference(request: models.GetModelRequest) -> str:
@@ -115,21 +98,6 @@ def to_classify_response(result: ClassifyResult, top_label_count: int | None) ->
         classifications=[_classification(found, top_label_count) for found in result.classifications],
         timings=to_timings(result.timings),
     )
-
-
-def to_generate_response(chunk: GeneratedChunk, first_seed: int | None) -> inference.GenerateTextResponse:
-    """Write a chunk. `first_seed` is the seed in use for the first message of a stream, None for all others."""
-    response = inference.GenerateTextResponse(
-        text=chunk.text, first_token_index=chunk.first_token_index, token_count=chunk.token_count
-    )
-    if first_seed is not None:
-        response.model_version.CopyFrom(to_model_version(chunk))
-        response.seed = first_seed
-    if chunk.finish_reason is not None:
-        response.finish_reason = FINISH_REASON[chunk.finish_reason]
-    if chunk.timings is not None:
-        response.timings.CopyFrom(to_timings(chunk.timings))
-    return response
 
 
 def to_model(info: ModelInfo) -> models.Model:
@@ -303,7 +271,17 @@ def to_model_version(answer: Answer) -> inference.ModelVersion:
 
 def to_token_scores(scores: Sequence[TokenScore]) -> list[inference.TokenScore]:
     """Write what a model thought of tokens."""
-    return [inference.TokenScore(token=score.token, log_probability=score.log_probability) for score in scores]
+    return [
+        inference.TokenScore(
+            token=score.token,
+            log_probability=score.log_probability,
+            alternatives=[
+                inference.TokenAlternative(token=other.token, log_probability=other.log_probability)
+                for other in score.alternatives
+            ],
+        )
+        for score in scores
+    ]
 
 
 def to_timings(timings: Timings) -> inference.ServerTimings:

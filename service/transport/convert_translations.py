@@ -117,6 +117,7 @@ def _options(request: inference.TranslateTextRequest) -> TranslateOptions:
         target_prefixes=_prefixes(request),
         replace_unknowns=request.replace_unknowns,
         include_token_scores=request.include_token_scores,
+        allow_partial=request.allow_partial,
     )
     if options.coverage_penalty > 0 and beam_size == 1:
         raise InvalidArgumentError(

@@ -15,7 +15,7 @@ from seqserve.v1 import model_service_pb2 as models
 from service.errors import InvalidArgumentError
 from service.metrics import Metrics
 from service.serving.api import GeneratedChunk, InferenceFront
-from service.transport import convert, convert_labels, convert_translations
+from service.transport import convert, convert_generation, convert_labels, convert_translations
 from service.transport.interceptors import deadline_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -66,12 +66,12 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
         self, request: inference.GenerateTextRequest, context: Context
     ) -> AsyncIterator[inference.GenerateTextResponse]:
         """Continues a prompt, one chunk of text per message."""
-        call = self._checked(convert.to_generate_call, request)
+        call = self._checked(convert_generation.to_generate_call, request)
         first_seed: int | None = call.options.sampling.seed
         chunks = self._front.generate(call.model, call.prompt, call.options, deadline=self._deadline(context))
         async with _closing(chunks):
             async for chunk in chunks:
-                yield convert.to_generate_response(chunk, first_seed)
+                yield convert_generation.to_generate_response(chunk, first_seed)
                 first_seed = None
 
     async def TranslateText(  # noqa: N802

@@ -19,6 +19,7 @@ from service.bundle.manifest import GraphRole, text_specs
 from service.bundle.store import OpenedBundle, open_bundle
 from service.engine.batches import pad
 from service.engine.classify import logits_by_row
+from service.engine.constraints import Constraints
 from service.engine.decode import DecodeLoop
 from service.engine.requests import DecodeOptions, DecodeRequest, Finished, Hypothesis
 from service.engine.sampling import Sampling
@@ -193,6 +194,7 @@ def random_options(model: LanguageModel | TranslationModel, key: int, random: np
         DecodeOptions(limit),
         DecodeOptions(limit, Sampling(1.0, seed=key), keep_scores=True),
         DecodeOptions(limit, Sampling(1.3, top_k=40, top_p=0.9, min_p=0.01, seed=key), sample_count=3),
+        DecodeOptions(limit, Sampling(0.8, seed=key), 2, Constraints(2, 1.3, 2, ((5, 1.5), (6, -np.inf)))),
         DecodeOptions(limit, beam_size=2, hypothesis_count=2, keep_attention=attends, keep_alignment=attends),
         DecodeOptions(limit, beam_size=5, hypothesis_count=3, length_penalty=0.6, coverage_penalty=0.2 * attends),
     )

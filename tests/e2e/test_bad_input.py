@@ -167,6 +167,26 @@ def test_a_parameter_out_of_range_is_refused_by_name(client: Client, field: str,
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
+        ({"min_p": math.nan}, "min_p"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty"),
+        ({"no_repeat_ngram_size": 33}, "no_repeat_ngram_size"),
+        ({"min_output_token_count": 257}, "min_output_token_count"),
+        ({"banned_tokens": ["G", "GA"]}, "banned_tokens[1]"),
+        ({"token_biases": {"G": math.inf}}, "token_biases[G]"),
+        ({"stop_sequences": [""]}, "stop_sequences[0]"),
+        ({"sample_count": 2, "temperature": 0.0}, "sample_count"),
+        ({"alternative_count": 1}, "alternative_count"),
+    ],
+    ids=str,
+)
+def test_a_generation_that_cannot_be_is_refused_by_name(client: Client, fields: dict[str, Any], field: str) -> None:
+    refusal = refused(lambda: client.generate(prompt="X", **fields))
+    assert (refusal.code, refusal.reason, refusal.fields) == (INVALID, "INVALID_ARGUMENT", (field,))
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
         ({"beam_size": 0}, "beam_size"),
         ({"beam_size": 33}, "beam_size"),
         ({"beam_size": 2, "hypothesis_count": 3}, "hypothesis_count"),

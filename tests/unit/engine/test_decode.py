@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.engine.constraints import FREE, Constraints
 from service.engine.decode import DecodeLoop
 from service.engine.requests import DecodeOptions, DecodeRequest, Ending, Finished, Hypothesis
 from service.engine.sampling import Sampling
@@ -136,6 +137,55 @@ def test_streams_tell_every_token_once_and_the_ending_with_the_last() -> None:
     ]
 
 
+def test_a_request_that_is_cut_answers_with_what_it_has() -> None:
+    loop = DecodeLoop(CountingRows(), capacity=8)
+    loop.join([request(1, 3, sample_count=2, sampling=Sampling(1.0, seed=1)), request(2, 3)])
+    loop.step()
+    loop.step()
+    (finished,) = loop.cut(1)
+    assert [(one.ending, len(one.token_ids)) for one in finished.hypotheses or []] == [(Ending.DEADLINE, 2)] * 2
+    assert (loop.count, loop.cut(1)) == (1, [])
+
+
+def test_a_search_that_is_cut_answers_first_with_what_has_ended() -> None:
+    """After 3 comes 4, and then the end or, much less likely, something else."""
+    loop = DecodeLoop(CountingRows(ends_at=4), capacity=8)
+    loop.join([request(1, 3, beam_size=3, hypothesis_count=3)])
+    loop.step()
+    loop.step()
+    (finished,) = loop.cut(1)
+    found = [(one.ending, one.token_ids) for one in finished.hypotheses or []]
+    assert found[0] == (Ending.STOP, [4])
+    assert [ending for ending, _ in found[1:]] == [Ending.DEADLINE] * 2
+    assert loop.count == 0
+
+
+def test_a_sample_that_is_stopped_frees_its_row_and_the_others_go_on() -> None:
+    loop = DecodeLoop(CountingRows(), capacity=8)
+    loop.join([request(1, 3, 3, sample_count=3, streams=True)])
+    loop.step()
+    assert loop.stop(1, 1) == []
+    assert loop.count == 2
+    assert next((one.sample, one.token_ids, one.ending) for one in loop.news()) == (1, [4], Ending.STOP)
+    found = run(loop)[1] or []
+    assert [one.token_ids for one in found] == [[4, 5, 6], [4], [4, 5, 6]]
+
+
+def test_news_bring_log_probabilities_and_alternatives_best_first() -> None:
+    loop = DecodeLoop(CountingRows(ends_at=5), capacity=2)
+    loop.join([request(1, 4, streams=True, keep_scores=True, alternative_count=2), request(2, 4)])
+    told = []
+    while loop.count:
+        loop.step()
+        told += loop.news()
+    first, last = told
+    assert (first.token_ids, last.token_ids, last.ending) == ([5], [], Ending.STOP)
+    for news, token in ((first, 5), (last, EOS)):
+        (pairs,) = news.alternatives
+        assert pairs[0] == (token, news.log_probabilities[0])
+        assert pairs[0][1] > pairs[1][1]
+
+
 @st.composite
 def plans(draw: st.DrawFn) -> tuple[int, dict[str, object]]:
     """When a request joins, and what it asks for."""
@@ -146,7 +196,9 @@ def plans(draw: st.DrawFn) -> tuple[int, dict[str, object]]:
         fields |= {"beam_size": size, "hypothesis_count": draw(st.integers(1, size)), "length_penalty": 0.5}
     if kind == "samples":
         top_p = draw(st.sampled_from([1.0, 0.9]))
+        bound = draw(st.sampled_from([FREE, Constraints(2, 1.5, 2, ((5, -1.0),))]))
         fields |= {"sample_count": draw(st.integers(1, 3)), "sampling": Sampling(9.0, 0, top_p, seed=5)}
+        fields |= {"constraints": bound}
     return draw(st.integers(0, 8)), fields | {"keep_scores": draw(st.booleans())}
 
 

@@ -115,6 +115,27 @@ async def test_every_generation_option_is_sent(client: AsyncClient, server: "Fak
     assert sent == (9, 0.5, 3, 0.25, 2**62)
 
 
+async def test_several_samples_come_back_as_several_texts(client: AsyncClient, server: "FakeServer") -> None:
+    texts = await client.generate_texts(
+        "fake", "one two", sample_count=3, include_token_scores=True, alternative_count=1, stop_sequences=["x"],
+        token_biases={"a": -1.5}, banned_tokens=None, echo=True, allow_partial=True, repetition_penalty=1.5,
+    )  # fmt: skip
+    assert [text.text for text in texts] == [f"one {sample} two {sample} " for sample in range(3)]
+    assert {(text.token_count, text.prompt_token_count, text.finish_reason) for text in texts} == {
+        (2, 7, FinishReason.STOP)
+    }
+    assert texts[2].token_scores[0] == TokenScore("one", -0.5, (TokenScore("uno", -1.5),))
+    request = server.received[0].request
+    assert (request.sample_count, list(request.stop_sequences), request.echo) == (3, ["x"], True)
+    assert (dict(request.token_biases), request.repetition_penalty) == ({"a": -1.5}, 1.5)
+    assert request.allow_partial
+
+
+async def test_a_deadlines_partial_answer_says_so(client: AsyncClient) -> None:
+    text = await client.generate_text("fake", "late", allow_partial=True)
+    assert (text.text, text.finish_reason) == ("late ", FinishReason.DEADLINE)
+
+
 async def test_a_search_brings_its_alternatives_and_scores(client: AsyncClient, server: "FakeServer") -> None:
     result = await client.translate(
         "fake", "ab", beam_size=4, hypothesis_count=3, length_penalty=0.5, target_prefixes=["x"],

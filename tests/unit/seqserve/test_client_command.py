@@ -183,6 +183,15 @@ async def test_generate_prints_the_text_as_it_comes(run: Run, server: "FakeServe
     assert sent == (9, 0.5, 3, 0.25, 8)
 
 
+async def test_generate_prints_several_samples_under_their_numbers(run: Run, server: "FakeServer") -> None:
+    options = ("--stop-sequence", "x", "--stop-sequence", "y", "--banned-token", "z", "--repetition-penalty", "2")
+    code, output, _ = await run("generate", "fake", "one", "--sample-count", "2", *options)
+    assert (code, output) == (0, "--- 1\none 0 \n--- 2\none 1 \n")
+    request = server.received[0].request
+    assert (list(request.stop_sequences), list(request.banned_tokens)) == (["x", "y"], ["z"])
+    assert request.repetition_penalty == 2.0
+
+
 async def test_generate_prints_a_json_line_per_chunk(run: Run) -> None:
     _, output, _ = await run("generate", "fake", "one two", "--output", "json")
     chunks = parsed(output)
