@@ -42,7 +42,6 @@ class ConstraintRows:
         self._biased = zeros(capacity, np.bool_)
         self._count = zeros(capacity, np.int64)
         self._known = zeros((capacity, 0), np.int64)  # [rows, time] tokens read and written, `_count` of them
-        self._seen = zeros((capacity, 0), np.bool_)  # [rows, vocab] whether a token is among them
         self._bias = zeros((capacity, 0), np.float32)  # [rows, vocab]
 
     def put(self, row: int, constraints: Constraints, token_ids: IntArray, limit: int) -> None:
@@ -56,9 +55,6 @@ class ConstraintRows:
         self._biased[row] = bool(constraints.biases)
         self._known = widened(self._known, len(token_ids) + limit + 1)
         self._known[row, : len(token_ids)], self._count[row] = token_ids, len(token_ids)
-        self._seen = widened(self._seen, 1 + max(token_ids.tolist(), default=0))
-        self._seen[row] = False
-        self._seen[row, token_ids] = True
         self._bias = widened(self._bias, 1 + max((token for token, _ in constraints.biases), default=0))
         self._bias[row] = 0.0
         for token, bias in constraints.biases:
@@ -69,7 +65,7 @@ class ConstraintRows:
         if self._bound[targets].any() or self._bound[sources].any():
             for array in (
                 self._bound, self._minimum, self._penalty, self._ngram_size, self._biased, self._count, self._known,
-                self._seen, self._bias,
+                self._bias,
             ):  # fmt: skip
                 array[targets] = array[sources]
 
@@ -85,19 +81,17 @@ class ConstraintRows:
         bound = np.flatnonzero(self._bound[rows])
         if not bound.size:
             return logits
-        self._seen = widened(self._seen, logits.shape[1])
         self._bias = widened(self._bias, logits.shape[1])
-        logits = logits.copy()
-        chosen, own = rows[bound], logits[bound]
-        self._penalise(chosen, own)
-        biased = np.flatnonzero(self._biased[chosen])
+        allowed = logits.copy()
+        chosen = rows[bound]
+        self._penalise(chosen, bound, allowed)
+        biased = bound[self._biased[chosen]]
         if biased.size:
-            own[biased] += self._bias[chosen[biased], : own.shape[1]]
-        self._ban_repeats(chosen, own)
-        own[lengths[bound] < self._minimum[chosen], eos_id] = -np.inf
-        own[np.isneginf(own.max(axis=1)), eos_id] = 0.0
-        logits[bound] = own
-        return logits
+            allowed[biased] += self._bias[rows[biased], : logits.shape[1]]
+        self._ban_repeats(chosen, bound, allowed)
+        allowed[bound[lengths[bound] < self._minimum[chosen]], eos_id] = -np.inf
+        allowed[bound[np.isneginf(allowed[bound].max(axis=1))], eos_id] = 0.0
+        return allowed
 
     def wrote(self, rows: IntArray, token_ids: IntArray) -> None:
         """Note one more token of each of `rows`."""
@@ -106,16 +100,20 @@ class ConstraintRows:
             chosen, tokens = rows[bound], token_ids[bound]
             self._known[chosen, self._count[chosen]] = tokens
             self._count[chosen] += 1
-            self._seen[chosen, tokens] = True
 
-    def _penalise(self, rows: IntArray, logits: FloatArray) -> None:
+    def _penalise(self, rows: IntArray, places: IntArray, logits: FloatArray) -> None:
+        """Penalise what `rows` know, in place; row i of them is row `places[i]` of the logits."""
         penalised = np.flatnonzero(self._penalty[rows] != 1.0)
         if penalised.size:
-            own, penalty = logits[penalised], self._penalty[rows[penalised], None]
-            seen = self._seen[rows[penalised], : logits.shape[1]]
-            logits[penalised] = np.where(seen, np.where(own > 0, own / penalty, own * penalty), own)
+            counts = self._count[rows[penalised]]
+            where, time = np.nonzero(np.arange(int(counts.max())) < counts[:, None])
+            owner, place = rows[penalised[where]], places[penalised[where]]
+            tokens, penalty = self._known[owner, time], self._penalty[owner]
+            own = logits[place, tokens]  # a token that is known twice is read before it is written
+            logits[place, tokens] = np.where(own > 0, own / penalty, own * penalty)
 
-    def _ban_repeats(self, rows: IntArray, logits: FloatArray) -> None:
+    def _ban_repeats(self, rows: IntArray, places: IntArray, logits: FloatArray) -> None:
+        """Ban what would complete an n-gram that `rows` know, in place."""
         sizes = self._ngram_size[rows]
         for size in np.unique(sizes[sizes > 0]).tolist():
             bound = np.flatnonzero(sizes == size)
@@ -129,4 +127,4 @@ class ConstraintRows:
                 last = np.take_along_axis(known, np.maximum(counts - size + 1 + offset, 0)[:, None], axis=1)
                 repeated &= known[:, offset : offset + starts] == last
             where, start = np.nonzero(repeated)
-            logits[bound[where], known[where, start + size - 1]] = -np.inf
+            logits[places[bound[where]], known[where, start + size - 1]] = -np.inf

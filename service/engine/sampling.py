@@ -39,6 +39,9 @@ LEAST_TEMPERATURE = 1e-6
 SORTED_TOKENS = 256
 """So many of the most probable tokens are sorted for `top_k` and `top_p`, and all only where that is not enough."""
 
+SUMMED_TOKENS = 256
+"""Tokens whose weights are summed at once when one is drawn."""
+
 
 @dataclass(frozen=True)
 class SamplingRows:
@@ -104,72 +107,84 @@ def choose_tokens(logits: FloatArray, rows: SamplingRows) -> IntArray:
 
 
 def _sample(logits: FloatArray, rows: SamplingRows) -> IntArray:
-    """Sample by inverting the cumulative distribution, tokens in order of probability where a cut needs it."""
+    """Sample by inverting the cumulative distribution of what the cuts leave, tokens in order of id."""
     temperature = np.maximum(rows.temperature, LEAST_TEMPERATURE).astype(np.float32)
-    weights = np.exp((logits - logits.max(axis=-1, keepdims=True)) / temperature[:, None])  # [rows, vocab]
+    weights = logits - logits.max(axis=-1, keepdims=True)  # [rows, vocab]
+    weights /= temperature[:, None]
+    np.exp(weights, out=weights)
     if rows.min_p.any():
-        weights[weights < rows.min_p[:, None]] = 0.0  # the most probable token has weight 1
-    draws = uniform(rows.seed, rows.sample, rows.token_index)
-    cut = (rows.top_k > 0) | (rows.top_p < 1.0)
-    tokens = np.empty(len(logits), dtype=np.int64)
-    plain = np.flatnonzero(~cut)
-    if plain.size:
-        tokens[plain] = _invert(weights[plain], draws[plain])
-    ordered = np.flatnonzero(cut)
-    if ordered.size:
-        tokens[ordered] = _sample_likeliest(weights[ordered], draws[ordered], rows.take(ordered), SORTED_TOKENS)
-    return tokens
+        weights *= weights >= rows.min_p[:, None].astype(np.float32)  # the most probable token has weight 1
+    cut = np.flatnonzero((rows.top_k > 0) | (rows.top_p < 1.0))
+    if cut.size:
+        weights[cut] = keep_likeliest(weights[cut], rows.take(cut))
+    return invert(weights, uniform(rows.seed, rows.sample, rows.token_index))
 
 
-def _sample_likeliest(weights: FloatArray, draws: DoubleArray, rows: SamplingRows, head: int) -> IntArray:
-    """Sample among what `top_k` and `top_p` leave. Only the `head` best are sorted, where that is enough for a row."""
-    vocabulary_size = weights.shape[1]
-    order = _best_first(weights, min(head, vocabulary_size))  # [rows, head]
-    best = np.take_along_axis(weights, order, axis=-1)
-    enough = np.full(len(weights), head >= vocabulary_size) | ((rows.top_k > 0) & (rows.top_k <= head))
-    whole = (rows.top_k == 0) & ~enough
-    total = np.where(whole, weights.sum(axis=-1, dtype=np.float64), 0.0)
-    enough |= whole & (best.sum(axis=-1, dtype=np.float64) >= rows.top_p * total)
-    places = _invert(keep_likeliest(best, rows, total), draws)
-    tokens: IntArray = np.take_along_axis(order, places[:, None], axis=-1)[:, 0]
-    short = np.flatnonzero(~enough)
-    if short.size:
-        tokens[short] = _sample_likeliest(weights[short], draws[short], rows.take(short), vocabulary_size)
-    return tokens
-
-
-def _best_first(weights: FloatArray, count: int) -> IntArray:
-    """[rows, count] ids of the largest weights, best first; equal ones by id."""
-    if count == weights.shape[1]:
-        return np.argsort(-weights, axis=-1, kind="stable")
-    found = np.sort(np.argpartition(-weights, count - 1, axis=-1)[:, :count], axis=-1)
-    order = np.argsort(-np.take_along_axis(weights, found, axis=-1), axis=-1, kind="stable")
-    return np.take_along_axis(found, order, axis=-1)
-
-
-def keep_likeliest(weights: FloatArray, rows: SamplingRows, total: DoubleArray | None = None) -> FloatArray:
+def keep_likeliest(weights: FloatArray, rows: SamplingRows, *, sorted_tokens: int = SORTED_TOKENS) -> FloatArray:
     """Set to zero the weights that `top_k` and `top_p` leave out; at least one per row stays.
 
+    Of equal weights at the border, those with the lowest ids stay.
+
     Args:
-        weights: [rows, tokens], >= 0, best first.
+        weights: [rows, vocab], >= 0.
         rows: the settings of the same rows; top_p applies to what top_k leaves.
-        total: [rows], the mass of which top_p is a share; 0 or None: of these weights.
+        sorted_tokens: only so many of the largest weights are sorted, in rows where that is enough.
 
     Source: Fan et al. 2018, arXiv:1805.04833 (top-k); Holtzman et al. 2020, arXiv:1904.09751 (nucleus).
     """
-    rank = np.arange(weights.shape[1])
-    limit = np.where(rows.top_k > 0, rows.top_k, weights.shape[1])
-    kept = np.where(rank[None, :] < limit[:, None], weights, np.float32(0.0))
-    mass = kept.cumsum(axis=-1, dtype=np.float64)
-    before = mass - kept  # mass of the better tokens: the token that crosses the line stays
-    whole = mass[:, -1] if total is None else np.where(total > 0.0, total, mass[:, -1])
-    return np.where(before < rows.top_p[:, None] * whole[:, None], kept, np.float32(0.0))
+    vocabulary_size = weights.shape[1]
+    head = min(sorted_tokens, vocabulary_size)
+    best = np.sort(np.partition(weights, vocabulary_size - head, axis=-1)[:, vocabulary_size - head :], axis=-1)
+    best = best[:, ::-1]  # [rows, head], best first
+    limit = np.where(rows.top_k > 0, np.minimum(rows.top_k, vocabulary_size), vocabulary_size)
+    mass = np.where(np.arange(head) < limit[:, None], best, np.float32(0.0)).cumsum(axis=-1, dtype=np.float64)
+    total = np.where(limit <= head, mass[:, -1], weights.sum(axis=-1, dtype=np.float64))
+    # tokens whose better ones do not reach the line by themselves: the one that crosses it stays
+    count = np.minimum(1 + (mass < rows.top_p[:, None] * total[:, None]).sum(axis=-1), np.minimum(limit, head))
+    kept = _largest(weights, count, best[np.arange(len(weights)), count - 1])
+    reached = (limit <= head) | ((rows.top_k == 0) & (mass[:, -1] >= rows.top_p * total))
+    short = np.flatnonzero(~reached) if head < vocabulary_size else np.array([], dtype=np.int64)
+    if short.size:
+        kept[short] = keep_likeliest(weights[short], rows.take(short), sorted_tokens=vocabulary_size)
+    return kept
 
 
-def _invert(weights: FloatArray, draws: DoubleArray) -> IntArray:
-    """Find, per row, the first place where the cumulative weight passes the drawn share of the total."""
-    cumulative = weights.cumsum(axis=-1, dtype=np.float64)  # [rows, vocab]
-    places = (cumulative <= draws[:, None] * cumulative[:, -1:]).sum(axis=-1)
-    last = weights.shape[1] - 1 - (weights[:, ::-1] > 0).argmax(axis=-1)  # rounding must not pass the last kept token
-    found: IntArray = np.minimum(places, last).astype(np.int64)
-    return found
+def _largest(weights: FloatArray, count: IntArray, least: FloatArray) -> FloatArray:
+    """Keep the `count` largest weights of each row, of which `least` is the smallest."""
+    large = weights >= least[:, None]
+    kept = weights * large
+    for row in np.flatnonzero(np.count_nonzero(large, axis=-1) > count).tolist():  # rows with equal weights
+        equal = np.flatnonzero(weights[row] == least[row])
+        larger = int((weights[row] > least[row]).sum())
+        kept[row, equal[count[row] - larger :]] = 0.0
+    return kept
+
+
+def invert(weights: FloatArray, draws: DoubleArray) -> IntArray:
+    """Find, per row, the token at which the cumulative weight passes the drawn share of the total.
+
+    Blocks of tokens are summed first, so that only one of them needs a running sum.
+
+    Args:
+        weights: [rows, vocab], >= 0, not all 0. A token of weight 0 is never found.
+        draws: [rows], in [0, 1).
+    """
+    rows, starts = np.arange(len(weights)), np.arange(0, weights.shape[1], SUMMED_TOKENS)
+    block_mass = np.stack(
+        [weights[:, start : start + SUMMED_TOKENS].sum(axis=-1) for start in starts.tolist()], axis=-1
+    )
+    blocks = block_mass.cumsum(axis=-1, dtype=np.float64)  # [rows, blocks]
+    target = draws * blocks[:, -1]
+    block = _first_beyond(blocks, block_mass, target)
+    target -= np.where(block > 0, blocks[rows, block - 1], 0.0)
+    places = starts[block][:, None] + np.arange(SUMMED_TOKENS)
+    inside = np.where(places < weights.shape[1], weights[rows[:, None], np.minimum(places, weights.shape[1] - 1)], 0.0)
+    tokens: IntArray = starts[block] + _first_beyond(inside.cumsum(axis=-1, dtype=np.float64), inside, target)
+    return tokens
+
+
+def _first_beyond(cumulative: DoubleArray, parts: FloatArray, target: DoubleArray) -> IntArray:
+    """[rows] first place where the running sum exceeds `target`; rounding must not pass the last part above 0."""
+    last = parts.shape[1] - 1 - (parts[:, ::-1] > 0).argmax(axis=-1)
+    place: IntArray = np.minimum((cumulative <= target[:, None]).sum(axis=-1), last)
+    return place

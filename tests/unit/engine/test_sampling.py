@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 from service.engine.beam import DoubleArray
-from service.engine.sampling import (
-    SORTED_TOKENS,
-    SamplingRows,
-    _sample_likeliest,
-    choose_tokens,
-    keep_likeliest,
-    uniform,
-)
+from service.engine.sampling import SamplingRows, choose_tokens, invert, keep_likeliest, uniform
 from service.engine.steps import IntArray
 
 
@@ -61,16 +54,41 @@ def test_sampling_frequencies_of_what_the_cuts_leave_match_their_shares() -> Non
     assert chi_square(tokens, shares[:3] / 0.9) < 13.82  # 99.9 % point, 2 degrees of freedom
 
 
-@pytest.mark.parametrize(("top_k", "top_p"), [(0, 0.9), (0, 0.2), (100, 0.9), (300, 0.9), (300, 1.0)])
-def test_sorting_the_best_tokens_alone_gives_what_sorting_all_gives(top_k: int, top_p: float) -> None:
+@pytest.mark.parametrize(("top_k", "top_p"), [(0, 0.9), (0, 0.2), (100, 0.9), (300, 0.9), (300, 1.0), (9999, 0.5)])
+def test_sorting_the_best_tokens_alone_keeps_what_sorting_all_keeps(top_k: int, top_p: float) -> None:
     random = np.random.default_rng(2)
     logits = (random.normal(0, 1, (40, 2_000)) * np.linspace(0.1, 6, 40)[:, None]).astype(np.float32)
     rows = settings(40, top_k=top_k, top_p=top_p)
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    draws = uniform(rows.seed, rows.sample, rows.token_index)
-    assert np.array_equal(
-        _sample_likeliest(weights, draws, rows, SORTED_TOKENS), _sample_likeliest(weights, draws, rows, 2_000)
-    )
+    kept = keep_likeliest(weights, rows)
+    assert np.array_equal(kept, keep_likeliest(weights, rows, sorted_tokens=2_000))
+    for row in range(40):
+        order = np.argsort(-weights[row], kind="stable")[: top_k or None]
+        mass = weights[row, order].astype(np.float64).cumsum()
+        count = 1 + int((mass < top_p * mass[-1]).sum()) if top_p < 1 else len(order)
+        assert np.flatnonzero(kept[row]).tolist() == sorted(order[:count].tolist())
+
+
+@pytest.mark.parametrize(("top_k", "top_p", "kept"), [(3, 1.0, 3), (0, 0.45, 5), (0, 1.0, 10), (1, 0.5, 1)])
+def test_of_equal_tokens_the_first_stay(top_k: int, top_p: float, kept: int) -> None:
+    weights = np.ones((2, 10), dtype=np.float32)
+    found = keep_likeliest(weights, settings(2, top_k=top_k, top_p=top_p))
+    assert [np.flatnonzero(row).tolist() for row in found] == [list(range(kept))] * 2
+
+
+@pytest.mark.parametrize("vocabulary_size", [1, 255, 256, 257, 700])
+def test_a_draw_finds_the_token_of_its_share(vocabulary_size: int) -> None:
+    random = np.random.default_rng(1)
+    weights = random.exponential(1, (50, vocabulary_size)).astype(np.float32)
+    weights[:, random.random(vocabulary_size) < 0.5] = 0.0
+    weights[:, vocabulary_size // 2] = 1.0
+    draws = np.concatenate([random.random(48), [0.0, np.nextafter(1.0, 0.0)]])
+    found = invert(weights, draws)
+    assert (weights[np.arange(50), found] > 0).all()
+    cumulative = weights.astype(np.float64).cumsum(axis=1) / weights.sum(axis=1, dtype=np.float64, keepdims=True)
+    below = np.where(found > 0, cumulative[np.arange(50), found - 1], 0.0)
+    assert (below <= draws + 1e-6).all()
+    assert (draws <= cumulative[np.arange(50), found] + 1e-6).all()
 
 
 def test_min_p_keeps_tokens_by_their_share_of_the_most_probable_one() -> None:
