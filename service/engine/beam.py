@@ -62,8 +62,9 @@ def expand(totals: DoubleArray, logits: FloatArray, normalisers: DoubleArray, eo
     log_probabilities = best.reshape(beams, size, count) - normalisers[:, :, None]
     going_on = (totals[:, :, None] + log_probabilities).reshape(beams, size * count)
     ending = totals + end_log_probabilities
+    # stable: what is impossible and goes on comes before what is impossible and ends, which is never among the best
     order = np.argsort(-np.concatenate([going_on, ending], axis=1), axis=1, kind="stable")
-    ended = _among_the_best(order, size, size * count) & np.isfinite(ending)
+    ended = _among_the_best(order, size, size * count)
     kept = order[order < size * count].reshape(beams, size * count)[:, :size]
     parents = kept // count
     chosen = np.take_along_axis(tokens.reshape(beams, size * count), kept, axis=1)

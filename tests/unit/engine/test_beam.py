@@ -102,6 +102,17 @@ def test_a_beam_as_wide_as_the_prefix_set_equals_exhaustive_search(seed: int, al
     assert [one.score for one in hypotheses] == pytest.approx([score for score, _ in best], abs=1e-5)
 
 
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 3.0])
+def test_a_search_is_not_over_while_a_longer_text_may_still_win(alpha: float) -> None:
+    """The best of one is kept, so that every bound is as tight as it gets."""
+    options = DecodeOptions(LONGEST, beam_size=len(WORDS) ** LONGEST, length_penalty=alpha)
+    for seed in range(30):
+        model = TinyTranslator(seed)
+        score, text = exhaustive(model, alpha, 0.0)[0]
+        (best,) = found(model, options)
+        assert (best.token_ids, best.score) == (text, pytest.approx(score, abs=1e-5))
+
+
 @PENALTIES
 @pytest.mark.parametrize("seed", range(8))
 def test_no_narrower_beam_scores_above_exhaustive_search(seed: int, alpha: float, beta: float) -> None:
