@@ -1,6 +1,10 @@
-"""The training command line: train, export, evaluate, gates, data.   Turns a mistake into one line and exit code 2."""
+"""The training command line: train, export, evaluate, report, gates, data.   A mistake is one line and exit code 2."""
 
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,16 +16,28 @@ from service.errors import ServiceError
 from training.command_arguments import DataFolder, RecipeFile
 from training.data.load import load_examples
 from training.data_command import data_app
-from training.errors import TrainingError
+from training.distributed import Processes, joined_processes
+from training.errors import ExportError, LostProcessError, StoppedError, TrainingError
 from training.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import bundle_folder, is_published
+from training.export.rebuild import parse_precisions, publish_rebuilt
 from training.inspection import trace_gates
 from training.loop import new_progress
-from training.pipeline import Run, open_run, publish_run, restore_run, train_run
-from training.report import draw_gates
+from training.pipeline import (
+    Run,
+    exported_bundle,
+    open_run,
+    publish_run,
+    report_run,
+    restore_run,
+    train_run,
+    what_is_kept,
+)
+from training.reporting.heat_maps import draw_gates
 from training.settings import Recipe, load_recipe
+from training.tracking.mlflow import log_scores
 
-USER_ERROR = 2
+USER_ERROR, INTERRUPTED = 2, 130
 RECIPES = Path(__file__).parent / "recipes"
 
 app = typer.Typer(
@@ -33,6 +49,20 @@ RecipeFiles = Annotated[list[Path], typer.Argument(help="Recipe files (TOML).", 
 Runs = Annotated[Path, typer.Option(help="Folder of checkpoints.", metavar="DIR")]
 Models = Annotated[Path, typer.Option(help="Model repository where bundles are published.", metavar="DIR")]
 MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs, whatever the recipe says.")]
+Mlflow = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SEQSERVE_MLFLOW", help="Also track the run in MLflow there; needs the package mlflow.", metavar="URI"
+    ),
+]
+
+FromBundle = Annotated[
+    Path | None, typer.Option(help="Folder of a bundle with weights: no recipe, no run, no data.", metavar="DIR")
+]
+Precisions = Annotated[
+    str | None, typer.Option(help="With --from-bundle: fp32,int8,fp16 or fewer [default: its own].", metavar="LIST")
+]
+Version = Annotated[int | None, typer.Option(min=1, help="With --from-bundle: of the new bundle [default: its own].")]
 
 _RUNS, _MODELS = Path(".build/runs"), Path(".build/models")
 
@@ -44,29 +74,44 @@ def train(
     models: Models = _MODELS,
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,
+    mlflow: Mlflow = None,
 ) -> None:
-    """Train, export, measure and publish. A recipe whose bundle is published already is skipped."""
-    for path in recipes:
-        run = _opened(path, max_epochs, runs=runs, data=data)
-        if is_published(run.recipe, models, run_sha256=run.sha256):
-            _say_published(run.recipe, models)
-            continue
-        with new_progress(Console(stderr=True)) as progress:
-            task, outcome = train_run(run, progress)
-        folder, evaluations = publish_run(run, task, outcome, models)
-        typer.echo(f"{run.recipe.name}: {len(outcome.epochs)} epochs in {outcome.seconds:.0f} s, published {folder}")
-        _say_scores(run.recipe.name, evaluations)
+    """Train, export, measure, publish and report. A recipe whose bundle is published already is skipped.
+
+    Under torchrun, all processes train together.
+    """
+    with joined_processes(os.environ) as processes:
+        for path in recipes:
+            with _told_when_stopped("reading the data; nothing was trained yet, the same command begins anew"):
+                run = _opened(path, max_epochs, runs=runs, data=data)
+                published = is_published(run.recipe, models, run_sha256=run.sha256)
+            if not published:
+                _train(run, models, processes, mlflow)
+            elif processes.is_first:
+                _say_published(run.recipe, models)
 
 
 @app.command()
 def export(
-    recipe: RecipeFile,
+    recipe: Annotated[Path | None, typer.Argument(help="Recipe file (TOML).", metavar="[RECIPE.toml]")] = None,
+    from_bundle: FromBundle = None,
+    precisions: Precisions = None,
+    version: Version = None,
     runs: Runs = _RUNS,
     models: Models = _MODELS,
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,
 ) -> None:
-    """Publish the best weights that a run has so far, without training on."""
+    """Publish the best weights that a run has so far, without training on; or a bundle anew, from its own weights."""
+    if from_bundle is not None and recipe is None:
+        wanted = None if precisions is None else parse_precisions(precisions)
+        folder = publish_rebuilt(from_bundle, models, precisions=wanted, version=version)
+        typer.echo(f"{from_bundle}: published {folder}")
+        return
+    if recipe is None or from_bundle or precisions or version:
+        raise ExportError(
+            "export takes RECIPE.toml alone, or --from-bundle with --precisions (fp32,int8,fp16) and --version"
+        )
     run = _opened(recipe, max_epochs, runs=runs, data=data)
     if is_published(run.recipe, models, run_sha256=run.sha256):
         _say_published(run.recipe, models)
@@ -95,9 +140,29 @@ def evaluate(
 
 
 @app.command()
+def report(
+    recipe: RecipeFile,
+    text: Annotated[
+        str | None, typer.Option(help="What the model reads while its gates are drawn [default: a test example].")
+    ] = None,
+    runs: Runs = _RUNS,
+    models: Models = _MODELS,
+    max_epochs: MaxEpochs = None,
+    data: DataFolder = None,
+) -> None:
+    """Write the report of a run again, as `train` does at its end; the best weights so far will do."""
+    run = _opened(recipe, max_epochs, runs=runs, data=data)
+    task, outcome = restore_run(run)
+    bundle = exported_bundle(run, task, models)
+    typer.echo(report_run(run, task, outcome, bundle, evaluate_variants(bundle, run.splits), text=text))
+
+
+@app.command()
 def gates(
     recipe: RecipeFile,
-    text: Annotated[str, typer.Argument(help="What the model reads.")],
+    text: Annotated[
+        str, typer.Argument(help="What the model reads; of readings, rows as `temperature=9.5 wind=3; wind=4`.")
+    ],
     output: Annotated[Path, typer.Option(help="The picture (PNG) to write.", metavar="FILE")],
     runs: Runs = _RUNS,
     max_epochs: MaxEpochs = None,
@@ -107,20 +172,58 @@ def gates(
     run = _opened(recipe, max_epochs, runs=runs, data=data)
     task, _ = restore_run(run)
     signals, tokens = trace_gates(task, text)
-    draw_gates(signals, tokens, output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_bytes(draw_gates(signals, tokens))
     typer.echo(output)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. Of processes that train together the first one speaks, or whoever is left."""
+    is_first = os.environ.get("RANK", "0") == "0"
     try:
         app()
+    except SystemExit as exit_:  # of Typer, which knows Ctrl-C as a number
+        if exit_.code == INTERRUPTED and is_first:
+            typer.echo("stopped", err=True)
+        raise
+    except StoppedError as error:
+        if is_first:
+            typer.echo(f"stopped: {error}", err=True)
+        sys.exit(INTERRUPTED)
     except (TrainingError, ServiceError) as error:
-        typer.echo(f"error: {error}", err=True)
+        if is_first or isinstance(error, LostProcessError):
+            typer.echo(f"error: {error}", err=True)
         sys.exit(USER_ERROR)
     except OSError as error:
-        typer.echo(f"error: {error.filename}: {error.strerror}", err=True)
+        typer.echo(f"error: {error.filename or 'system'}: {error.strerror or error}", err=True)
         sys.exit(USER_ERROR)
+
+
+def _train(run: Run, models: Path, processes: Processes, mlflow: str | None) -> None:
+    """Train one recipe with all processes; publish it and report with the first."""
+    with _told_when_stopped(run):
+        with new_progress(Console(stderr=True, quiet=not processes.is_first)) as progress:
+            task, outcome = train_run(run, progress, mlflow=mlflow, processes=processes)
+        if not processes.is_first:
+            return
+        folder, evaluations = publish_run(run, task, outcome, models)
+        name = run.recipe.name
+        typer.echo(f"{name}: {len(outcome.epochs)} epochs in {outcome.seconds:.0f} s, published {folder}")
+        _say_scores(name, evaluations)
+        if mlflow is not None:
+            scores = {precision: evaluation.score for precision, evaluation in evaluations.items()}
+            log_scores(mlflow, scores, run_sha256=run.sha256)
+        written = report_run(run, task, outcome, open_bundle(folder), evaluations)
+        typer.echo(f"{name}: report {written}")
+
+
+@contextmanager
+def _told_when_stopped(where: Run | str) -> Iterator[None]:
+    """Turn Ctrl-C into what it leaves behind: of a run, or in words."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError(where if isinstance(where, str) else what_is_kept(where)) from error
 
 
 def _opened(recipe: Path, max_epochs: int | None, *, runs: Path, data: Path | None) -> Run:
@@ -142,8 +245,11 @@ def _say_published(recipe: Recipe, models: Path) -> None:
 def _say_scores(name: str, evaluations: Evaluations) -> None:
     for precision, evaluation in evaluations.items():
         typer.echo(f"{name}: {evaluation.score}" + (f" ({precision})" if len(evaluations) > 1 else ""))
-    typer.echo(f"{name}: {next(iter(evaluations.values())).baseline}")
+    default = next(iter(evaluations.values()))
+    for score in (*default.further, default.baseline, *default.other_baselines):
+        typer.echo(f"{name}: {score}")
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: so torchrun and clusters stop a run
     main()

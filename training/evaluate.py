@@ -4,38 +4,32 @@ Beside each score stands what is had for nothing: the commonest label, the untra
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 from service.bundle.manifest import Precision, TextSpec
 from service.bundle.store import OpenedBundle
-from service.engine.offline import classify_all, decode_all, log_likelihoods
+from service.engine.classify import probabilities
+from service.engine.offline import classify_all, decode_all, token_log_likelihoods
 from service.engine.rows import TranslationRows
-from service.runtime.models import ClassifierModel, LanguageModel, TranslationModel, load_model
+from service.runtime.models import ClassifierModel, LabellerModel, LanguageModel, TranslationModel, load_model
 from service.text.tokenizer import Tokenizer
-from training.data.examples import AnySplits, LabelledText, PlainText, Splits, TextPair, group_references
+from training.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
+from training.data.examples import (
+    AnySplits,
+    LabelledSeries,
+    LabelledText,
+    PlainText,
+    Splits,
+    TaggedTokens,
+    TextPair,
+    group_references,
+)
 from training.data.ngram import fit_ngram_model
 from training.errors import DataError
-from training.scores import Score, accuracy, bleu, perplexity
-
-_FAILURE_COUNT = 5
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a bundle reaches on test examples that were never trained.
-
-    Attributes:
-        score: of the bundle.
-        baseline: the same measure of what needs no network.
-        failures: a few answers that were wrong, for the card.
-    """
-
-    score: Score
-    baseline: Score
-    failures: tuple[str, ...]
-
+from training.evaluate_labelling import evaluate_series, evaluate_words
+from training.scores import Evaluation, accuracy, bleu, few, of, perplexity
 
 Evaluations = Mapping[Precision, Evaluation]
 """One per variant of a bundle, the default first."""
@@ -45,6 +39,8 @@ def evaluate_bundle(
     bundle: OpenedBundle, splits: AnySplits, precision: Precision | None = None, *, beam_size: int = 1
 ) -> Evaluation:
     """Load one variant of a bundle (None: the default), its golden runs replayed, and score it on the test split.
+
+    It runs on a CPU, fp16 too.
 
     Args:
         bundle: what was exported.
@@ -56,11 +52,15 @@ def evaluate_bundle(
         DataError: the corpus is for another task, or has no test examples.
         BundleError: the bundle is not sound.
     """
-    model = load_model(bundle, precision=precision)
+    model = load_model(bundle, precision=precision, emulate_fp16=True)
     kind = type(splits.test[0]) if splits.test else None
     match model:
         case ClassifierModel() if kind is LabelledText:
             return _evaluate_classifier(model, bundle, cast("Splits[LabelledText]", splits))
+        case LabellerModel() if kind is TaggedTokens and model.spec.input.kind == "words":
+            return evaluate_words(model, bundle, cast("Splits[TaggedTokens]", splits))
+        case LabellerModel() if kind is LabelledSeries and model.spec.input.kind == "features":
+            return evaluate_series(model, cast("Splits[LabelledSeries]", splits))
         case LanguageModel() if kind is PlainText:
             return _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits))
         case TranslationModel() if kind is TextPair:
@@ -80,8 +80,10 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
     tokenizer = _tokenizer(bundle, spec.text)
     sequences = [tokenizer.encode(example.text)[: spec.max_token_count] for example in splits.test]
     logits = classify_all(model.classify, sequences, pad_id=spec.text.pad_id)
-    predicted = [spec.labels[index] for index in logits.argmax(axis=-1)]
-    expected = [example.label for example in splits.test]
+    predicted = tuple(spec.labels[index] for index in logits.argmax(axis=-1))
+    expected = tuple(example.label for example in splits.test)
+    texts = tuple(example.text for example in splits.test)
+    answers = LabelAnswers("text", tuple(spec.labels), texts, expected, predicted, probabilities(logits))
     commonest = Counter(example.label for example in splits.training).most_common(1)[0][0]
     wrong = [
         f"{example.text!r}: {label}, and not {example.label}"
@@ -89,7 +91,7 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
         if label != example.label
     ]
     baseline = accuracy([commonest] * len(expected), expected)
-    return Evaluation(accuracy(predicted, expected), _named(baseline, "of the commonest label"), _few(wrong))
+    return Evaluation(accuracy(predicted, expected), of("the commonest label", baseline), few(wrong), answers)
 
 
 def _evaluate_language_model(model: LanguageModel, bundle: OpenedBundle, splits: Splits[PlainText]) -> Evaluation:
@@ -97,7 +99,7 @@ def _evaluate_language_model(model: LanguageModel, bundle: OpenedBundle, splits:
     tokenizer = _tokenizer(bundle, text)
     sequences = [tokenizer.encode(example.text) for example in splits.test]
     token_count = sum(len(sequence) + 1 for sequence in sequences)
-    likelihoods = log_likelihoods(model, sequences)
+    likelihoods = token_log_likelihoods(model, sequences)
     trigram = fit_ngram_model(
         (tokenizer.encode(example.text) for example in splits.training),
         order=3,
@@ -106,7 +108,9 @@ def _evaluate_language_model(model: LanguageModel, bundle: OpenedBundle, splits:
         eos_id=model.eos_id,
     )
     baseline = perplexity([trigram.log_likelihood(sequence) for sequence in sequences], token_count)
-    return Evaluation(perplexity(likelihoods.tolist(), token_count), _named(baseline, "of a 3-gram model"), ())
+    score = perplexity([float(of_text.sum()) for of_text in likelihoods], token_count)
+    answers = LikelihoodAnswers(tuple(example.text for example in splits.test), tuple(likelihoods))
+    return Evaluation(score, of("a 3-gram model", baseline), (), answers)
 
 
 def _evaluate_translator(
@@ -130,19 +134,10 @@ def _evaluate_translator(
     baseline = bleu([group.source for group in groups], references)
     score = bleu(hypotheses, references)
     if beam_size > 1:
-        score = Score(score.name, score.value, f"{score.method}, beam of {beam_size}")
-    return Evaluation(score, _named(baseline, "of the source, copied"), _few(wrong))
+        score = replace(score, method=f"{score.method}, beam of {beam_size}")
+    answers = TranslationAnswers(groups, tuple(hypotheses), tuple(len(sequence) + 1 for sequence in sequences))
+    return Evaluation(score, of("the source, copied", baseline), few(wrong), answers)
 
 
 def _tokenizer(bundle: OpenedBundle, text: TextSpec) -> Tokenizer:
     return Tokenizer.from_bytes(bundle.files[text.tokenizer])
-
-
-def _named(score: Score, owner: str) -> Score:
-    return Score(f"{score.name} {owner}", score.value, score.method)
-
-
-def _few(failures: Sequence[str]) -> tuple[str, ...]:
-    """Return a few failures, taken evenly over all of them."""
-    step = max(1, len(failures) // _FAILURE_COUNT)
-    return tuple(failures[::step][:_FAILURE_COUNT])

@@ -1,20 +1,29 @@
-"""From a recipe to a published bundle: load, train, export, measure, publish.   Joins steps that are elsewhere."""
+"""From a recipe to a published bundle: load, train, export, measure, publish, report.   Joins what is elsewhere."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.progress import Progress
 
+from service.bundle.store import OpenedBundle, open_bundle
 from training.checkpoint import load_checkpoint
 from training.data.examples import AnySplits
 from training.data.load import load_examples
+from training.distributed import ALONE, Processes
 from training.evaluate import Evaluations, evaluate_variants
-from training.export.bundle import draft_bundle
+from training.export.bundle import bundle_folder, draft_bundle, is_published
 from training.export.card import write_card
-from training.loop import BEST, LAST, TrainingOutcome, best_epoch, train
+from training.loop import BEST, LAST, TrainingOutcome, best_validation, train
+from training.observers import Observer
 from training.prepare import AnyTask, prepare
 from training.provenance import run_sha256
+from training.reporting.findings import Findings
+from training.reporting.report import write_report
 from training.settings import Recipe
+from training.tracking.mlflow import open_mlflow_run
+from training.tracking.tensorboard import open_event_files
 
 
 @dataclass(frozen=True)
@@ -44,14 +53,33 @@ def open_run(recipe: Recipe, *, runs: Path, data_folder: Path | None, files_fold
     return Run(recipe, splits, sha256, runs / f"{recipe.name}-{recipe.version}-{sha256[:8]}")
 
 
-def train_run(run: Run, progress: Progress) -> tuple[AnyTask, TrainingOutcome]:
+def train_run(
+    run: Run, progress: Progress, *, mlflow: str | None = None, processes: Processes = ALONE
+) -> tuple[AnyTask, TrainingOutcome]:
     """Train, or go on where the last checkpoint stands; the model holds the best weights.
 
+    Args:
+        run: what to train; event files for TensorBoard go into its folder.
+        progress: as `train`.
+        mlflow: where the numbers go besides, if anywhere; see `open_mlflow_run`.
+        processes: as `train`.
+
     Raises:
-        RecipeError, DataError, CheckpointError: see `prepare` and `train`.
+        RecipeError, DataError, CheckpointError, DivergedError, LostProcessError: see `prepare` and `train`.
+        TrackingError: see `open_mlflow_run`.
     """
     task = prepare(run.recipe, run.splits)
-    return task, train(task, run.folder, run_sha256=run.sha256, progress=progress)
+    with ExitStack() as stack:
+        observers: list[Observer] = []
+        if processes.is_first:
+            observers.append(stack.enter_context(open_event_files(run.folder, metric=task.metric)))
+        if processes.is_first and mlflow is not None:
+            tracked = open_mlflow_run(mlflow, run.recipe, run_sha256=run.sha256, metric=task.metric)
+            observers.append(stack.enter_context(tracked))
+        outcome = train(
+            task, run.folder, run_sha256=run.sha256, progress=progress, observers=observers, processes=processes
+        )
+    return task, outcome
 
 
 def restore_run(run: Run) -> tuple[AnyTask, TrainingOutcome]:
@@ -65,7 +93,17 @@ def restore_run(run: Run) -> tuple[AnyTask, TrainingOutcome]:
     task = prepare(run.recipe, run.splits)
     task.model.load_state_dict(best.weights)
     task.model.eval()
-    return task, TrainingOutcome(last.epochs, best_epoch(last.epochs, higher_is_better=task.higher_is_better))
+    return task, TrainingOutcome(last.epochs, best_validation(last.validations, higher_is_better=task.higher_is_better))
+
+
+def what_is_kept(run: Run) -> str:
+    """Say what a run that is stopped now has on disk, and how it goes on, in one line."""
+    path = run.folder / LAST
+    if not path.exists():
+        return f"{path.parent} holds no checkpoint yet; the same command begins anew"
+    kept = load_checkpoint(path, run_sha256=run.sha256)
+    epochs = f"{len(kept.epochs)} of {run.recipe.training.epochs} epochs"
+    return f"{path} keeps {epochs} and {kept.step} updates; the same command goes on from there"
 
 
 def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path) -> tuple[Path, Evaluations]:
@@ -79,3 +117,28 @@ def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path)
     evaluations = evaluate_variants(draft.opened(), run.splits)
     card = write_card(draft.manifest, run.recipe, run.splits, outcome.epochs, evaluations)
     return draft.publish(card, models), evaluations
+
+
+def exported_bundle(run: Run, task: AnyTask, models: Path) -> OpenedBundle:
+    """Return the bundle that is published of this run, or what would be.
+
+    Raises:
+        ExportError: another bundle stands in its place.
+    """
+    if is_published(run.recipe, models, run_sha256=run.sha256):
+        return open_bundle(bundle_folder(run.recipe, models))
+    return draft_bundle(task, run_sha256=run.sha256).opened()
+
+
+def report_run(
+    run: Run,
+    task: AnyTask,
+    outcome: TrainingOutcome,
+    bundle: OpenedBundle,
+    evaluations: Evaluations,
+    *,
+    text: str | None = None,
+) -> Path:
+    """Write the report into the run's folder and return its path; `text` as `example` of `write_report`."""
+    findings = Findings(task, run.splits, outcome, bundle, evaluations)
+    return write_report(findings, run.folder, written=datetime.now(UTC), example=text)

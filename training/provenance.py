@@ -8,6 +8,7 @@ from pathlib import Path
 
 from training.data.examples import AnySplits
 from training.settings import Recipe
+from training.training_settings import MACHINE_SETTINGS
 
 
 def data_sha256(splits: AnySplits) -> str:
@@ -24,10 +25,11 @@ def data_sha256(splits: AnySplits) -> str:
 def run_sha256(recipe: Recipe, splits: AnySplits) -> str:
     """Return the SHA-256 of the recipe, every default written out, and of the examples.
 
-    Comments and order in the TOML file do not count, nor does `[export]`, which changes no weight; a setting given on
-    the command line does.
+    Comments and order in the TOML file do not count, nor does `[export]`, which changes no weight, nor what
+    `[training]` says of the machine (`MACHINE_SETTINGS`); a setting given on the command line does.
     """
-    return hashlib.sha256(f"{recipe.model_dump_json(exclude={'export'})}\n{data_sha256(splits)}\n".encode()).hexdigest()
+    written = recipe.model_dump_json(exclude={"export": True, "training": set(MACHINE_SETTINGS)})
+    return hashlib.sha256(f"{written}\n{data_sha256(splits)}\n".encode()).hexdigest()
 
 
 def source_commit() -> str:

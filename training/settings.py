@@ -9,16 +9,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from service.bundle.manifest import ModelName
+from service.bundle.manifest import ModelName, Precision
 from training.errors import RecipeError
 from training.file_settings import FileSettings, SeriesFiles
+from training.labelling_settings import LabellingSettings
 from training.model_settings import ModelSettings
 from training.setting_types import PositiveInteger
 from training.strict_model import StrictModel as _Strict
 from training.training_settings import TrainingSettings
 
 Task = Literal["classification", "generation", "labelling", "translation"]
-ExportPrecision = Literal["fp32", "int8"]
 TokenizerKind = Literal["characters", "words", "bpe"]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
@@ -35,12 +35,12 @@ class DataSettings(_Strict):
     shuffle_labels: bool = False
     """The negative control: break the link between input and answer, in the training examples alone."""
     max_token_count: PositiveInteger = 128
-    """Longest text, or source, in tokens, special tokens included."""
+    """Longest text, or source, in tokens, special tokens included; longest series in steps."""
     max_output_token_count: PositiveInteger = 128
     """Longest target, or generated text, in tokens. The bundle's bound; for training targets, `eos` included."""
     too_long: Literal["drop", "refuse"] = "drop"
     """What becomes of longer examples. `drop`: training examples are left out, and counted; others are cut where the
-    service would refuse them. `refuse`: the first one in any part is an error."""
+    service would refuse them. `refuse`: the first one in any part is an error. Series are cut, never left out."""
     source_language: Language | None = None
     """BCP 47 tag of the text, or of what is translated from."""
     target_language: Language | None = None
@@ -79,11 +79,17 @@ class TokenizerSettings(_Strict):
 
 
 class ExportSettings(_Strict):
-    """Which variants a bundle gets. Has no part in what is trained."""
+    """What a bundle gets. Has no part in what is trained."""
 
-    precisions: Annotated[list[ExportPrecision], Field(min_length=1)] = Field(default=["fp32"])
-    default: ExportPrecision = "fp32"
+    precisions: Annotated[list[Precision], Field(min_length=1)] = Field(default=["fp32"])
+    """`fp16` is for servers with `--device cuda`; others do not load it."""
+    default: Precision = "fp32"
     """The variant that is served where none is asked for."""
+    weights: Literal["none", "fp16", "fp32"] = "none"
+    """The weights themselves, to export other variants later, without the run and its data. `fp16`: the weights are
+    rounded first, and all variants are of the rounded ones, so that an export from the bundle gives the same graphs."""
+    opset: Annotated[int, Field(ge=17, le=20)] = 17
+    """Version of ONNX's operators in the graphs."""
 
     @model_validator(mode="after")
     def _default_is_exported(self) -> Self:
@@ -103,13 +109,14 @@ class Recipe(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     data: DataSettings
     tokenizer: TokenizerSettings | None = None
-    """Classification and generation."""
+    """Classification and generation; labelling of words; translation with one vocabulary, learnt from both sides."""
     source_tokenizer: TokenizerSettings | None = None
     """Translation."""
     target_tokenizer: TokenizerSettings | None = None
     """Translation."""
     model: ModelSettings
     training: TrainingSettings
+    labelling: LabellingSettings = LabellingSettings()
     export: ExportSettings = ExportSettings()
 
     @model_validator(mode="after")
@@ -117,12 +124,23 @@ class Recipe(_Strict):
         given = {
             name for name in ("tokenizer", "source_tokenizer", "target_tokenizer") if getattr(self, name) is not None
         }
-        wanted = {"source_tokenizer", "target_tokenizer"} if self.task == "translation" else {"tokenizer"}
+        wanted = {"tokenizer"}
+        if self.task == "translation" and given != wanted:
+            wanted = {"source_tokenizer", "target_tokenizer"}
         if isinstance(self.data.files, SeriesFiles):
             wanted = set()
         numbers_or_words = self.task == "labelling" and self.data.files is None  # the corpus decides
         if given != wanted and not (numbers_or_words and not given):
             raise ValueError(f"{self.task} takes {_sections(wanted)} and no other tokenizer, found {_sections(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _dropped_words_have_a_token(self) -> Self:
+        learnt = (self.tokenizer, self.source_tokenizer, self.target_tokenizer)
+        if self.model.word_dropout > 0 and any(one is not None and one.kind == "bpe" for one in learnt):
+            raise ValueError(
+                "model.word_dropout needs <unk>, which a bpe tokenizer lacks; take model.embedding_dropout"
+            )
         return self
 
     @model_validator(mode="after")
@@ -139,9 +157,13 @@ class Recipe(_Strict):
             "model.bidirectional is not for generation, which cannot see what comes next": (
                 self.model.bidirectional and self.task == "generation"
             ),
-            "model.tie_weights is not for classification, whose outputs are labels": (
-                self.model.tie_weights and self.task == "classification"
+            "model.share_embeddings is for translation with one [tokenizer] for both sides": (
+                self.model.share_embeddings and not (translation and self.tokenizer is not None)
             ),
+            "model.tie_weights is not for models whose outputs are labels": (
+                self.model.tie_weights and self.task in {"classification", "labelling"}
+            ),
+            "[labelling] is for labelling": "labelling" in self.model_fields_set and self.task != "labelling",
             "training.teacher_forcing_ratio below 1 is for translation": (
                 self.training.teacher_forcing_ratio < 1 and not translation
             ),

@@ -89,37 +89,37 @@ def decode_all(
     return outputs
 
 
-def log_likelihoods(
+def token_log_likelihoods(
     model: LanguageSteps, sequences: Sequence[Sequence[int]], *, max_rows: int = 64
-) -> npt.NDArray[np.float64]:
-    """Sum of ln p(token | tokens before) over each sequence and its end-of-sequence token.
+) -> list[npt.NDArray[np.float64]]:
+    """Compute ln p(token | tokens before) of each token of each sequence, and of its end.
 
     Returns:
-        [sequences] float64, in nats, each <= 0.
+        Per sequence, in the order given, [tokens + 1] in nats, each <= 0.
     """
     order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
-    totals = np.zeros(len(sequences), dtype=np.float64)
+    found: dict[int, npt.NDArray[np.float64]] = {}
     for start in range(0, len(order), max_rows):
         chosen = order[start : start + max_rows]
         inputs, lengths = pad([_ids([model.bos_id, *sequences[index]]) for index in chosen], model.eos_id)
         targets, _ = pad([_ids([*sequences[index], model.eos_id]) for index in chosen], model.eos_id)
-        totals[chosen] = _batch_log_likelihoods(model, inputs, targets, lengths)
-    return totals
+        rows = _batch_log_likelihoods(model, inputs, targets)
+        found.update((index, row[:length]) for index, row, length in zip(chosen, rows, lengths, strict=True))
+    return [found[index] for index in range(len(sequences))]
 
 
-def _batch_log_likelihoods(
-    model: LanguageSteps, inputs: IntArray, targets: IntArray, lengths: IntArray
-) -> npt.NDArray[np.float64]:
+def _batch_log_likelihoods(model: LanguageSteps, inputs: IntArray, targets: IntArray) -> npt.NDArray[np.float64]:
+    """Return ln p of `targets` after `inputs`, all [rows, time]; what stands on padding is of no meaning."""
     rows = np.arange(len(inputs))
     state = np.zeros((len(inputs), model.state_size), dtype=np.float32)
-    totals = np.zeros(len(inputs), dtype=np.float64)
+    steps = []
     for time in range(inputs.shape[1]):
         logits, state = model.step(inputs[:, time].copy(), state)
         scores = logits.astype(np.float64)
         top = scores.max(axis=-1, keepdims=True)
         normaliser = top[:, 0] + np.log(np.exp(scores - top).sum(axis=-1))
-        totals += np.where(time < lengths, scores[rows, targets[:, time]] - normaliser, 0.0)
-    return totals
+        steps.append(scores[rows, targets[:, time]] - normaliser)
+    return np.stack(steps, axis=1)
 
 
 def _ids(sequence: Sequence[int]) -> IntArray:

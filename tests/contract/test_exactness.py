@@ -74,7 +74,10 @@ def _plain(hypotheses: list[Hypothesis] | None) -> list[object]:
     ]  # fmt: skip
 
 
-SAMPLES = ("sample-sentiment", "sample-melody", "sample-en-it")
+SAMPLES = (
+    *("sample-sentiment", "sample-melody", "sample-en-it"),
+    *("sample-tags", "sample-rain", "sample-clue", "sample-clue-one-direction"),
+)
 PRECISIONS = ("fp32", "int8")
 
 

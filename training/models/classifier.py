@@ -3,30 +3,21 @@
 from torch import Tensor, nn
 
 from training.model_settings import ModelSettings
-from training.models.dropout import LockedDropout
+from training.models.embedding import TokenEmbedding
 from training.models.recurrent import Recurrent
 
 
 class Classifier(nn.Module):
-    """A recurrent network whose state after the last real token is mapped to one logit per label.
+    """A recurrent network whose output at the last real token is mapped to one logit per label.
 
-    With both directions, the backward state after the first token is put beside it, and no state can be carried from
+    With both directions, the backward output at the first token is put beside it, and no state can be carried from
     one piece of a text to the next.
     """
 
     def __init__(self, settings: ModelSettings, vocabulary_size: int, label_count: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary_size, settings.embedding_size)
-        self.embedding_dropout = LockedDropout(settings.dropout)
-        self.recurrent = Recurrent(
-            settings.cell,
-            settings.embedding_size,
-            settings.hidden_size,
-            layers=settings.layers,
-            bidirectional=settings.bidirectional,
-            dropout=settings.dropout,
-        )
-        self.output_dropout = nn.Dropout(settings.dropout)
+        self.embedding = TokenEmbedding(vocabulary_size, settings)
+        self.recurrent = Recurrent.of(settings, both=settings.bidirectional)
         self.output = nn.Linear(self.recurrent.output_size, label_count)
 
     @property
@@ -45,7 +36,6 @@ class Classifier(nn.Module):
         Returns:
             Logits [rows, labels] and the state at each row's length.
         """
-        embedded = self.embedding_dropout(self.embedding(token_ids))  # [rows, time, embedding]
-        _, state = self.recurrent(embedded, lengths, state)
-        logits: Tensor = self.output(self.output_dropout(self.recurrent.last_output(state)))
+        outputs, state = self.recurrent(self.embedding(token_ids), lengths, state)
+        logits: Tensor = self.output(self.recurrent.last_output(outputs, lengths))
         return logits, state

@@ -12,11 +12,22 @@ from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.models.language_model import LanguageModel
 from training.scores import perplexity
 from training.settings import Recipe
-from training.tasks.base import Loss, Text, batch_count, given, require_examples, tensors, token_loss, training_batches
+from training.tasks.base import (
+    CarriesNothing,
+    Loss,
+    Text,
+    batch_count,
+    device_of,
+    given,
+    require_examples,
+    tensors,
+    token_loss,
+    training_batches,
+)
 
 
 @dataclass(frozen=True)
-class GenerationTask:
+class GenerationTask(CarriesNothing):
     """One to many."""
 
     metric: ClassVar[str] = "perplexity"
@@ -47,7 +58,7 @@ class GenerationTask:
         return perplexity(likelihoods, sum(len(sequence) - 1 for sequence in self.validation)).value
 
     def _cross_entropy(self, batch: Batch, label_smoothing: float) -> Loss:
-        token_ids, _ = tensors(batch.columns[0])
+        token_ids, _ = tensors(batch.columns[0], device_of(self.model))
         logits = self.model(token_ids[:, :-1])
         return token_loss(logits, token_ids[:, 1:], label_smoothing=label_smoothing)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from service.engine.offline import label_all
+from service.engine.offline import label_all, token_log_likelihoods
 from service.engine.steps import FloatArray, IntArray, StepArray
 
 
@@ -20,3 +20,29 @@ def test_every_step_of_every_sequence_is_labelled_in_the_order_given() -> None:
 def test_rows_of_features_are_labelled_too() -> None:
     found = label_all(sums, [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0]]], pad_id=None)
     assert [one.tolist() for one in found] == [[[3, 2], [7, 2]], [[11, 1]]]
+
+
+class Clock:
+    """A language model of four tokens whose logits are the time, for token 3; its state counts."""
+
+    pad_id, bos_id, eos_id, state_size = 0, 1, 2, 1
+
+    def prefill(self, token_ids: IntArray, lengths: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        raise NotImplementedError
+
+    def step(self, token_ids: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        logits = np.zeros((len(token_ids), 4), dtype=np.float32)
+        logits[:, 3] = state[:, 0]
+        return logits, state + 1
+
+
+def test_every_token_and_the_end_have_a_likelihood_of_their_own_whatever_ran_beside() -> None:
+    found = token_log_likelihoods(Clock(), [[3, 3], [], [0]], max_rows=2)
+    normaliser = [np.log(3 + np.exp(time)) for time in range(3)]
+    expected = [
+        [0 - normaliser[0], 1 - normaliser[1], -normaliser[2]],
+        [-normaliser[0]],
+        [-normaliser[0], -normaliser[1]],
+    ]
+    for one, right in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, right)

@@ -1,12 +1,15 @@
 """What exporters of recurrent layers get silently wrong, held against our own writer: one test per trap."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 import torch
 from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnxruntime import InferenceSession
 
 from service.runtime.session import open_session
 from tests.parity import Case, architecture, batches, export, largest_differences, opened
@@ -49,7 +52,7 @@ def test_gates_are_in_the_order_of_onnx(cell: Cell, order: list[int]) -> None:
     layers = Recurrent(cell, 2, 3)
     gates = np.repeat(np.arange(len(order), dtype=np.float32), 3)
     with torch.no_grad():
-        for name, parameter in layers.fused.named_parameters():
+        for name, parameter in layers.layer(0).named_parameters():
             values = torch.from_numpy(gates)
             parameter.copy_(values[:, None].expand_as(parameter) if "weight" in name else values)
     weights = onnx_weights(layers, 0)
@@ -101,6 +104,60 @@ def test_the_opset_is_one_whose_kernels_match_everywhere(case: Case) -> None:
     for graph, model in written(case):
         assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
         assert 17 <= graph.signature.opset == OPSET <= 20
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
+@pytest.mark.parametrize("opset", [17, 18, 19, 20])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_opset_gives_the_same_bits(case: Case, opset: int, precision: str) -> None:
+    _, write = export(case)
+    oldest, graphs = write(precision), write(precision, opset)
+    expected = opened(oldest, float16=precision == "fp16")
+    for role, session in opened(graphs, float16=precision == "fp16").items():
+        model = onnx.load_from_string(graphs[role].raw)
+        assert (graphs[role].signature.opset, model.opset_import[0].version) == (opset, opset)
+        for inputs in random_inputs(graphs[role]):
+            found = [output.tobytes() for output in session(*inputs)]
+            assert found == [output.tobytes() for output in expected[role](*inputs)]
+
+
+def random_inputs(graph: WrittenGraph) -> Iterator[list[npt.NDArray[Any]]]:
+    random = np.random.default_rng(0)
+    for rows, time in ((1, 16), (3, 16)):
+        made: list[npt.NDArray[Any]] = []
+        for tensor in graph.signature.inputs:
+            shape = [{"rows": rows, "time": time}.get(str(size), size) for size in tensor.shape]
+            if tensor.dtype == "int64":
+                made.append(random.integers(1, time + 1, shape))  # type: ignore[arg-type]
+            else:
+                made.append(random.normal(0, 1, shape).astype(np.float32))  # type: ignore[arg-type]
+        yield made
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_there_is_one_recurrent_operator_per_layer_and_none_is_unrolled(case: Case) -> None:
+    """A layer unrolled over the time of an example would read no other."""
+    for _, model in written(case):
+        assert len(recurrent_nodes(model)) == case.settings.layers
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_no_tensor_is_double(case: Case) -> None:
+    """ONNX Runtime has no recurrent kernel for float64 on a CPU."""
+    for _, model in written(case):
+        types = {tensor.data_type for tensor in model.graph.initializer}
+        assert types <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
+
+
+def test_outputs_past_a_rows_length_are_exactly_zero() -> None:
+    _, write = export(Case("translation", architecture("lstm", 2, bidirectional=True, attention="general")))
+    token_ids = np.full((3, 16), 5)
+    lengths = np.array([7, 16, 1])
+    keys, values, _ = opened(write())["encoder"](token_ids, lengths)
+    past = np.arange(16) >= lengths[:, None]
+    for array in (keys, values):
+        assert not array[past].any()
+        assert array[~past].all()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -160,3 +217,17 @@ def test_lengths_enter_as_int64_and_reach_the_operator_as_int32() -> None:
             target = next(attribute for attribute in casts[node.input[4]].attribute if attribute.name == "to")
             assert target.i == onnx.TensorProto.INT32
             assert helper.tensor_dtype_to_np_dtype(target.i) == np.int32
+
+
+def test_no_row_of_a_vanilla_network_is_ever_alone() -> None:
+    """ONNX Runtime's RNN takes another kernel for one row than for two; LSTM and GRU do not."""
+    for cell, count in (("rnn", 2), ("lstm", 1), ("gru", 1)):
+        _, write = export(Case("generation", architecture(cell, 1)))
+        written = write()["step"]
+        model = onnx.load_from_string(written.raw)
+        (node,) = recurrent_nodes(model)
+        model.graph.output.append(helper.make_tensor_value_info(node.output[1], onnx.TensorProto.FLOAT, None))
+        session = InferenceSession(model.SerializeToString())
+        state = written.signature.inputs[1]
+        one = {"token_ids": np.array([5]), "state": np.zeros((1, int(state.shape[1])), dtype=np.float32)}
+        assert session.run([node.output[1]], one)[0].shape[1] == count
