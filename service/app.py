@@ -253,6 +253,7 @@ def _build(settings: ServiceSettings, metrics: Metrics, health: HealthBoard, sta
         pool,
         metrics,
         queue_capacity=settings.queue_capacity,
+        decode_slots=settings.decode_slots,
         max_text_characters=settings.max_text_characters,
         max_request_characters=settings.max_request_characters,
     )
