@@ -19,7 +19,7 @@ from training.training_settings import TrainingSettings
 
 Task = Literal["classification", "generation", "labelling", "translation"]
 ExportPrecision = Literal["fp32", "int8"]
-TokenizerKind = Literal["characters", "words", "bpe"]
+TokenizerKind = Literal["characters", "words", "whitespace", "bpe", "unigram"]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
@@ -63,9 +63,11 @@ class TokenizerSettings(_Strict):
     """How text becomes token ids. The vocabulary is learnt from the training examples alone."""
 
     kind: TokenizerKind
-    """`characters`: one token per character. `words`: words and punctuation marks. `bpe`: byte-level pairs."""
+    """`characters`: one token per character. `words`: words and punctuation marks. `whitespace`: what white space
+    separates, for corpora that are tokenised already; `<unk>` in the text is the unknown word. `bpe`: bytes and merges
+    of them. `unigram`: bytes and pieces of words, by their probability."""
     vocabulary_size: PositiveInteger = 8000
-    """At most this many tokens, special tokens included; for `bpe` also what the training of merges aims at."""
+    """At most this many tokens, special tokens included; for `bpe` and `unigram` also what their training aims at."""
     min_frequency: PositiveInteger = 1
     """Words (or pairs, for `bpe`) seen less often than this in the training examples get no token of their own."""
     lowercase: bool = False
@@ -73,8 +75,16 @@ class TokenizerSettings(_Strict):
 
     @model_validator(mode="after")
     def _bytes_fit(self) -> Self:
-        if self.kind == "bpe" and self.vocabulary_size < 260:
-            raise ValueError("vocabulary_size of a bpe tokenizer is at least 260: 256 bytes, special tokens, one pair")
+        if self.kind in {"bpe", "unigram"} and self.vocabulary_size < 260:
+            raise ValueError(
+                f"vocabulary_size of a {self.kind} tokenizer is at least 260: 256 bytes, special tokens, one piece"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frequency_counts(self) -> Self:
+        if self.kind == "unigram" and self.min_frequency > 1:
+            raise ValueError("min_frequency is not for a unigram tokenizer, which keeps pieces by their probability")
         return self
 
 

@@ -71,6 +71,8 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
         pytest.param("classification", "translation", r"translation takes \[source_tokenizer\] and", id="tokenizers"),
         pytest.param("sample-sentiment", "Sample Sentiment", "name: String should match", id="name of no bundle"),
         pytest.param('"words"', '"bpe"\nvocabulary_size = 100', "at least 260", id="bytes do not fit"),
+        pytest.param('"words"', '"unigram"\nvocabulary_size = 100', "unigram tokenizer is at least", id="pieces"),
+        pytest.param('"words"', '"unigram"\nmin_frequency = 2', "min_frequency is not for a unigram", id="rare pieces"),
         pytest.param("seed = 7", "seed = ", "not valid TOML", id="no TOML"),
     ],
 )
