@@ -88,8 +88,9 @@ def evaluate(
     """Measure a bundle on its corpus's test examples, through the service's own engine."""
     opened = open_bundle(bundle)
     path = recipe or RECIPES / f"{opened.manifest.producer.recipe}.toml"
-    splits = load_examples(load_recipe(path).data, data_folder=data, files_folder=path.parent)
-    evaluations = evaluate_variants(opened, splits)
+    found = load_recipe(path)
+    splits = load_examples(found.data, data_folder=data, files_folder=path.parent)
+    evaluations = evaluate_variants(opened, splits, continuous=found.continuous)
     _say_scores(f"{opened.manifest.name}@{opened.manifest.version}", evaluations)
 
 

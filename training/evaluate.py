@@ -5,19 +5,20 @@ Beside each score stands what is had for nothing: the commonest label, the untra
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from service.bundle.manifest import Precision, TextSpec
 from service.bundle.store import OpenedBundle
-from service.engine.offline import classify_all, decode_all, log_likelihoods
+from service.engine.offline import classify_all, decode_all, log_likelihoods, stream_log_likelihood
 from service.engine.rows import TranslationRows
 from service.runtime.models import ClassifierModel, LanguageModel, TranslationModel, load_model
 from service.text.tokenizer import Tokenizer
 from training.data.examples import AnySplits, LabelledText, PlainText, Splits, TextPair, group_references
 from training.data.ngram import fit_ngram_model
+from training.data.tokenization import encode_long, is_character_level
 from training.errors import DataError
-from training.scores import Score, accuracy, bleu, perplexity
+from training.scores import Score, accuracy, bleu, likelihood_score
 
 _FAILURE_COUNT = 5
 
@@ -41,8 +42,16 @@ Evaluations = Mapping[Precision, Evaluation]
 """One per variant of a bundle, the default first."""
 
 
-def evaluate_bundle(bundle: OpenedBundle, splits: AnySplits, precision: Precision | None = None) -> Evaluation:
-    """Load one variant of a bundle (None: the default), its golden runs replayed, and score it on the test split.
+def evaluate_bundle(
+    bundle: OpenedBundle, splits: AnySplits, precision: Precision | None = None, *, continuous: bool = False
+) -> Evaluation:
+    """Load one variant of a bundle, its golden runs replayed, and score it on the test split.
+
+    Args:
+        bundle: as it was opened.
+        splits: of its corpus.
+        precision: of the variant; None: the default.
+        continuous: of texts for a language model: they follow one another, and the state is carried on.
 
     Raises:
         DataError: the corpus is for another task, or has no test examples.
@@ -54,17 +63,17 @@ def evaluate_bundle(bundle: OpenedBundle, splits: AnySplits, precision: Precisio
         case ClassifierModel() if kind is LabelledText:
             return _evaluate_classifier(model, bundle, cast("Splits[LabelledText]", splits))
         case LanguageModel() if kind is PlainText:
-            return _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits))
+            return _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits), continuous=continuous)
         case TranslationModel() if kind is TextPair:
             return _evaluate_translator(model, bundle, cast("Splits[TextPair]", splits))
     raise DataError(f"the corpus has no test examples for {bundle.manifest.spec.task}")
 
 
-def evaluate_variants(bundle: OpenedBundle, splits: AnySplits) -> Evaluations:
-    """Score every variant of a bundle, the default first.   Errors as `evaluate_bundle`."""
+def evaluate_variants(bundle: OpenedBundle, splits: AnySplits, *, continuous: bool = False) -> Evaluations:
+    """Score every variant of a bundle, the default first.   Arguments and errors as `evaluate_bundle`."""
     manifest = bundle.manifest
     order = sorted(manifest.variants, key=lambda precision: precision != manifest.default_precision)
-    return {precision: evaluate_bundle(bundle, splits, precision) for precision in order}
+    return {precision: evaluate_bundle(bundle, splits, precision, continuous=continuous) for precision in order}
 
 
 def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: Splits[LabelledText]) -> Evaluation:
@@ -84,21 +93,28 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
     return Evaluation(accuracy(predicted, expected), _named(baseline, "of the commonest label"), _few(wrong))
 
 
-def _evaluate_language_model(model: LanguageModel, bundle: OpenedBundle, splits: Splits[PlainText]) -> Evaluation:
+def _evaluate_language_model(
+    model: LanguageModel, bundle: OpenedBundle, splits: Splits[PlainText], *, continuous: bool
+) -> Evaluation:
     text = model.spec.text
     tokenizer = _tokenizer(bundle, text)
-    sequences = [tokenizer.encode(example.text) for example in splits.test]
+    sequences = [encode_long(tokenizer, example.text) for example in splits.test]
     token_count = sum(len(sequence) + 1 for sequence in sequences)
-    likelihoods = log_likelihoods(model, sequences)
+    characters = is_character_level(tokenizer)
     trigram = fit_ngram_model(
-        (tokenizer.encode(example.text) for example in splits.training),
+        (encode_long(tokenizer, example.text) for example in splits.training),
         order=3,
         vocabulary_size=text.vocabulary_size,
         bos_id=model.bos_id,
         eos_id=model.eos_id,
     )
-    baseline = perplexity([trigram.log_likelihood(sequence) for sequence in sequences], token_count)
-    return Evaluation(perplexity(likelihoods.tolist(), token_count), _named(baseline, "of a 3-gram model"), ())
+    of_trigram = [trigram.log_likelihood(sequence) for sequence in sequences]
+    baseline = _named(likelihood_score(of_trigram, token_count, characters=characters), "of a 3-gram model")
+    if not continuous:
+        of_model = log_likelihoods(model, sequences).tolist()
+        return Evaluation(likelihood_score(of_model, token_count, characters=characters), baseline, ())
+    score = likelihood_score([stream_log_likelihood(model, sequences)], token_count, characters=characters)
+    return Evaluation(replace(score, method=f"{score.method}, the state carried from text to text"), baseline, ())
 
 
 def _evaluate_translator(model: TranslationModel, bundle: OpenedBundle, splits: Splits[TextPair]) -> Evaluation:

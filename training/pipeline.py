@@ -76,6 +76,6 @@ def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path)
         BundleError: the graphs do not give what PyTorch gives.
     """
     draft = draft_bundle(task, run_sha256=run.sha256)
-    evaluations = evaluate_variants(draft.opened(), run.splits)
+    evaluations = evaluate_variants(draft.opened(), run.splits, continuous=run.recipe.continuous)
     card = write_card(draft.manifest, run.recipe, run.splits, outcome.epochs, evaluations)
     return draft.publish(card, models), evaluations

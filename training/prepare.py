@@ -8,10 +8,11 @@ from training.data.examples import AnySplits, LabelledText, PlainText, Splits, T
 from training.errors import RecipeError
 from training.settings import Recipe
 from training.tasks.classification import ClassificationTask, prepare_classification
-from training.tasks.generation import GenerationTask, prepare_generation
+from training.tasks.generation import TextsTask, prepare_texts
+from training.tasks.stream import StreamTask, prepare_stream
 from training.tasks.translation import TranslationTask, prepare_translation
 
-AnyTask = ClassificationTask | GenerationTask | TranslationTask
+AnyTask = ClassificationTask | TextsTask | StreamTask | TranslationTask
 
 
 def prepare(recipe: Recipe, splits: AnySplits) -> AnyTask:
@@ -28,8 +29,10 @@ def prepare(recipe: Recipe, splits: AnySplits) -> AnyTask:
     match recipe.task:
         case "classification" if kind is LabelledText:
             return prepare_classification(recipe, cast("Splits[LabelledText]", splits))
+        case "generation" if kind is PlainText and recipe.windows is not None:
+            return prepare_stream(recipe, cast("Splits[PlainText]", splits), recipe.windows)
         case "generation" if kind is PlainText:
-            return prepare_generation(recipe, cast("Splits[PlainText]", splits))
+            return prepare_texts(recipe, cast("Splits[PlainText]", splits))
         case "translation" if kind is TextPair:
             return prepare_translation(recipe, cast("Splits[TextPair]", splits))
     found = "no examples" if kind is None else kind.__name__

@@ -16,6 +16,7 @@ from training.model_settings import ModelSettings
 from training.setting_types import PositiveInteger
 from training.strict_model import StrictModel as _Strict
 from training.training_settings import TrainingSettings
+from training.window_settings import WindowSettings
 
 Task = Literal["classification", "generation", "labelling", "translation"]
 ExportPrecision = Literal["fp32", "int8"]
@@ -120,7 +121,14 @@ class Recipe(_Strict):
     """Translation."""
     model: ModelSettings
     training: TrainingSettings
+    windows: WindowSettings | None = None
+    """Generation: texts are read as one stream. Left out: each text is an example, from its begin to its end."""
     export: ExportSettings = ExportSettings()
+
+    @property
+    def continuous(self) -> bool:
+        """Whether texts follow one another, so that a model of them is measured with the state carried on."""
+        return self.windows is not None and self.windows.continuous
 
     @model_validator(mode="after")
     def _tokenizers_fit_the_task(self) -> Self:
@@ -160,6 +168,24 @@ class Recipe(_Strict):
         for rule, broken in refused.items():
             if broken:
                 raise ValueError(f"{rule}; the task is {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> Self:
+        windows = self.windows
+        if windows is None:
+            return self
+        if self.task != "generation":
+            raise ValueError(f"[windows] is for generation; the task is {self.task}")
+        if windows.token_count > self.training.batch_tokens:
+            raise ValueError(
+                f"windows.token_count {windows.token_count} is more than training.batch_tokens "
+                f"{self.training.batch_tokens}: not even one row fits"
+            )
+        if self.data.too_long == "refuse":
+            raise ValueError('data.too_long = "refuse" contradicts [windows], for which no text is too long')
+        if windows.continuous and self.data.max_examples is not None:
+            raise ValueError("data.max_examples draws texts at random, windows.continuous keeps them in order")
         return self
 
 

@@ -1,6 +1,6 @@
 """Whole data sets through the engine, without a service: what evaluation and benchmarks' limits run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -92,18 +92,43 @@ def log_likelihoods(
     return totals
 
 
+def stream_log_likelihood(model: LanguageSteps, sequences: Iterable[Sequence[int]]) -> float:
+    """Sum of ln p(token | all before it) over sequences that follow one another, each with its end.
+
+    The state is carried from sequence to sequence. The beginning-of-sequence token is read before each and is no news.
+    One token is read at a time: sequences may be of any length.
+
+    Returns:
+        In nats, <= 0.
+    """
+    state = np.zeros((1, model.state_size), dtype=np.float32)
+    total = 0.0
+    for sequence in sequences:
+        inputs, targets = _ids([model.bos_id, *sequence]), _ids([*sequence, model.eos_id])
+        for time in range(len(inputs)):
+            logits, state = model.step(inputs[time : time + 1], state)
+            total += float(_log_probabilities(logits, targets[time : time + 1])[0])
+        _, state = model.step(targets[-1:], state)  # the end is read, too, before the next begins
+    return total
+
+
+def _log_probabilities(logits: FloatArray, token_ids: IntArray) -> npt.NDArray[np.float64]:
+    """Log p of one token per row: `logits` [rows, vocabulary], `token_ids` [rows]."""
+    scores = logits.astype(np.float64)
+    top = scores.max(axis=-1, keepdims=True)
+    normaliser: npt.NDArray[np.float64] = top[:, 0] + np.log(np.exp(scores - top).sum(axis=-1))
+    chosen: npt.NDArray[np.float64] = scores[np.arange(len(scores)), token_ids] - normaliser
+    return chosen
+
+
 def _batch_log_likelihoods(
     model: LanguageSteps, inputs: IntArray, targets: IntArray, lengths: IntArray
 ) -> npt.NDArray[np.float64]:
-    rows = np.arange(len(inputs))
     state = np.zeros((len(inputs), model.state_size), dtype=np.float32)
     totals = np.zeros(len(inputs), dtype=np.float64)
     for time in range(inputs.shape[1]):
         logits, state = model.step(inputs[:, time].copy(), state)
-        scores = logits.astype(np.float64)
-        top = scores.max(axis=-1, keepdims=True)
-        normaliser = top[:, 0] + np.log(np.exp(scores - top).sum(axis=-1))
-        totals += np.where(time < lengths, scores[rows, targets[:, time]] - normaliser, 0.0)
+        totals += np.where(time < lengths, _log_probabilities(logits, targets[:, time]), 0.0)
     return totals
 
 

@@ -4,8 +4,9 @@ Every tokenizer normalises to NFC, and begins its vocabulary with the same speci
 """
 
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -23,6 +24,10 @@ _WORD = Regex(r"[\w](?:[\w]|-(?=[\w]))*'?|[^\s\w]")
 """A word, its inner hyphens and a closing apostrophe included (`l'`, `re-made`), or one other sign."""
 _SPECIAL_START = Regex(r"<(?=(?:pad|bos|eos)>)")
 """What makes text look like a special token; split off, the rest of it is a word like others."""
+
+_PART_LENGTH = 100_000
+_BORDER = re.compile(r"(?<=[^\W_]) (?=[^\W_])")
+"""A blank between two words: every kind of tokenizer cuts there, so that a text may be given in parts."""
 
 _SCORE_DECIMALS = 4
 _UNSEEN_SPREAD = 256 * 1e-4
@@ -46,11 +51,29 @@ def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings) -> bytes:
     Raises:
         DataError: there is no text to learn from.
     """
-    texts = list(texts)
+    texts = [part for text in texts for part in _parts(text)]
     if not any(texts):
         raise DataError("a tokenizer cannot be learnt from no text at all")
     train = {"bpe": _train_pairs, "unigram": _train_unigram}.get(settings.kind, _train_symbols)
     return train(texts, settings).to_str(pretty=True).encode()
+
+
+def encode_long(tokenizer: Trained, text: str) -> list[int]:
+    """Encode a text of any length. The library takes some hundred bytes of memory per character; here, for a part.
+
+    Returns:
+        What `tokenizer.encode` gives.
+    """
+    return [token_id for part in _parts(text) for token_id in tokenizer.encode(part)]
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Cut a text between words, after every `_PART_LENGTH` characters or a few more."""
+    start = 0
+    while border := _BORDER.search(text, start + _PART_LENGTH):
+        yield text[start : border.start()]
+        start = border.start()
+    yield text[start:]
 
 
 def is_character_level(tokenizer: Trained) -> bool:

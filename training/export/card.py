@@ -21,6 +21,10 @@ _DATA: Mapping[str, str] = MappingProxyType(
         "sst2-stsa": "Stanford Sentiment Treebank, binary (Socher et al. 2013); no open licence is stated",
         "sst2-glue": "phrases and sentences of the Stanford Sentiment Treebank (GLUE SST-2); no open licence is stated",
         "imdb": "Large Movie Review Dataset (Maas et al. 2011); no open licence is stated",
+        "imdb-text": "reviews of the Large Movie Review Dataset (Maas et al. 2011); no open licence is stated",
+        "imdb-text-unsup": "reviews of the Large Movie Review Dataset (Maas et al. 2011), unlabelled ones too; no open "
+        "licence is stated",
+        "sst2-text": "sentences of the Stanford Sentiment Treebank (Socher et al. 2013); no open licence is stated",
         "names": "surnames by language, from spro/practical-pytorch, MIT",
         "multi30k-en-de": _MULTI30K,
         "multi30k-en-de-2017": _MULTI30K,
@@ -63,7 +67,7 @@ def write_card(
         f"# {manifest.name} {manifest.version}\n\n{_PURPOSE[recipe.task]}",
         f"## Model\n\n{_model(manifest)}",
         f"## Data\n\n{_data(recipe, splits)}",
-        f"## Training\n\n{_training(manifest, epochs)}",
+        f"## Training\n\n{_training(manifest, recipe, epochs)}",
         f"## Scores\n\n{_scores(evaluations)}",
         f"## Variants\n\n{_variants(manifest)}",
         f"## Limits\n\n{_SAMPLE_LIMITS if (recipe.data.corpus or '').startswith('sample-') else _LIMITS}",
@@ -111,7 +115,7 @@ def _repeated(splits: AnySplits) -> str:
     )
 
 
-def _training(manifest: Manifest, epochs: tuple[Epoch, ...]) -> str:
+def _training(manifest: Manifest, recipe: Recipe, epochs: tuple[Epoch, ...]) -> str:
     producer = manifest.producer
     return "\n".join(
         [
@@ -120,8 +124,21 @@ def _training(manifest: Manifest, epochs: tuple[Epoch, ...]) -> str:
             f"- Source commit {source_commit()}",
             f"- PyTorch {producer.torch}, {manifest.created_time}",
             f"- {len(epochs)} epochs in {sum(epoch.seconds for epoch in epochs):.0f} s on CPU",
+            *_reading(recipe),
         ]
     )
+
+
+def _reading(recipe: Recipe) -> list[str]:
+    """How long texts were read, where a recipe says."""
+    if recipe.windows is None:
+        return []
+    rows = recipe.training.batch_tokens // recipe.windows.token_count
+    order = "in their order" if recipe.windows.continuous else "in another order in each epoch"
+    return [
+        f"- Texts joined {order} and read in {rows} rows side by side; gradients over windows of "
+        f"{recipe.windows.token_count} tokens, the state carried from window to window"
+    ]
 
 
 def _scores(evaluations: Evaluations) -> str:

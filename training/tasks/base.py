@@ -29,8 +29,12 @@ class Loss:
 class Task(Protocol):
     """A model in training, as the loop sees it."""
 
-    metric: ClassVar[str]
     higher_is_better: ClassVar[bool]
+
+    @property
+    def metric(self) -> str:
+        """Name of what `validate` returns."""
+        ...
 
     @property
     def recipe(self) -> Recipe:
@@ -113,4 +117,5 @@ def require_examples(training: Sequence[object], validation: Sequence[object], r
     """Raise DataError where nothing is left to train or to validate on."""
     if not training or not validation:
         limit = recipe.data.max_token_count
-        raise DataError(f"{recipe.data.origin}: no training (at most {limit} tokens) or no validation examples")
+        hint = "; [windows] reads texts of any length" if recipe.task == "generation" else ""
+        raise DataError(f"{recipe.data.origin}: no training (at most {limit} tokens) or no validation examples{hint}")

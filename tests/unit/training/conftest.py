@@ -19,7 +19,10 @@ _TOKENIZERS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def make_recipe() -> MakeRecipe:
-    """A tiny recipe; settings of [data], [model], [training] and [export] can be changed, each by a dict."""
+    """A tiny recipe; settings of [data], [model], [training] and [export] can be changed, each by a dict.
+
+    Other sections can be added.
+    """
 
     def make(task: str, **changes: dict[str, Any]) -> Recipe:
         sections: dict[str, dict[str, Any]] = {
@@ -29,6 +32,7 @@ def make_recipe() -> MakeRecipe:
             "export": {},
         }
         merged = {name: section | changes.get(name, {}) for name, section in sections.items()}
+        merged |= {name: section for name, section in changes.items() if name not in sections}
         head = {"name": f"tiny-{task}", "version": 1, "task": task, "seed": 3}
         return Recipe.model_validate({**head, **_TOKENIZERS[task], **merged})
 

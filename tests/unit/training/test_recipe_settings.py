@@ -89,6 +89,36 @@ def test_generation_cannot_read_in_both_directions() -> None:
         parse_recipe(recipe.encode(), where="recipe.toml")
 
 
+STREAM = CLASSIFIER.replace("classification", "generation") + "[windows]\ntoken_count = 70\n"
+
+
+def test_windows_are_read_with_their_defaults() -> None:
+    recipe = parse_recipe(STREAM.encode(), where="recipe.toml")
+    assert recipe.windows is not None
+    assert recipe.windows.continuous
+    assert not recipe.windows.random_token_count
+    assert recipe.continuous
+    assert not parse_recipe(CLASSIFIER.encode(), where="recipe.toml").continuous
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        pytest.param('task = "generation"', 'task = "classification"', r"\[windows\] is for generation", id="task"),
+        pytest.param(
+            "token_count = 70", "token_count = 3000", "more than training.batch_tokens 2048", id="no row fits"
+        ),
+        pytest.param("token_count = 70", "rows = 3", r"windows\.token_count: Field required", id="unknown key"),
+        pytest.param("[data]", '[data]\ntoo_long = "refuse"', "no text is too long", id="too long"),
+        pytest.param("[data]", "[data]\nmax_examples = 9", "continuous keeps them in order", id="drawn at random"),
+    ],
+)
+def test_windows_that_contradict_the_rest_are_refused(old: str, new: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        parse_recipe(STREAM.replace(old, new, 1).encode(), where="recipe.toml")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_recipe_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"absent\.toml: cannot be read: No such file"):
         load_recipe(tmp_path / "absent.toml")
