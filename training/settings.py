@@ -160,6 +160,9 @@ class Recipe(_Strict):
             "model.tie_weights is not for classification, whose outputs are labels": (
                 self.model.tie_weights and self.task == "classification"
             ),
+            'model.pooling other than "last" is for classification': (
+                self.model.pooling != "last" and self.task != "classification"
+            ),
             "training.teacher_forcing_ratio below 1 is for translation": (
                 self.training.teacher_forcing_ratio < 1 and not translation
             ),

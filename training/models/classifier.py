@@ -4,14 +4,15 @@ from torch import Tensor, nn
 
 from training.model_settings import ModelSettings
 from training.models.dropout import LockedDropout
+from training.models.pooling import POOLED_PARTS, pool
 from training.models.recurrent import Recurrent
 
 
 class Classifier(nn.Module):
-    """A recurrent network whose state after the last real token is mapped to one logit per label.
+    """A recurrent network whose outputs, pooled over time, are mapped to one logit per label.
 
-    With both directions, the backward state after the first token is put beside it, and no state can be carried from
-    one piece of a text to the next.
+    With both directions, or pooled otherwise than by taking the last output, no state can be carried from one piece of
+    a text to the next.
     """
 
     def __init__(self, settings: ModelSettings, vocabulary_size: int, label_count: int) -> None:
@@ -27,12 +28,14 @@ class Classifier(nn.Module):
             dropout=settings.dropout,
         )
         self.output_dropout = nn.Dropout(settings.dropout)
-        self.output = nn.Linear(self.recurrent.output_size, label_count)
+        self.pooling = settings.pooling
+        self.output = nn.Linear(len(POOLED_PARTS[settings.pooling]) * self.recurrent.output_size, label_count)
 
     @property
     def state_size(self) -> int | None:
-        """Width of the carried state; None for a model of both directions, which carries none."""
-        return None if self.recurrent.directions == 2 else self.recurrent.state_size
+        """Width of the carried state; None for a model that carries none."""
+        carries = self.recurrent.directions == 1 and self.pooling == "last"
+        return self.recurrent.state_size if carries else None
 
     def forward(self, token_ids: Tensor, lengths: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Read rows of tokens.
@@ -46,6 +49,7 @@ class Classifier(nn.Module):
             Logits [rows, labels] and the state at each row's length.
         """
         embedded = self.embedding_dropout(self.embedding(token_ids))  # [rows, time, embedding]
-        _, state = self.recurrent(embedded, lengths, state)
-        logits: Tensor = self.output(self.output_dropout(self.recurrent.last_output(state)))
+        outputs, state = self.recurrent(embedded, lengths, state)  # [rows, time, output_size]
+        pooled = pool(self.pooling, outputs, self.recurrent.last_output(state), lengths)
+        logits: Tensor = self.output(self.output_dropout(pooled))
         return logits, state

@@ -89,6 +89,13 @@ def test_generation_cannot_read_in_both_directions() -> None:
         parse_recipe(recipe.encode(), where="recipe.toml")
 
 
+def test_pooling_is_for_classifiers() -> None:
+    pooled = CLASSIFIER.replace('"lstm"', '"lstm"\npooling = "concat"')
+    assert parse_recipe(pooled.encode(), where="recipe.toml").model.pooling == "concat"
+    with pytest.raises(RecipeError, match=r'model\.pooling other than "last" is for classification'):
+        parse_recipe(pooled.replace("classification", "generation").encode(), where="recipe.toml")
+
+
 STREAM = CLASSIFIER.replace("classification", "generation") + "[windows]\ntoken_count = 70\n"
 
 
