@@ -124,14 +124,8 @@ def main() -> None:
 
 
 def _opened(recipe: Path, max_epochs: int | None, *, runs: Path, data: Path | None) -> Run:
-    shortened = _shortened(load_recipe(recipe), max_epochs)
-    return open_run(shortened, runs=runs, data_folder=data, files_folder=recipe.parent)
-
-
-def _shortened(recipe: Recipe, max_epochs: int | None) -> Recipe:
-    if max_epochs is None or max_epochs >= recipe.training.epochs:
-        return recipe
-    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": max_epochs})})
+    found = load_recipe(recipe)
+    return open_run(found, runs=runs, data_folder=data, files_folder=recipe.parent, max_epochs=max_epochs)
 
 
 def _say_published(recipe: Recipe, models: Path) -> None:

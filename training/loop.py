@@ -5,7 +5,7 @@ Two runs of the same recipe on the same machine give the same weights, also when
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from training.checkpoint import Checkpoint, Epoch, load_checkpoint, save_checkpoint
+from training.pretraining import ParameterGroup, parameter_groups
 from training.tasks.base import Task
 from training.training_settings import TrainingSettings
 
@@ -53,8 +54,10 @@ def train(task: Task, folder: Path, *, run_sha256: str, progress: Progress) -> T
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True)
     batch_count = task.batch_count()
-    optimizer = _optimizer(task.model, settings)
-    scheduler = LambdaLR(optimizer, warmup_and_decay(settings, settings.epochs * batch_count))
+    groups = parameter_groups(task.model, task.recipe.pretraining)
+    optimizer = _optimizer(groups, settings)
+    share = warmup_and_decay(settings, settings.epochs * batch_count)
+    scheduler = LambdaLR(optimizer, [_frozen_until(group.frozen_epochs * batch_count, share) for group in groups] * 2)
     state = _Run(task, optimizer, scheduler, folder, run_sha256)
     epochs = state.resume()
     while not _finished(epochs, settings, higher_is_better=task.higher_is_better):
@@ -130,14 +133,22 @@ def new_progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True)
 
 
-def _optimizer(model: nn.Module, settings: TrainingSettings) -> AdamW:
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    biases = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": biases, "weight_decay": 0.0},
+def _optimizer(groups: Sequence[ParameterGroup], settings: TrainingSettings) -> AdamW:
+    """Every group twice: its matrices, with weight decay, in the order of the groups, then all biases."""
+    halves = [
+        {
+            "params": [parameter for parameter in group.parameters if (parameter.ndim > 1) == matrices],
+            "weight_decay": settings.weight_decay if matrices else 0.0,
+            "lr": settings.learning_rate * group.rate_factor,
+        }
+        for matrices in (True, False)
+        for group in groups
     ]
-    return AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
+    return AdamW(halves, lr=settings.learning_rate, betas=(0.9, 0.98))
+
+
+def _frozen_until(first_step: int, share: Callable[[int], float]) -> Callable[[int], float]:
+    return lambda step: share(step) if step >= first_step else 0.0
 
 
 def warmup_and_decay(settings: TrainingSettings, step_count: int) -> Callable[[int], float]:

@@ -6,7 +6,9 @@ import torch
 
 from training.data.examples import AnySplits, LabelledText, PlainText, Splits, TextPair
 from training.errors import RecipeError
+from training.pretraining import Pretrained, begin_from
 from training.settings import Recipe
+from training.tasks.base import Text
 from training.tasks.classification import ClassificationTask, prepare_classification
 from training.tasks.generation import TextsTask, prepare_texts
 from training.tasks.stream import StreamTask, prepare_stream
@@ -15,24 +17,39 @@ from training.tasks.translation import TranslationTask, prepare_translation
 AnyTask = ClassificationTask | TextsTask | StreamTask | TranslationTask
 
 
-def prepare(recipe: Recipe, splits: AnySplits) -> AnyTask:
+def prepare(recipe: Recipe, splits: AnySplits, pretrained: Pretrained | None = None) -> AnyTask:
     """Learn tokenizers, encode the examples and build the model, all decided by the recipe's seed.
 
+    Args:
+        recipe: what to train.
+        splits: its examples.
+        pretrained: the language model that `recipe.pretraining` names; its tokenizer is used, and its weights.
+
     Raises:
-        RecipeError: the corpus is for another task, or the model's sizes do not fit together.
+        RecipeError: the corpus is for another task, or the model's sizes do not fit together or to those of the
+            language model.
         DataError: nothing is left to train or validate on.
     """
+    if (recipe.pretraining is None) != (pretrained is None):
+        raise ValueError(f"recipe {recipe.name}: a pretrained model goes with [pretraining], and only with it")
     if recipe.model.attention == "dot" and recipe.model.bidirectional:
         raise RecipeError(f"recipe {recipe.name}: dot attention cannot compare both directions with one; take general")
     torch.manual_seed(recipe.seed)
+    task = _prepare(recipe, splits, None if pretrained is None else pretrained.text)
+    if pretrained is not None:
+        begin_from(task.model, recipe.model, pretrained)
+    return task
+
+
+def _prepare(recipe: Recipe, splits: AnySplits, text: Text | None) -> AnyTask:
     kind = type(splits.training[0]) if splits.training else None
     match recipe.task:
         case "classification" if kind is LabelledText:
-            return prepare_classification(recipe, cast("Splits[LabelledText]", splits))
+            return prepare_classification(recipe, cast("Splits[LabelledText]", splits), text)
         case "generation" if kind is PlainText and recipe.windows is not None:
-            return prepare_stream(recipe, cast("Splits[PlainText]", splits), recipe.windows)
+            return prepare_stream(recipe, cast("Splits[PlainText]", splits), recipe.windows, text)
         case "generation" if kind is PlainText:
-            return prepare_texts(recipe, cast("Splits[PlainText]", splits))
+            return prepare_texts(recipe, cast("Splits[PlainText]", splits), text)
         case "translation" if kind is TextPair:
             return prepare_translation(recipe, cast("Splits[TextPair]", splits))
     found = "no examples" if kind is None else kind.__name__

@@ -13,6 +13,7 @@ from service.bundle.manifest import ModelName
 from training.errors import RecipeError
 from training.file_settings import FileSettings, SeriesFiles
 from training.model_settings import ModelSettings
+from training.pretraining_settings import PretrainingSettings
 from training.setting_types import PositiveInteger
 from training.strict_model import StrictModel as _Strict
 from training.training_settings import TrainingSettings
@@ -123,6 +124,8 @@ class Recipe(_Strict):
     training: TrainingSettings
     windows: WindowSettings | None = None
     """Generation: texts are read as one stream. Left out: each text is an example, from its begin to its end."""
+    pretraining: PretrainingSettings | None = None
+    """The language model that weights and tokenizer come from. Left out: all is learnt from this recipe's examples."""
     export: ExportSettings = ExportSettings()
 
     @property
@@ -138,6 +141,10 @@ class Recipe(_Strict):
         wanted = {"source_tokenizer", "target_tokenizer"} if self.task == "translation" else {"tokenizer"}
         if isinstance(self.data.files, SeriesFiles):
             wanted = set()
+        if self.pretraining is not None:
+            if given:
+                raise ValueError(f"[pretraining] brings the tokenizer with it, found {_sections(given)} too")
+            return self
         numbers_or_words = self.task == "labelling" and self.data.files is None  # the corpus decides
         if given != wanted and not (numbers_or_words and not given):
             raise ValueError(f"{self.task} takes {_sections(wanted)} and no other tokenizer, found {_sections(given)}")
@@ -171,6 +178,19 @@ class Recipe(_Strict):
         for rule, broken in refused.items():
             if broken:
                 raise ValueError(f"{rule}; the task is {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _pretraining_fits(self) -> Self:
+        if self.pretraining is None:
+            return self
+        if self.task == "translation" or isinstance(self.data.files, SeriesFiles):
+            raise ValueError("[pretraining] is for models of one text: classification, generation, labelling of words")
+        if self.pretraining.gradual_unfreezing and self.training.epochs < self.model.layers + 2:
+            raise ValueError(
+                f"pretraining.gradual_unfreezing frees the embedding in epoch {self.model.layers + 2}, "
+                f"training.epochs is {self.training.epochs}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -40,8 +40,13 @@ class Inspection:
     features: tuple[FeatureSummary, ...]
 
 
-def inspect_examples(recipe: Recipe, splits: AnySplits) -> Inspection:
+def inspect_examples(recipe: Recipe, splits: AnySplits, pretrained: Tokenizer | None = None) -> Inspection:
     """Learn the tokenizers and count.
+
+    Args:
+        recipe: whose examples they are.
+        splits: the examples.
+        pretrained: the tokenizer that a pretrained model brings with it.
 
     Raises:
         DataError: there is no training example, or no text in them.
@@ -49,7 +54,7 @@ def inspect_examples(recipe: Recipe, splits: AnySplits) -> Inspection:
     selected = _selected(recipe, splits)
     if not selected.training:
         raise DataError(f"{recipe.data.origin}: expected training examples, found none")
-    tokenizers = _tokenizers(recipe, selected)
+    tokenizers = {"text": pretrained} if pretrained is not None else _tokenizers(recipe, selected)
     words = WordVocabulary.learn(selected.training, recipe.tokenizer)
     parts = tuple(summarise_part(part, getattr(selected, part), tokenizers, words, recipe.data) for part in PARTS)
     sizes = {side: tokenizer.vocabulary_size for side, tokenizer in tokenizers.items()}

@@ -1,6 +1,6 @@
 """The model card: what a bundle is, what it was made from, what it reaches and where it fails.   Plain Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from service.bundle.manifest import Manifest
@@ -60,13 +60,27 @@ _LIMITS = (
 
 
 def write_card(
-    manifest: Manifest, recipe: Recipe, splits: AnySplits, epochs: tuple[Epoch, ...], evaluations: Evaluations
+    manifest: Manifest,
+    recipe: Recipe,
+    splits: AnySplits,
+    epochs: tuple[Epoch, ...],
+    evaluations: Evaluations,
+    pretraining: Sequence[Recipe] = (),
 ) -> str:
-    """Return the text of `MODEL_CARD.md`, with the scores of every variant, the default first."""
+    """Return the text of `MODEL_CARD.md`, with the scores of every variant, the default first.
+
+    Args:
+        manifest: of the bundle.
+        recipe: it was trained by.
+        splits: the recipe's examples.
+        epochs: of its training.
+        evaluations: of its variants.
+        pretraining: recipes of the language models that it begins from, the nearest first.
+    """
     sections = [
         f"# {manifest.name} {manifest.version}\n\n{_PURPOSE[recipe.task]}",
         f"## Model\n\n{_model(manifest)}",
-        f"## Data\n\n{_data(recipe, splits)}",
+        f"## Data\n\n{_data(recipe, splits, pretraining)}",
         f"## Training\n\n{_training(manifest, recipe, epochs)}",
         f"## Scores\n\n{_scores(evaluations)}",
         f"## Variants\n\n{_variants(manifest)}",
@@ -89,12 +103,13 @@ def _model(manifest: Manifest) -> str:
     return ", ".join(facts) + "."
 
 
-def _data(recipe: Recipe, splits: AnySplits) -> str:
+def _data(recipe: Recipe, splits: AnySplits, pretraining: Sequence[Recipe] = ()) -> str:
     counts = f"{len(splits.training):,} / {len(splits.validation):,} / {len(splits.test):,}"
     lines = [
         f"- {_origin(recipe)}",
         f"- Training / validation / test examples: {counts}; {_repeated(splits)}",
         f"- SHA-256 of all examples: `{data_sha256(splits)}`",
+        *(f"- Begins from the language model of recipe `{one.name}`. {_origin(one)}" for one in pretraining),
     ]
     if recipe.data.shuffle_labels:
         lines.append("- **Labels were shuffled: this is a negative control and has learnt nothing true.**")

@@ -95,10 +95,20 @@ def encode_texts(text: Text, examples: Sequence[PlainText]) -> list[list[int]]:
     return [[BOS_ID, *encode_long(text.tokenizer, example.text), EOS_ID] for example in examples]
 
 
-def prepare_texts(recipe: Recipe, splits: Splits[PlainText]) -> TextsTask:
-    """Learn the tokenizers, encode the examples, build the model.   Errors as `training.prepare.prepare`."""
+def learn_text(recipe: Recipe, splits: Splits[PlainText]) -> Text:
+    """Learn the tokenizer of a recipe.
+
+    Raises:
+        DataError: there is no text to learn from.
+    """
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
-    text = Text.learn([example.text for example in examples], given(recipe.tokenizer))
+    return Text.learn([example.text for example in examples], given(recipe.tokenizer))
+
+
+def prepare_texts(recipe: Recipe, splits: Splits[PlainText], text: Text | None = None) -> TextsTask:
+    """Learn the tokenizer if there is none yet, encode the examples, build the model.   Errors as `prepare`."""
+    examples = select_examples(splits, recipe.data, seed=recipe.seed).training
+    text = text or learn_text(recipe, splits)
     refuse_too_long(splits, {"text": text.tokenizer}, recipe.data)
     training, validation = encode_texts(text, examples), encode_texts(text, splits.validation)
     kept = [ids for ids in training if len(ids) <= recipe.data.max_token_count]

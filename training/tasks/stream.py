@@ -14,8 +14,8 @@ from training.data.windows import join_shuffled, row_windows, stream_rows, turne
 from training.errors import DataError
 from training.models.language_model import LanguageModel
 from training.settings import Recipe
-from training.tasks.base import Loss, Text, given, tensors, token_loss
-from training.tasks.generation import GenerationTask, encode_texts, to_predict
+from training.tasks.base import Loss, Text, tensors, token_loss
+from training.tasks.generation import GenerationTask, encode_texts, learn_text, to_predict
 from training.window_settings import WindowSettings
 
 _VALIDATION_ROW = 4096
@@ -84,10 +84,12 @@ class StreamTask(GenerationTask):
         return self.value_of(row_windows(rows, rows.shape[1]))
 
 
-def prepare_stream(recipe: Recipe, splits: Splits[PlainText], windows: WindowSettings) -> StreamTask:
-    """Learn the tokenizers, encode the examples, build the model.   Errors as `training.prepare.prepare`."""
+def prepare_stream(
+    recipe: Recipe, splits: Splits[PlainText], windows: WindowSettings, text: Text | None = None
+) -> StreamTask:
+    """Learn the tokenizer if there is none yet, encode the examples, build the model.   Errors as `prepare`."""
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
-    text = Text.learn([example.text for example in examples], given(recipe.tokenizer))
+    text = text or learn_text(recipe, splits)
     texts = [
         np.array([BOS_ID, *encode_long(text.tokenizer, example.text), EOS_ID], dtype=np.int64) for example in examples
     ]

@@ -126,6 +126,37 @@ def test_windows_that_contradict_the_rest_are_refused(old: str, new: str, messag
     assert "\n" not in str(caught.value)
 
 
+BEGINS = CLASSIFIER.replace('[tokenizer]\nkind = "words"\nlowercase = true', '[pretraining]\nrecipe = "text.toml"')
+
+
+def test_a_recipe_that_begins_from_a_language_model_has_no_tokenizer_of_its_own() -> None:
+    recipe = parse_recipe(BEGINS.encode(), where="recipe.toml")
+    assert recipe.pretraining is not None
+    assert recipe.pretraining.learning_rate_decay == 1.0
+    with pytest.raises(RecipeError, match=r"\[pretraining\] brings the tokenizer with it, found \[tokenizer\] too"):
+        parse_recipe(f"{BEGINS}[tokenizer]\nkind = 'words'\n".encode(), where="recipe.toml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"classification": "translation"}, "is for models of one text", id="task"),
+        pytest.param({'"text.toml"': '"text.toml"\nlearning_rate_decay = 0.5'}, "learning_rate_decay: In", id="faster"),
+        pytest.param(
+            {"epochs = 5": "epochs = 2", '"text.toml"': '"text.toml"\ngradual_unfreezing = true'},
+            r"frees the embedding in epoch 3, training\.epochs is 2",
+            id="never freed",
+        ),
+    ],
+)
+def test_a_pretraining_that_cannot_be_is_refused(changes: dict[str, str], message: str) -> None:
+    recipe = BEGINS
+    for old, new in changes.items():
+        recipe = recipe.replace(old, new)
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(recipe.encode(), where="recipe.toml")
+
+
 def test_a_recipe_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"absent\.toml: cannot be read: No such file"):
         load_recipe(tmp_path / "absent.toml")
