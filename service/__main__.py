@@ -12,7 +12,7 @@ import typer
 from service.app import serve as serve_until_stopped
 from service.bundle.store import open_bundle
 from service.errors import ServiceError
-from service.runtime.models import load_model
+from service.runtime.models import is_for, load_model
 from service.settings import parse_settings
 from service.transport.probe import probe_health
 
@@ -43,6 +43,9 @@ def check(
     begun = time.monotonic()
     opened = open_bundle(bundle)
     for precision in opened.manifest.variants:
+        if precision != opened.manifest.default_precision and not is_for(precision, device):
+            typer.echo(f"{precision}: not proven on {device}, it is for cuda alone")
+            continue
         model = load_model(opened, precision=precision, provider=device)
         typer.echo(f"{precision}: proven on {model.provider}")
     manifest = opened.manifest

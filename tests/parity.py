@@ -7,6 +7,7 @@ graphs run as the service runs them. Weights are random and larger than training
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -69,28 +70,28 @@ def matrix() -> Iterator[Case]:
             )
 
 
-def export(case: Case) -> tuple[nn.Module, Callable[[], dict[GraphRole, WrittenGraph]]]:
-    """Return a model with weights of a scale that gates notice, and what writes its graphs."""
+def export(case: Case) -> tuple[nn.Module, Callable[..., dict[GraphRole, WrittenGraph]]]:
+    """Return a model with weights of a scale that gates notice, and what writes its graphs (precision, opset)."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     match case.task:
         case "classification":
             classifier = _shaken(Classifier(case.settings, VOCABULARY, LABELS))
-            return classifier, lambda: classifier_graphs(classifier)
+            return classifier, partial(classifier_graphs, classifier)
         case "generation":
             language_model = _shaken(LanguageModel(case.settings, VOCABULARY))
-            return language_model, lambda: language_model_graphs(language_model)
+            return language_model, partial(language_model_graphs, language_model)
         case _:
             seq2seq = _shaken(Seq2Seq(case.settings, VOCABULARY, VOCABULARY))
-            return seq2seq, lambda: seq2seq_graphs(seq2seq)
+            return seq2seq, partial(seq2seq_graphs, seq2seq)
 
 
-def opened(graphs: Graphs) -> dict[GraphRole, GraphSession]:
+def opened(graphs: Graphs, *, float16: bool = False) -> dict[GraphRole, GraphSession]:
     """Sessions of all graphs, checked and opened as the service does."""
     sessions: dict[GraphRole, GraphSession] = {}
     for role, graph in graphs.items():
         check_graph(graph.raw, graph.signature, where=role, vocabulary_size=VOCABULARY)
-        sessions[role] = open_session(graph.raw, graph.signature, where=role)
+        sessions[role] = open_session(graph.raw, graph.signature, where=role, float16=float16)
     return sessions
 
 

@@ -12,9 +12,10 @@ from service.errors import ServiceError
 from training.command_arguments import DataFolder, RecipeFile
 from training.data.load import load_examples
 from training.data_command import data_app
-from training.errors import TrainingError
+from training.errors import ExportError, TrainingError
 from training.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import bundle_folder, is_published
+from training.export.rebuild import parse_precisions, publish_rebuilt
 from training.inspection import trace_gates
 from training.loop import new_progress
 from training.pipeline import Run, open_run, publish_run, restore_run, train_run
@@ -33,6 +34,14 @@ RecipeFiles = Annotated[list[Path], typer.Argument(help="Recipe files (TOML).", 
 Runs = Annotated[Path, typer.Option(help="Folder of checkpoints.", metavar="DIR")]
 Models = Annotated[Path, typer.Option(help="Model repository where bundles are published.", metavar="DIR")]
 MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs, whatever the recipe says.")]
+
+FromBundle = Annotated[
+    Path | None, typer.Option(help="Folder of a bundle with weights: no recipe, no run, no data.", metavar="DIR")
+]
+Precisions = Annotated[
+    str | None, typer.Option(help="With --from-bundle: fp32,int8,fp16 or fewer [default: its own].", metavar="LIST")
+]
+Version = Annotated[int | None, typer.Option(min=1, help="With --from-bundle: of the new bundle [default: its own].")]
 
 _RUNS, _MODELS = Path(".build/runs"), Path(".build/models")
 
@@ -60,13 +69,25 @@ def train(
 
 @app.command()
 def export(
-    recipe: RecipeFile,
+    recipe: Annotated[Path | None, typer.Argument(help="Recipe file (TOML).", metavar="[RECIPE.toml]")] = None,
+    from_bundle: FromBundle = None,
+    precisions: Precisions = None,
+    version: Version = None,
     runs: Runs = _RUNS,
     models: Models = _MODELS,
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,
 ) -> None:
-    """Publish the best weights that a run has so far, without training on."""
+    """Publish the best weights that a run has so far, without training on; or a bundle anew, from its own weights."""
+    if from_bundle is not None and recipe is None:
+        wanted = None if precisions is None else parse_precisions(precisions)
+        folder = publish_rebuilt(from_bundle, models, precisions=wanted, version=version)
+        typer.echo(f"{from_bundle}: published {folder}")
+        return
+    if recipe is None or from_bundle or precisions or version:
+        raise ExportError(
+            "export takes RECIPE.toml alone, or --from-bundle with --precisions (fp32,int8,fp16) and --version"
+        )
     run = _opened(recipe, max_epochs, runs=runs, data=data)
     if is_published(run.recipe, models, run_sha256=run.sha256):
         _say_published(run.recipe, models)

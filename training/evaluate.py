@@ -53,11 +53,13 @@ def evaluate_bundle(
         precision: of the variant; None: the default.
         continuous: of texts for a language model: they follow one another, and the state is carried on.
 
+    It runs on a CPU, fp16 too.
+
     Raises:
         DataError: the corpus is for another task, or has no test examples.
         BundleError: the bundle is not sound.
     """
-    model = load_model(bundle, precision=precision)
+    model = load_model(bundle, precision=precision, emulate_fp16=True)
     kind = type(splits.test[0]) if splits.test else None
     match model:
         case ClassifierModel() if kind is LabelledText:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from service.bundle.manifest import ModelName
+from service.bundle.manifest import ModelName, Precision
 from training.errors import RecipeError
 from training.file_settings import FileSettings, SeriesFiles
 from training.model_settings import ModelSettings
@@ -20,7 +20,6 @@ from training.training_settings import TrainingSettings
 from training.window_settings import WindowSettings
 
 Task = Literal["classification", "generation", "labelling", "translation"]
-ExportPrecision = Literal["fp32", "int8"]
 TokenizerKind = Literal["characters", "words", "whitespace", "bpe", "unigram"]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
@@ -91,11 +90,17 @@ class TokenizerSettings(_Strict):
 
 
 class ExportSettings(_Strict):
-    """Which variants a bundle gets. Has no part in what is trained."""
+    """What a bundle gets. Has no part in what is trained."""
 
-    precisions: Annotated[list[ExportPrecision], Field(min_length=1)] = Field(default=["fp32"])
-    default: ExportPrecision = "fp32"
+    precisions: Annotated[list[Precision], Field(min_length=1)] = Field(default=["fp32"])
+    """`fp16` is for servers with `--device cuda`; others do not load it."""
+    default: Precision = "fp32"
     """The variant that is served where none is asked for."""
+    weights: Literal["none", "fp16", "fp32"] = "none"
+    """The weights themselves, to export other variants later, without the run and its data. `fp16`: the weights are
+    rounded first, and all variants are of the rounded ones, so that an export from the bundle gives the same graphs."""
+    opset: Annotated[int, Field(ge=17, le=20)] = 17
+    """Version of ONNX's operators in the graphs."""
 
     @model_validator(mode="after")
     def _default_is_exported(self) -> Self:

@@ -1,7 +1,7 @@
 """Bundles on disk: opened without trusting the folder, published whole or not at all.   Runs no graph.
 
 Opening follows no link below the repository, and reads each file once, from one descriptor: the bytes that were
-checked are the bytes that are used.
+checked are the bytes that are used. The weights, which nothing here uses, are hashed piece by piece and not kept.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path, PurePath
 from uuid import uuid4
 
@@ -39,7 +40,7 @@ class OpenedBundle:
         path: the folder it was read from.
         manifest: what it says of itself.
         digest: SHA-256 of the bytes of manifest.json, in hex. Names the bundle, since the manifest hashes the rest.
-        files: the bytes of every file but manifest.json, by name.
+        files: the bytes of every file but manifest.json and the weights, by name.
     """
 
     path: Path
@@ -66,7 +67,11 @@ def open_bundle(path: Path) -> OpenedBundle:
         _check_names(manifest)
         check_signatures(manifest)
         _check_listing(os.listdir(folder), manifest)  # noqa: PTH208 - a descriptor, not a path
-        files = {name: _read_listed(folder, name, entry) for name, entry in manifest.files.items()}
+        files = {
+            name: _read_listed(folder, name, entry) for name, entry in manifest.files.items() if name != WEIGHTS_NAME
+        }
+        if WEIGHTS_NAME in manifest.files:
+            _check_in_pieces(folder, WEIGHTS_NAME, manifest.files[WEIGHTS_NAME])
     return OpenedBundle(path, manifest, hashlib.sha256(raw).hexdigest(), files)
 
 
@@ -159,16 +164,32 @@ def _read_listed(folder: int, name: str, entry: FileEntry) -> bytes:
     return data
 
 
+def _check_in_pieces(folder: int, name: str, entry: FileEntry) -> None:
+    """As `_read_listed`, of a file that may be larger than one cares to hold."""
+    with _opened_file(folder, name, entry.size_bytes) as (file, size):
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    _compare(name, size, found, entry)
+
+
 def _check_content(name: str, data: bytes, entry: FileEntry) -> None:
-    if len(data) != entry.size_bytes:
-        raise BundleError(f"{name}: {len(data)} bytes, the manifest says {entry.size_bytes}", file=name)
-    found = hashlib.sha256(data).hexdigest()
-    if found != entry.sha256:
-        raise BundleError(f"{name}: sha256 is {found}, the manifest says {entry.sha256}", file=name)
+    _compare(name, len(data), hashlib.sha256(data).hexdigest(), entry)
+
+
+def _compare(name: str, size: int, sha256: str, entry: FileEntry) -> None:
+    if size != entry.size_bytes:
+        raise BundleError(f"{name}: {size} bytes, the manifest says {entry.size_bytes}", file=name)
+    if sha256 != entry.sha256:
+        raise BundleError(f"{name}: sha256 is {sha256}, the manifest says {entry.sha256}", file=name)
 
 
 def _read_file(folder: int, name: str, limit: int) -> bytes:
-    """The bytes of a regular file with one link and at most `limit` bytes, all facts taken from one descriptor."""
+    with _opened_file(folder, name, limit) as (file, size):
+        return file.read(size + 1)  # one more: a file that grows meanwhile has a wrong size
+
+
+@contextmanager
+def _opened_file(folder: int, name: str, limit: int) -> Iterator[tuple[BufferedReader, int]]:
+    """A regular file with one link and at most `limit` bytes, and its size, all facts taken from one descriptor."""
     # O_NONBLOCK: opening a FIFO must not wait for a writer
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -177,7 +198,7 @@ def _read_file(folder: int, name: str, limit: int) -> bytes:
             status = os.fstat(descriptor)
             _check_status(name, status, limit)
             with open(descriptor, "rb", closefd=False) as file:
-                return file.read(status.st_size + 1)  # one more: a file that grows meanwhile has a wrong size
+                yield file, status.st_size
         finally:
             os.close(descriptor)
     except OSError as error:

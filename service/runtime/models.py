@@ -191,22 +191,34 @@ class TranslationModel(_Model):
 LoadedModel = ClassifierModel | LabellerModel | LanguageModel | TranslationModel
 
 
-def load_model(bundle: OpenedBundle, *, precision: str | None = None, provider: str = "cpu") -> LoadedModel:
+def is_for(precision: str, provider: str) -> bool:
+    """Whether a variant of this precision is meant to be served on `provider`: fp16 on cuda alone."""
+    return precision != "fp16" or provider == "cuda"
+
+
+def load_model(
+    bundle: OpenedBundle, *, precision: str | None = None, provider: str = "cpu", emulate_fp16: bool = False
+) -> LoadedModel:
     """Check the graphs of one precision, open them on `provider` and replay their golden runs.
 
     Args:
         bundle: what `open_bundle` returned.
         precision: a variant of the bundle; None takes its default.
         provider: one of `service.runtime.session.PROVIDERS`.
+        emulate_fp16: run fp16 on a CPU too, which computes it in float32 with conversions in between: to measure it,
+            not to serve it.
 
     Raises:
         BundleError: a graph, a tokenizer or the proof breaks a rule of FORMAT.md; names file and rule.
         SettingsError: the precision or the provider cannot be had.
     """
     manifest = bundle.manifest
-    chosen, variant = _variant(manifest, precision, provider)
+    check_provider(provider)
+    chosen, variant = _variant(manifest, precision)
+    if not (is_for(chosen, provider) or emulate_fp16):
+        raise SettingsError(f"{manifest.name}: {chosen} is proven on provider cuda alone, not on {provider}")
     _check_tokenizers(bundle)
-    sessions = _open_sessions(bundle, variant, provider)
+    sessions = _open_sessions(bundle, chosen, provider)
     golden = variant.golden
     cases = read_golden(bundle.files[golden.file], variant.graphs, where=golden.file)
     proof = replay_golden(cases, sessions, golden)
@@ -222,24 +234,21 @@ def load_model(bundle: OpenedBundle, *, precision: str | None = None, provider: 
             return TranslationModel(*parts, spec)
 
 
-def _variant(manifest: Manifest, precision: str | None, provider: str) -> tuple[Precision, Variant]:
-    check_provider(provider)
+def _variant(manifest: Manifest, precision: str | None) -> tuple[Precision, Variant]:
     wanted = precision or manifest.default_precision
-    if wanted == "fp16" and provider != "cuda":
-        raise SettingsError("fp16 is proven on provider cuda alone")
     for name, variant in manifest.variants.items():
         if name == wanted:
             return name, variant
     raise SettingsError(f"{manifest.name} has no precision {wanted!r}, only {', '.join(manifest.variants)}")
 
 
-def _open_sessions(bundle: OpenedBundle, variant: Variant, provider: str) -> Mapping[GraphRole, GraphSession]:
+def _open_sessions(bundle: OpenedBundle, precision: Precision, provider: str) -> Mapping[GraphRole, GraphSession]:
     sessions: dict[GraphRole, GraphSession] = {}
-    for role, graph in variant.graphs.items():
+    for role, graph in bundle.manifest.variants[precision].graphs.items():
         raw = bundle.files[graph.file]
         size = embedded_vocabulary_size(bundle.manifest.spec, role)
         check_graph(raw, graph, where=graph.file, vocabulary_size=size)
-        sessions[role] = open_session(raw, graph, where=graph.file, provider=provider)
+        sessions[role] = open_session(raw, graph, where=graph.file, provider=provider, float16=precision == "fp16")
     return sessions
 
 

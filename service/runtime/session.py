@@ -56,7 +56,7 @@ class GraphSession:
             raise InferenceFailedError(f"{self._where}: {_first_line(error)}") from error
 
 
-def open_session(raw: bytes, graph: Graph, *, where: str, provider: str = "cpu") -> GraphSession:
+def open_session(raw: bytes, graph: Graph, *, where: str, provider: str = "cpu", float16: bool = False) -> GraphSession:
     """Open a checked graph on `provider`, one thread, not spinning, and compare its signature with the manifest.
 
     Args:
@@ -64,6 +64,7 @@ def open_session(raw: bytes, graph: Graph, *, where: str, provider: str = "cpu")
         graph: the signature that the manifest declares.
         where: the file's name, for errors.
         provider: one of `PROVIDERS`; never replaced by another.
+        float16: the graph computes in float16, and must be opened with care.
 
     Raises:
         SettingsError: the provider is unknown, or not available here.
@@ -74,7 +75,7 @@ def open_session(raw: bytes, graph: Graph, *, where: str, provider: str = "cpu")
     # from bytes, ONNX Runtime would look for external data in the working directory: give it an empty one
     with TemporaryDirectory(prefix="seqserve-empty-") as empty:
         try:
-            session = onnxruntime.InferenceSession(raw, _options(empty), providers=wanted)
+            session = onnxruntime.InferenceSession(raw, _options(empty, float16=float16), providers=wanted)
         except Exception as error:
             raise BundleError(f"{where}: ONNX Runtime refuses it: {_first_line(error)}", file=where) from error
     if session.get_providers()[0] != _provider_name(provider):
@@ -97,8 +98,11 @@ def _provider_name(provider: str) -> str:
     return first if isinstance(first, str) else first[0]
 
 
-def _options(empty_folder: str) -> onnxruntime.SessionOptions:
+def _options(empty_folder: str, *, float16: bool) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
+    if float16:
+        # the level above is for convolutions, and its NchwcTransformer (1.32) crashes the process on float16 graphs
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # else one giant batch keeps its memory for good; costs no measurable time

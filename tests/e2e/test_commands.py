@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from demo.server import ServerProcess
-from tests.bundles import publish_tiny
+from service.bundle.store import publish_bundle
+from tests.bundles import publish_tiny, tiny_bundle
 from tests.trained import ROOT
 
 
@@ -31,6 +32,14 @@ def test_check_names_the_file_and_the_rule_of_a_bad_bundle(tmp_path: Path) -> No
     assert done.stderr.count("\n") == 1
     assert "encoder.fp32.onnx" in done.stderr
     assert "sha256" in done.stderr.lower()
+
+
+def test_check_passes_over_half_precision_where_there_is_no_gpu(tmp_path: Path) -> None:
+    manifest, files = tiny_bundle("classification")
+    both = manifest.model_copy(update={"variants": manifest.variants | {"fp16": manifest.variants["fp32"]}})
+    done = run("check", str(publish_bundle(tmp_path, both, files)))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == ["fp32: proven on cpu", "fp16: not proven on cpu, it is for cuda alone"]
 
 
 def test_health_exits_0_when_serving_and_1_when_not(server: ServerProcess) -> None:

@@ -25,20 +25,31 @@ from service.bundle.manifest import (
     Translation,
     Variant,
 )
-from service.bundle.store import CARD_NAME, OpenedBundle, file_entry, open_bundle, publish_bundle
+from service.bundle.store import CARD_NAME, WEIGHTS_NAME, OpenedBundle, file_entry, open_bundle, publish_bundle
 from service.errors import BundleError
 from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.errors import ExportError
 from training.export.golden import TIME_MULTIPLE
+from training.export.trained import TrainedModel, rounded_to_float16
 from training.export.variants import write_variant
+from training.export.weights import stored_precision, write_weights
 from training.prepare import AnyTask
-from training.settings import Recipe
+from training.settings import ExportSettings, Recipe
 from training.tasks.base import Text
 from training.tasks.classification import ClassificationTask
 from training.tasks.generation import GenerationTask
 from training.tasks.translation import TranslationTask
 
 _TOKENIZER, _SOURCE_TOKENIZER, _TARGET_TOKENIZER = "tokenizer.json", "source.tokenizer.json", "target.tokenizer.json"
+
+
+@dataclass(frozen=True)
+class Release:
+    """Under which name and number a trained model is published, and what it came from."""
+
+    name: str
+    version: int
+    producer: Producer
 
 
 @dataclass(frozen=True)
@@ -73,22 +84,36 @@ class Draft:
 
 
 def draft_bundle(task: AnyTask, *, run_sha256: str) -> Draft:
-    """Write everything but the card of a bundle for a trained task."""
+    """Write everything but the card of a bundle for a trained task.   Errors as `draft_release`."""
     recipe = task.recipe
-    files = _tokenizers(task)
+    trained = TrainedModel(recipe.model, _spec(task), _tokenizers(task), task.model)
+    return draft_release(trained, Release(recipe.name, recipe.version, _producer(recipe, run_sha256)), recipe.export)
+
+
+def draft_release(trained: TrainedModel, release: Release, export: ExportSettings) -> Draft:
+    """Write everything but the card of a bundle. With weights in fp16, every graph is of the rounded weights.
+
+    Raises:
+        ExportError: a precision does not fit the weights.
+    """
+    files = dict(trained.tokenizers)
+    if export.weights == "fp16":
+        trained = rounded_to_float16(trained)
+    if export.weights != "none":
+        files[WEIGHTS_NAME] = write_weights(trained, export.weights)
     variants: dict[Precision, Variant] = {}
-    for precision in recipe.export.precisions:
-        variants[precision], own_files = write_variant(task, precision)
+    for precision in export.precisions:
+        variants[precision], own_files = write_variant(trained, precision, export.opset)
         files |= own_files
     manifest = Manifest(
         format=FORMAT,
-        name=recipe.name,
-        version=recipe.version,
+        name=release.name,
+        version=release.version,
         created_time=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        producer=_producer(recipe, run_sha256),
-        architecture=_architecture(task),
-        spec=_spec(task),
-        default_precision=recipe.export.default,
+        producer=release.producer,
+        architecture=_architecture(trained),
+        spec=trained.spec,
+        default_precision=export.default,
         variants=variants,
         files={name: file_entry(raw) for name, raw in files.items()},
     )
@@ -110,11 +135,27 @@ def is_published(recipe: Recipe, repository: Path, *, run_sha256: str) -> bool:
         raise ExportError(f"{folder}: {error.message}; remove it, or raise the version in the recipe") from error
     if found.producer.recipe_sha256 != run_sha256:
         raise ExportError(f"{folder}: made from another recipe or other data; remove it, or raise the recipe's version")
-    wanted = recipe.export
-    if set(found.variants) != set(wanted.precisions) or found.default_precision != wanted.default:
-        has = f"{sorted(found.variants)} with default {found.default_precision}"
-        raise ExportError(f"{folder}: has {has}, [export] wants others; remove it, or raise the recipe's version")
+    has, wanted = exported_with(found, folder), recipe.export
+    if has != wanted.model_copy(update={"precisions": sorted(wanted.precisions)}):
+        raise ExportError(
+            f"{folder}: was exported with {has}, [export] wants {wanted}; remove it, or raise the recipe's version"
+        )
     return True
+
+
+def exported_with(manifest: Manifest, folder: Path) -> ExportSettings:
+    """Return the settings with which a published bundle was exported, its precisions sorted.
+
+    Raises:
+        ExportError: its weights are damaged.
+    """
+    first = next(iter(manifest.variants.values()))
+    return ExportSettings(
+        precisions=sorted(manifest.variants),
+        default=manifest.default_precision,
+        weights=stored_precision(folder / WEIGHTS_NAME) if WEIGHTS_NAME in manifest.files else "none",
+        opset=next(iter(first.graphs.values())).opset,
+    )
 
 
 def bundle_folder(recipe: Recipe, repository: Path) -> Path:
@@ -181,17 +222,20 @@ def _text_spec(file: str, text: Text, language: str | None, *, begins: bool = Tr
 
 def _producer(recipe: Recipe, run_sha256: str) -> Producer:
     return Producer(
-        seqserve=version("seqserve"),
-        torch=torch.__version__,
-        onnx=onnx.__version__,
+        **made_now(),
         recipe=recipe.name,
         recipe_sha256=run_sha256,
         seed=recipe.seed,
     )
 
 
-def _architecture(task: AnyTask) -> Architecture:
-    model = task.recipe.model
+def made_now() -> dict[str, str]:
+    """Return the versions of what writes bundles, as the manifest names them."""
+    return {"seqserve": version("seqserve"), "torch": torch.__version__, "onnx": onnx.__version__}
+
+
+def _architecture(trained: TrainedModel) -> Architecture:
+    model = trained.settings
     return Architecture(
         cell=model.cell,
         layers=model.layers,
@@ -199,5 +243,5 @@ def _architecture(task: AnyTask) -> Architecture:
         embedding_size=model.embedding_size,
         hidden_size=model.hidden_size,
         attention=model.attention,
-        parameter_count=sum(parameter.numel() for parameter in task.model.parameters()),
+        parameter_count=sum(parameter.numel() for parameter in trained.network.parameters()),
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from service.bundle.manifest import Manifest
+from service.bundle.store import WEIGHTS_NAME
 from training.checkpoint import Epoch
 from training.data.examples import AnySplits
 from training.evaluate import Evaluation, Evaluations
@@ -54,6 +55,10 @@ _SAMPLE_LIMITS = (
     "Made to show and to test the system. It knows the words and patterns of a small generated corpus and "
     "nothing else; what it says about other text means nothing."
 )
+_EMULATED = (
+    "fp16 is for CUDA. What is said of it here was met on a CPU, which computes it in float32 with conversions in "
+    "between; it has not been run on a GPU."
+)
 _LIMITS = (
     "It knows what its corpus shows: other subjects, longer texts and rare words are answered badly, with confidence."
 )
@@ -83,7 +88,7 @@ def write_card(
         f"## Data\n\n{_data(recipe, splits, pretraining)}",
         f"## Training\n\n{_training(manifest, recipe, epochs)}",
         f"## Scores\n\n{_scores(evaluations)}",
-        f"## Variants\n\n{_variants(manifest)}",
+        f"## Variants\n\n{describe_variants(manifest, recipe.export.weights)}",
         f"## Limits\n\n{_SAMPLE_LIMITS if (recipe.data.corpus or '').startswith('sample-') else _LIMITS}",
         f"## Known failures\n\n{_failures(next(iter(evaluations.values())))}",
         f"## Recipe\n\n```json\n{recipe.model_dump_json(indent=2)}\n```",
@@ -168,8 +173,8 @@ def _score_row(score: Score, variant: str) -> str:
     return f"| {score.name} | {variant} | {score.value:.2f} | {method} |"
 
 
-def _variants(manifest: Manifest) -> str:
-    """Size and proof of each variant; where its golden runs stand against what they are compared with."""
+def describe_variants(manifest: Manifest, weights: str) -> str:
+    """Return size and proof of each variant, and what is stored beside them; `weights` as in [export]."""
     rows = ["| variant | graphs, bytes | proven against | largest difference from fp32 |", "|---|---|---|---|"]
     for precision, variant in manifest.variants.items():
         size = sum(manifest.files[graph.file].size_bytes for graph in variant.graphs.values())
@@ -177,7 +182,19 @@ def _variants(manifest: Manifest) -> str:
         golden = variant.golden
         against = "PyTorch" if golden.reference == "pytorch" else "its own run at export"
         rows.append(f"| {name} | {size:,} | {against} | {golden.deviation_from_fp32:.2g} |")
-    return "\n".join(rows)
+    return "\n\n".join(["\n".join(rows), *_remarks(manifest, weights)])
+
+
+def _remarks(manifest: Manifest, weights: str) -> list[str]:
+    remarks = []
+    if "fp16" in manifest.variants:
+        remarks.append(_EMULATED)
+    if weights != "none":
+        size = manifest.files[WEIGHTS_NAME].size_bytes
+        remarks.append(f"`{WEIGHTS_NAME}` holds the weights in {weights}, {size:,} bytes.")
+    if weights == "fp16":
+        remarks.append("They were rounded before anything was exported: every variant is of the rounded weights.")
+    return remarks
 
 
 def _failures(evaluation: Evaluation) -> str:

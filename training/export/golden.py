@@ -12,16 +12,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from service.bundle.manifest import GraphRole
+from service.bundle.manifest import Classification, Generation, GraphRole, TextSpec, Translation
 from service.runtime.golden import GoldenCase
 from training.data.batches import pad
 from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
+from training.errors import ExportError
+from training.export.trained import TrainedModel
 from training.export.writer import WrittenGraph
-from training.prepare import AnyTask
-from training.tasks.base import Text
-from training.tasks.classification import ClassificationTask
-from training.tasks.generation import GenerationTask
-from training.tasks.translation import TranslationTask
+from training.models.classifier import Classifier
+from training.models.language_model import LanguageModel
+from training.models.seq2seq import Seq2Seq
 
 Array = npt.NDArray[Any]
 Graphs = Mapping[GraphRole, WrittenGraph]
@@ -34,50 +34,53 @@ _MELODIES = ("M:", "M:3/4\nL:1/8\nK:G\nG2AB", "M:4/4\nL:1/8\nK:Dm\nD2EF G2A2|")
 _SENTENCES = ("Run!", "The old man read a book.", "Two white horses slept near the house under the tall tree.")
 
 
-def golden_cases(task: AnyTask, graphs: Graphs) -> list[GoldenCase]:
-    """Run the task's model in PyTorch on every graph's golden inputs."""
-    task.model.eval()
+def golden_cases(trained: TrainedModel, graphs: Graphs) -> list[GoldenCase]:
+    """Run the network in PyTorch on every graph's golden inputs."""
+    trained.network.eval()
     with torch.no_grad():
-        match task:
-            case ClassificationTask():
-                return list(_classifier_cases(task, graphs))
-            case GenerationTask():
-                return list(_language_model_cases(task, graphs))
-            case TranslationTask():
-                return list(_seq2seq_cases(task, graphs))
+        match trained.network, trained.spec:
+            case Classifier() as classifier, Classification() as spec:
+                return list(_classifier_cases(classifier, _encoded(trained, spec.text, _REVIEWS), graphs))
+            case LanguageModel() as language_model, Generation() as spec:
+                sequences = _encoded(trained, spec.text, _MELODIES, before=(BOS_ID,))
+                return list(_language_model_cases(language_model, sequences, graphs))
+            case Seq2Seq() as seq2seq, Translation() as spec:
+                sequences = _encoded(trained, spec.source, _SENTENCES, after=(EOS_ID,))
+                return list(_seq2seq_cases(seq2seq, sequences, graphs))
+    raise ExportError(f"no golden inputs are known for {trained.spec.task}")
 
 
-def _classifier_cases(task: ClassificationTask, graphs: Graphs) -> Iterator[GoldenCase]:
-    state_size = task.model.state_size
+def _classifier_cases(model: Classifier, sequences: list[list[int]], graphs: Graphs) -> Iterator[GoldenCase]:
+    state_size = model.state_size
 
     def logits_alone(token_ids: Tensor, lengths: Tensor) -> tuple[Tensor]:
-        return (task.model(token_ids, lengths)[0],)
+        return (model(token_ids, lengths)[0],)
 
-    for token_ids, lengths in _batches(_encoded(task.text, _REVIEWS)):
+    for token_ids, lengths in _batches(sequences):
         if state_size is None:
             yield _case("classifier", graphs, logits_alone, token_ids, lengths)
             continue
         start = torch.zeros(len(token_ids), state_size)
-        first = _case("classifier", graphs, task.model, token_ids, lengths, start)
+        first = _case("classifier", graphs, model, token_ids, lengths, start)
         yield first
-        yield _case("classifier", graphs, task.model, token_ids, lengths, _output(first, "next_state"))
+        yield _case("classifier", graphs, model, token_ids, lengths, _output(first, "next_state"))
 
 
-def _language_model_cases(task: GenerationTask, graphs: Graphs) -> Iterator[GoldenCase]:
-    for token_ids, lengths in _batches(_encoded(task.text, _MELODIES, before=(BOS_ID,))):
-        start = torch.zeros(len(token_ids), task.model.state_size)
-        prefill = _case("prefill", graphs, task.model.prefill, token_ids, lengths, start)
+def _language_model_cases(model: LanguageModel, sequences: list[list[int]], graphs: Graphs) -> Iterator[GoldenCase]:
+    for token_ids, lengths in _batches(sequences):
+        start = torch.zeros(len(token_ids), model.state_size)
+        prefill = _case("prefill", graphs, model.prefill, token_ids, lengths, start)
         yield prefill
-        step = _case("step", graphs, task.model.step, _likeliest(prefill), _output(prefill, "next_state"))
+        step = _case("step", graphs, model.step, _likeliest(prefill), _output(prefill, "next_state"))
         yield step
-        yield _case("prefill", graphs, task.model.prefill, token_ids, lengths, _output(step, "next_state"))
+        yield _case("prefill", graphs, model.prefill, token_ids, lengths, _output(step, "next_state"))
 
 
-def _seq2seq_cases(task: TranslationTask, graphs: Graphs) -> Iterator[GoldenCase]:
-    has_attention = task.model.attention is not None
+def _seq2seq_cases(model: Seq2Seq, sequences: list[list[int]], graphs: Graphs) -> Iterator[GoldenCase]:
+    has_attention = model.attention is not None
 
     def encode(token_ids: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
-        source = task.model.encode(token_ids, lengths)
+        source = model.encode(token_ids, lengths)
         if source.keys is None or source.values is None:
             return (source.state,)
         return source.keys, source.values, source.state
@@ -85,10 +88,10 @@ def _seq2seq_cases(task: TranslationTask, graphs: Graphs) -> Iterator[GoldenCase
     def step(*inputs: Tensor) -> tuple[Tensor, ...]:
         token_ids, state, *source = inputs
         keys, values, lengths = source if has_attention else (None, None, token_ids)
-        logits, state, attention = task.model.decoder_step(token_ids, state, keys, values, lengths)
+        logits, state, attention = model.decoder_step(token_ids, state, keys, values, lengths)
         return (logits, state) if attention is None else (logits, state, attention)
 
-    for token_ids, lengths in _batches(_encoded(task.source, _SENTENCES, after=(EOS_ID,)), time_multiple=TIME_MULTIPLE):
+    for token_ids, lengths in _batches(sequences, time_multiple=TIME_MULTIPLE):
         encoded = _case("encoder", graphs, encode, token_ids, lengths)
         yield encoded
         source = [_output(encoded, "keys"), _output(encoded, "values"), lengths] if has_attention else []
@@ -99,9 +102,15 @@ def _seq2seq_cases(task: TranslationTask, graphs: Graphs) -> Iterator[GoldenCase
 
 
 def _encoded(
-    text: Text, texts: tuple[str, ...], *, before: tuple[int, ...] = (), after: tuple[int, ...] = ()
+    trained: TrainedModel,
+    text: TextSpec,
+    texts: tuple[str, ...],
+    *,
+    before: tuple[int, ...] = (),
+    after: tuple[int, ...] = (),
 ) -> list[list[int]]:
-    return [[*before, *text.tokenizer.encode(one), *after] for one in texts]
+    tokenizer = trained.tokenizer(text)
+    return [[*before, *tokenizer.encode(one), *after] for one in texts]
 
 
 def _batches(sequences: list[list[int]], *, time_multiple: int = 1) -> Iterator[tuple[Tensor, Tensor]]:

@@ -4,15 +4,19 @@ Sums over time appear only as matrix products with rows that the mask has made e
 change an answer. An output state is called `next_state` where a `state` comes in: names are unique in a graph.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 from onnx import TensorProto
 from torch import nn
 
 from service.bundle.manifest import GraphRole, Precision
 from training.export.cells import write_cell
+from training.export.half import HalfWriter
 from training.export.pooling import write_pooling
 from training.export.quantised import QuantisedWriter
-from training.export.writer import GraphWriter, WrittenGraph, write_recurrent, write_state
+from training.export.writer import OPSET, GraphWriter, WrittenGraph, write_recurrent, write_state
 from training.models.attention import Attention
 from training.models.classifier import Classifier
 from training.models.language_model import LanguageModel
@@ -25,13 +29,20 @@ def file_name(role: GraphRole, precision: Precision) -> str:
     return f"{role}.{precision}.onnx"
 
 
-def _new_graph(role: GraphRole, precision: Precision) -> GraphWriter:
-    return QuantisedWriter(role) if precision == "int8" else GraphWriter(role)
+_WRITERS: Mapping[Precision, type[GraphWriter]] = MappingProxyType(
+    {"fp32": GraphWriter, "int8": QuantisedWriter, "fp16": HalfWriter}
+)
 
 
-def classifier_graphs(model: Classifier, precision: Precision = "fp32") -> dict[GraphRole, WrittenGraph]:
+def _new_graph(role: GraphRole, precision: Precision, opset: int) -> GraphWriter:
+    return _WRITERS[precision](role, opset)
+
+
+def classifier_graphs(
+    model: Classifier, precision: Precision = "fp32", opset: int = OPSET
+) -> dict[GraphRole, WrittenGraph]:
     """Write: token_ids, lengths, (state) -> logits, (next_state). A state only where the model carries one."""
-    graph = _new_graph("classifier", precision)
+    graph = _new_graph("classifier", precision, opset)
     token_ids, lengths = _texts(graph)
     state = "" if model.state_size is None else graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_texts(graph, "embedding", model.embedding, token_ids)
@@ -44,18 +55,20 @@ def classifier_graphs(model: Classifier, precision: Precision = "fp32") -> dict[
     return {"classifier": graph.finish(file_name("classifier", precision))}
 
 
-def language_model_graphs(model: LanguageModel, precision: Precision = "fp32") -> dict[GraphRole, WrittenGraph]:
+def language_model_graphs(
+    model: LanguageModel, precision: Precision = "fp32", opset: int = OPSET
+) -> dict[GraphRole, WrittenGraph]:
     """Write prefill and step.
 
     Both run the same recurrent operators in every precision: reading at once or token by token gives the same state.
     A cell in int8 would be faster for the step, but a prefill over it would have to loop.
     """
-    return {"prefill": _prefill(model, precision), "step": _step(model, precision)}
+    return {"prefill": _prefill(model, precision, opset), "step": _step(model, precision, opset)}
 
 
-def _prefill(model: LanguageModel, precision: Precision) -> WrittenGraph:
+def _prefill(model: LanguageModel, precision: Precision, opset: int) -> WrittenGraph:
     """token_ids, lengths, state -> logits, next_state."""
-    graph = _new_graph("prefill", precision)
+    graph = _new_graph("prefill", precision, opset)
     token_ids, lengths = _texts(graph)
     state = graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_texts(graph, "embedding", model.embedding, token_ids)
@@ -65,9 +78,9 @@ def _prefill(model: LanguageModel, precision: Precision) -> WrittenGraph:
     return graph.finish(file_name("prefill", precision))
 
 
-def _step(model: LanguageModel, precision: Precision) -> WrittenGraph:
+def _step(model: LanguageModel, precision: Precision, opset: int) -> WrittenGraph:
     """token_ids, state -> logits, next_state."""
-    graph = _new_graph("step", precision)
+    graph = _new_graph("step", precision, opset)
     token_ids = graph.input("token_ids", "int64", "rows")
     state = graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_tokens(graph, "embedding", model.embedding, token_ids)
@@ -77,14 +90,14 @@ def _step(model: LanguageModel, precision: Precision) -> WrittenGraph:
     return graph.finish(file_name("step", precision))
 
 
-def seq2seq_graphs(model: Seq2Seq, precision: Precision = "fp32") -> dict[GraphRole, WrittenGraph]:
+def seq2seq_graphs(model: Seq2Seq, precision: Precision = "fp32", opset: int = OPSET) -> dict[GraphRole, WrittenGraph]:
     """Write encoder and decoder_step."""
-    return {"encoder": _encoder(model, precision), "decoder_step": _decoder_step(model, precision)}
+    return {"encoder": _encoder(model, precision, opset), "decoder_step": _decoder_step(model, precision, opset)}
 
 
-def _encoder(model: Seq2Seq, precision: Precision) -> WrittenGraph:
+def _encoder(model: Seq2Seq, precision: Precision, opset: int) -> WrittenGraph:
     """token_ids, lengths -> (keys, values), state."""
-    graph = _new_graph("encoder", precision)
+    graph = _new_graph("encoder", precision, opset)
     token_ids, lengths = _texts(graph)
     embedded = _embed_texts(graph, "source_embedding", model.source_embedding, token_ids)
     encoded = write_recurrent(graph, model.encoder, embedded, lengths=lengths, prefix="encoder")
@@ -101,13 +114,13 @@ def _encoder(model: Seq2Seq, precision: Precision) -> WrittenGraph:
     return graph.finish(file_name("encoder", precision))
 
 
-def _decoder_step(model: Seq2Seq, precision: Precision) -> WrittenGraph:
+def _decoder_step(model: Seq2Seq, precision: Precision, opset: int) -> WrittenGraph:
     """token_ids, state, (keys, values, lengths) -> logits, next_state, (attention)."""
-    graph = _new_graph("decoder_step", precision)
+    graph = _new_graph("decoder_step", precision, opset)
     token_ids = graph.input("token_ids", "int64", "rows")
     state = graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_tokens(graph, "target_embedding", model.target_embedding, token_ids)
-    write_layer = write_cell if precision == "int8" else None  # no prefill must agree with this step
+    write_layer = None if precision == "fp32" else write_cell  # no prefill must agree with this step
     decoded = write_recurrent(graph, model.decoder, embedded, state=state, prefix="decoder", write_layer=write_layer)
     hidden = decoded.last
     if model.attention is not None:
@@ -155,8 +168,7 @@ def _write_attention(graph: GraphWriter, attention: Attention, hidden: str) -> s
     zero, one = graph.constant("zero", np.int64(0)), graph.constant("one", np.int64(1))
     positions = graph.node("Range", [zero, time, one], "positions")  # [time]
     real = graph.node("Less", [positions, graph.unsqueeze(lengths, 1, "lengths.column")], "real")  # [rows, time]
-    lowest = graph.constant("lowest", np.float32(np.finfo(np.float32).min))
-    masked = graph.node("Where", [real, scores, lowest], "scores.masked")
+    masked = graph.node("Where", [real, scores, graph.lowest()], "scores.masked")
     weights = graph.node("Softmax", [masked], "attention", axis=-1)
     context = graph.node("MatMul", [graph.unsqueeze(weights, 1, "attention.row"), values], "context.row")
     return graph.squeeze(context, 1, "context")

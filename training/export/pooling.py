@@ -5,6 +5,7 @@ padded to a multiple of 16 within the graph: sums over such times come out the s
 """
 
 import numpy as np
+from onnx import TensorProto
 
 from training.export.writer import GraphWriter, RecurrentValues
 from training.models.pooling import POOLED_PARTS, PoolingKind
@@ -62,13 +63,13 @@ def _real_times(graph: GraphWriter, rows_first: str, lengths: str) -> str:
 
 
 def _write_max(graph: GraphWriter, rows_first: str, real: str) -> str:
-    lowest = graph.constant("lowest", np.float32(np.finfo(np.float32).min))
-    masked = graph.node("Where", [graph.unsqueeze(real, 2, "real.features"), rows_first, lowest], "outputs.masked")
+    operands = [graph.unsqueeze(real, 2, "real.features"), rows_first, graph.lowest()]
+    masked = graph.node("Where", operands, "outputs.masked")
     return graph.node("ReduceMax", [masked], "pooled.max", axes=[1], keepdims=0)
 
 
 def _write_mean(graph: GraphWriter, rows_first: str, real: str, lengths: str) -> str:
-    floats = graph.node("Cast", [lengths], "lengths.float", to=1)
+    floats = graph.node("Cast", [lengths], "lengths.float", to=TensorProto.FLOAT)
     share = graph.unsqueeze(graph.node("Reciprocal", [floats], "share"), 1, "share.column")  # [rows, 1]
     weights = graph.node("Where", [real, share, graph.constant("nothing", np.float32(0))], "weights")  # [rows, time]
     mean = graph.node("MatMul", [graph.unsqueeze(weights, 1, "weights.row"), rows_first], "pooled.mean.row")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from onnx import TensorProto
 from torch import Tensor
 
-from training.export.writer import GraphWriter
+from training.export.writer import OPSET, GraphWriter
 from training.quantize import ACTIVATION_LIMIT, ZERO_POINT, quantise_rows
 
 _SMALLEST = 1e-30
@@ -20,8 +20,8 @@ _SMALLEST = 1e-30
 class QuantisedWriter(GraphWriter):
     """Products with weights and look-ups in int8; every other operator as its parent writes it."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, opset: int = OPSET) -> None:
+        super().__init__(name, opset)
         self._quantised: dict[str, tuple[str, str]] = {}  # activation -> its integers and its scales
         self._tables: set[str] = set()
         self._transposed: set[str] = set()
@@ -55,7 +55,7 @@ class QuantisedWriter(GraphWriter):
         """Return the names of integers [..., in], uint8, and scales [..., 1]; made once for each activation."""
         if inputs not in self._quantised:
             magnitudes = self.node("Abs", [inputs], f"{inputs}.magnitudes")
-            largest = self.node("ReduceMax", [magnitudes], f"{inputs}.largest", axes=[-1], keepdims=1)
+            largest = self.reduce_max(magnitudes, -1, f"{inputs}.largest")
             positive = self.node("Max", [largest, self.constant("smallest", np.float32(_SMALLEST))], f"{inputs}.range")
             limit = self.constant("activation_limit", np.float32(ACTIVATION_LIMIT))
             scales = self.node("Div", [positive, limit], f"{inputs}.row_scale")

@@ -19,9 +19,8 @@ from training.models.cells import weights_of
 from training.models.recurrent import Cell, Recurrent
 
 OPSET = 17
-"""The oldest that bundles may have: every runtime's kernels match it."""
+"""What is written unless another is asked for, 17 to 20. The oldest: every runtime's kernels match it."""
 
-_IR_VERSION = 8  # what belongs to opset 17
 _ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 _OPERATORS: dict[Cell, str] = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 _GATE_ORDER: dict[Cell, list[int]] = {
@@ -40,10 +39,16 @@ class WrittenGraph:
 
 
 class GraphWriter:
-    """Collects inputs, initialisers and nodes; `finish` gives the bytes. Values are known by their names."""
+    """Collects inputs, initialisers and nodes; `finish` gives the bytes. Values are known by their names.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: of the graph.
+        opset: of the default domain, 17 to 20.
+    """
+
+    def __init__(self, name: str, opset: int = OPSET) -> None:
         self._name = name
+        self._opset = opset
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
         self._inputs: list[TensorSpec] = []
@@ -64,6 +69,10 @@ class GraphWriter:
             array = values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
             self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
         return name
+
+    def lowest(self) -> str:
+        """Store the most negative number that the graph's floats can be: what a mask puts in the place of a score."""
+        return self.constant("lowest", np.float32(np.finfo(np.float32).min))
 
     def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         """Add a node with one output and return the output's name."""
@@ -102,6 +111,12 @@ class GraphWriter:
         """Insert an axis of size 1."""
         return self.node("Unsqueeze", [value, self.constant(f"axis{axis}", [axis])], output)
 
+    def reduce_max(self, value: str, axis: int, output: str) -> str:
+        """Take the largest along an axis, which stays with size 1. Axes became an input with opset 18."""
+        if self._opset < 18:
+            return self.node("ReduceMax", [value], output, axes=[axis], keepdims=1)
+        return self.node("ReduceMax", [value, self.constant(f"axis{axis}", [axis])], output, keepdims=1)
+
     def finish(self, file: str) -> WrittenGraph:
         """Check the graph and return its bytes, with the signature that a manifest says under the name `file`."""
         graph = helper.make_graph(
@@ -111,10 +126,11 @@ class GraphWriter:
             [_value_info(spec) for spec in self._outputs],
             initializer=list(self._constants.values()),
         )
-        opset = helper.make_opsetid("", OPSET)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION, producer_name="seqserve")
+        opset = helper.make_opsetid("", self._opset)
+        ir_version = helper.find_min_ir_version_for([opset])
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=ir_version, producer_name="seqserve")
         onnx.checker.check_model(model, full_check=True)
-        signature = Graph(file=file, opset=OPSET, inputs=self._inputs, outputs=self._outputs)
+        signature = Graph(file=file, opset=self._opset, inputs=self._inputs, outputs=self._outputs)
         return WrittenGraph(model.SerializeToString(deterministic=True), signature)
 
 

@@ -41,11 +41,30 @@ def test_a_relative_path_is_opened_too(published: Path, monkeypatch: pytest.Monk
     assert open_bundle(Path()).digest == open_bundle(published).digest
 
 
-def test_weights_may_come_along(tmp_path: Path) -> None:
+def publish_with_weights(repository: Path) -> Path:
     manifest, files = tiny_bundle("classification")
     files["weights.safetensors"] = b"weights"
-    path = publish_bundle(tmp_path, rehashed(manifest, files), files)
-    assert open_bundle(path).files["weights.safetensors"] == b"weights"
+    return publish_bundle(repository, rehashed(manifest, files), files)
+
+
+def test_weights_may_come_along_and_are_not_kept_in_memory(tmp_path: Path) -> None:
+    opened = open_bundle(publish_with_weights(tmp_path))
+    assert opened.files.keys() == opened.manifest.files.keys() - {"weights.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        pytest.param(b"heights", "sha256 is", id="other bytes"),
+        pytest.param(b"weight", "6 bytes, the manifest says 7", id="shorter"),
+        pytest.param(b"weights!", "8 bytes, at most 7 are expected", id="longer"),
+    ],
+)
+def test_damaged_weights_are_refused_though_nothing_uses_them(tmp_path: Path, found: bytes, problem: str) -> None:
+    path = publish_with_weights(tmp_path)
+    (path / "weights.safetensors").write_bytes(found)
+    with pytest.raises(BundleError, match=f"^weights.safetensors.* {problem}"):
+        open_bundle(path)
 
 
 def test_files_are_read_before_anyone_can_swap_them(published: Path) -> None:

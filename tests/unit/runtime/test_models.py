@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import ModelProto
 
-from service.bundle.manifest import Manifest
+from service.bundle.manifest import Manifest, Precision
 from service.bundle.store import OpenedBundle
 from service.errors import BundleError, SettingsError
 from service.runtime.models import (
@@ -192,9 +193,21 @@ def test_a_precision_that_is_not_there_is_refused() -> None:
         load_model(opened("classification"), precision="int8")
 
 
-def test_half_precision_is_for_cuda_alone() -> None:
-    with pytest.raises(SettingsError, match="fp16 is proven on provider cuda alone"):
-        load_model(opened("classification"), precision="fp16")
+def with_fp16(bundle: OpenedBundle, *, default: Precision = "fp32") -> OpenedBundle:
+    """The bundle with a variant fp16, which is its fp32."""
+    variants = bundle.manifest.variants | {"fp16": bundle.manifest.variants["fp32"]}
+    return replace(
+        bundle, manifest=bundle.manifest.model_copy(update={"variants": variants, "default_precision": default})
+    )
+
+
+@pytest.mark.parametrize(("precision", "default"), [("fp16", "fp32"), (None, "fp16")])
+def test_half_precision_is_for_cuda_alone(precision: str | None, default: Precision) -> None:
+    bundle = with_fp16(opened("classification"), default=default)
+    message = "^tiny-classification: fp16 is proven on provider cuda alone, not on cpu$"
+    with pytest.raises(SettingsError, match=message):
+        load_model(bundle, precision=precision)
+    assert load_model(bundle, precision=precision, emulate_fp16=True).precision == "fp16"
 
 
 def test_an_unknown_provider_is_refused_before_anything_is_opened() -> None:

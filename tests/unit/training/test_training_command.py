@@ -74,6 +74,35 @@ def test_train_publishes_skips_evaluates_and_draws(recipe: Path, training: Train
     assert "made from another recipe or other data" in errors
 
 
+def test_export_makes_other_variants_of_a_bundle_alone(recipe: Path, training: Training, tmp_path: Path) -> None:
+    recipe.write_text(RECIPE + 'export = {weights = "fp16"}\n')
+    assert training("train", str(recipe), "--max-epochs", "1")[0] == 0
+    recipe.unlink()
+    published = tmp_path / ".build/models/quick/1"
+    arguments = ["export", "--from-bundle", str(published)]
+
+    code, output, _ = training(*arguments, "--models", "again")
+    assert (code, output) == (0, f"{published}: published again/quick/1\n")
+    graph = "classifier.fp32.onnx"
+    assert (tmp_path / "again/quick/1" / graph).read_bytes() == (published / graph).read_bytes()
+
+    code, _, _ = training(*arguments, "--precisions", "int8,fp16", "--version", "2")
+    assert code == 0
+    assert {path.name for path in (tmp_path / ".build/models/quick/2").glob("*.onnx")} == {
+        "classifier.int8.onnx",
+        "classifier.fp16.onnx",
+    }
+
+    for refused, complaint in (
+        (["--precisions", "fp8"], "precision 'fp8' is unknown: expected some of fp32,int8,fp16"),
+        ([], "exists already"),
+        (["int8"], "export takes RECIPE.toml alone, or --from-bundle"),
+    ):
+        code, output, errors = training(*arguments, *refused)
+        assert (code, output, len(errors.splitlines())) == (2, "", 1)
+        assert complaint in errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -81,6 +110,9 @@ def test_train_publishes_skips_evaluates_and_draws(recipe: Path, training: Train
         pytest.param(["train", "misspelt.toml"], "misspelt.toml: training.epoch", id="unknown setting"),
         pytest.param(["train", "real.toml"], "SEQSERVE_DATA", id="real corpus, no folder named"),
         pytest.param(["export", "quick.toml"], "train the recipe first", id="export before training"),
+        pytest.param(["export"], "export takes RECIPE.toml alone, or --from-bundle", id="export of nothing"),
+        pytest.param(["export", "quick.toml", "--precisions", "int8"], "export takes RECIPE", id="recipe, precisions"),
+        pytest.param(["export", "--from-bundle", "nowhere/quick/1"], "is not a folder", id="export of no bundle"),
         pytest.param(["gates", "quick.toml", "a film", "--output", "g.png"], "train the recipe", id="gates too early"),
         pytest.param(["evaluate", "nowhere/quick/1"], "is not a folder", id="no such bundle"),
     ],

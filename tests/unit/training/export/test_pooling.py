@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from service.bundle.graphs import check_graph
 from service.bundle.manifest import GraphRole
 from service.runtime.session import GraphSession
 from tests.parity import VOCABULARY, Case, architecture, export, largest_differences, opened
@@ -47,6 +48,12 @@ def test_a_pooled_classifier_equals_pytorch(kind: PoolingKind, both: bool) -> No
     assert model.output.in_features == len(POOLED_PARTS[kind]) * model.recurrent.output_size
     assert model.state_size is None
     assert largest_differences(model, opened(classifier_graphs(model)))["classifier"] <= 1e-5
+
+
+@KINDS
+def test_a_pooled_classifier_is_written_in_float16_too(kind: PoolingKind) -> None:
+    (graph,) = classifier_graphs(classifier(kind, both=True), "fp16").values()
+    check_graph(graph.raw, graph.signature, where="classifier", vocabulary_size=VOCABULARY)
 
 
 def changed_rows(sessions: Mapping[GraphRole, GraphSession]) -> int:

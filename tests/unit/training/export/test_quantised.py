@@ -190,5 +190,5 @@ def test_a_bundle_with_other_variants_is_in_the_way(
 ) -> None:
     make_draft("classification").publish("card", tmp_path)
     assert is_published(make_recipe("classification", export=BOTH), tmp_path, run_sha256=RUN)
-    with pytest.raises(ExportError, match=r"has \['fp32', 'int8'\] with default fp32, \[export\] wants others"):
+    with pytest.raises(ExportError, match=r"exported with precisions=\['fp32', 'int8'\].*wants precisions=\['fp32'\] "):
         is_published(make_recipe("classification"), tmp_path, run_sha256=RUN)

@@ -1,8 +1,10 @@
 """What exporters of recurrent layers get silently wrong, held against our own writer: one test per trap."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 import torch
@@ -101,6 +103,60 @@ def test_the_opset_is_one_whose_kernels_match_everywhere(case: Case) -> None:
     for graph, model in written(case):
         assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
         assert 17 <= graph.signature.opset == OPSET <= 20
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
+@pytest.mark.parametrize("opset", [17, 18, 19, 20])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_opset_gives_the_same_bits(case: Case, opset: int, precision: str) -> None:
+    _, write = export(case)
+    oldest, graphs = write(precision), write(precision, opset)
+    expected = opened(oldest, float16=precision == "fp16")
+    for role, session in opened(graphs, float16=precision == "fp16").items():
+        model = onnx.load_from_string(graphs[role].raw)
+        assert (graphs[role].signature.opset, model.opset_import[0].version) == (opset, opset)
+        for inputs in random_inputs(graphs[role]):
+            found = [output.tobytes() for output in session(*inputs)]
+            assert found == [output.tobytes() for output in expected[role](*inputs)]
+
+
+def random_inputs(graph: WrittenGraph) -> Iterator[list[npt.NDArray[Any]]]:
+    random = np.random.default_rng(0)
+    for rows, time in ((1, 16), (3, 16)):
+        made: list[npt.NDArray[Any]] = []
+        for tensor in graph.signature.inputs:
+            shape = [{"rows": rows, "time": time}.get(str(size), size) for size in tensor.shape]
+            if tensor.dtype == "int64":
+                made.append(random.integers(1, time + 1, shape))  # type: ignore[arg-type]
+            else:
+                made.append(random.normal(0, 1, shape).astype(np.float32))  # type: ignore[arg-type]
+        yield made
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_there_is_one_recurrent_operator_per_layer_and_none_is_unrolled(case: Case) -> None:
+    """A layer unrolled over the time of an example would read no other."""
+    for _, model in written(case):
+        assert len(recurrent_nodes(model)) == case.settings.layers
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_no_tensor_is_double(case: Case) -> None:
+    """ONNX Runtime has no recurrent kernel for float64 on a CPU."""
+    for _, model in written(case):
+        types = {tensor.data_type for tensor in model.graph.initializer}
+        assert types <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
+
+
+def test_outputs_past_a_rows_length_are_exactly_zero() -> None:
+    _, write = export(Case("translation", architecture("lstm", 2, bidirectional=True, attention="general")))
+    token_ids = np.full((3, 16), 5)
+    lengths = np.array([7, 16, 1])
+    keys, values, _ = opened(write())["encoder"](token_ids, lengths)
+    past = np.arange(16) >= lengths[:, None]
+    for array in (keys, values):
+        assert not array[past].any()
+        assert array[~past].all()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
