@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from service.text.tokenizer import TextStream, Tokenizer
 from service.text.words import encode_words, split_words
 from tests.trained import ROOT
+from training.data import tokenization
 from training.data.examples import PlainText, Splits, TextPair
 from training.data.tokenization import (
     BOS,
@@ -20,6 +21,7 @@ from training.data.tokenization import (
     PAD_ID,
     UNKNOWN,
     UNKNOWN_ID,
+    encode_long,
     is_character_level,
     train_tokenizer,
 )
@@ -172,6 +174,22 @@ def test_rare_words_get_no_token() -> None:
 def test_no_text_at_all_is_an_error(kind: TokenizerKind) -> None:
     with pytest.raises(DataError, match="no text"):
         train_tokenizer([""], TokenizerSettings(kind=kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_text_is_encoded_in_parts_as_if_it_were_whole(
+    kind: TokenizerKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = " \n\n".join(
+        [*TEXTS, "  two  blanks, e\N{COMBINING ACUTE ACCENT} a-b 'x' <eos>", "\N{GRINNING FACE} 12 3 "] * 9
+    )
+    wanted = TokenizerSettings(kind=kind, vocabulary_size=400)
+    whole = train_tokenizer([text], wanted)
+    expected = Tokenizer.from_bytes(whole).encode(text)
+    for length in (1, 7, 50):
+        monkeypatch.setattr(tokenization, "_PART_LENGTH", length)
+        assert train_tokenizer([text], wanted) == whole
+        assert encode_long(Tokenizer.from_bytes(whole), text) == expected
 
 
 def test_every_sentence_of_the_sample_survives_words(sentence_sample: Splits[TextPair]) -> None:
