@@ -1,6 +1,10 @@
 """The training command line: train, export, evaluate, gates, data.   Turns a mistake into one line and exit code 2."""
 
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +16,18 @@ from service.errors import ServiceError
 from training.command_arguments import DataFolder, RecipeFile
 from training.data.load import load_examples
 from training.data_command import data_app
-from training.errors import ExportError, TrainingError
+from training.distributed import Processes, joined_processes
+from training.errors import ExportError, LostProcessError, StoppedError, TrainingError
 from training.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import bundle_folder, is_published
 from training.export.rebuild import parse_precisions, publish_rebuilt
 from training.inspection import trace_gates
 from training.loop import new_progress
-from training.pipeline import Run, open_run, publish_run, restore_run, train_run
+from training.pipeline import Run, open_run, publish_run, restore_run, train_run, what_is_kept
 from training.report import draw_gates
 from training.settings import Recipe, load_recipe
 
-USER_ERROR = 2
+USER_ERROR, INTERRUPTED = 2, 130
 RECIPES = Path(__file__).parent / "recipes"
 
 app = typer.Typer(
@@ -54,17 +59,19 @@ def train(
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,
 ) -> None:
-    """Train, export, measure and publish. A recipe whose bundle is published already is skipped."""
-    for path in recipes:
-        run = _opened(path, max_epochs, runs=runs, data=data)
-        if is_published(run.recipe, models, run_sha256=run.sha256):
-            _say_published(run.recipe, models)
-            continue
-        with new_progress(Console(stderr=True)) as progress:
-            task, outcome = train_run(run, progress)
-        folder, evaluations = publish_run(run, task, outcome, models)
-        typer.echo(f"{run.recipe.name}: {len(outcome.epochs)} epochs in {outcome.seconds:.0f} s, published {folder}")
-        _say_scores(run.recipe.name, evaluations)
+    """Train, export, measure and publish. A recipe whose bundle is published already is skipped.
+
+    Under torchrun, all processes train together.
+    """
+    with joined_processes(os.environ) as processes:
+        for path in recipes:
+            with _told_when_stopped("reading the data; nothing was trained yet, the same command begins anew"):
+                run = _opened(path, max_epochs, runs=runs, data=data)
+                published = is_published(run.recipe, models, run_sha256=run.sha256)
+            if not published:
+                _train(run, models, processes)
+            elif processes.is_first:
+                _say_published(run.recipe, models)
 
 
 @app.command()
@@ -133,15 +140,46 @@ def gates(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. Of processes that train together the first one speaks, or whoever is left."""
+    is_first = os.environ.get("RANK", "0") == "0"
     try:
         app()
+    except SystemExit as exit_:  # of Typer, which knows Ctrl-C as a number
+        if exit_.code == INTERRUPTED and is_first:
+            typer.echo("stopped", err=True)
+        raise
+    except StoppedError as error:
+        if is_first:
+            typer.echo(f"stopped: {error}", err=True)
+        sys.exit(INTERRUPTED)
     except (TrainingError, ServiceError) as error:
-        typer.echo(f"error: {error}", err=True)
+        if is_first or isinstance(error, LostProcessError):
+            typer.echo(f"error: {error}", err=True)
         sys.exit(USER_ERROR)
     except OSError as error:
-        typer.echo(f"error: {error.filename}: {error.strerror}", err=True)
+        typer.echo(f"error: {error.filename or 'system'}: {error.strerror or error}", err=True)
         sys.exit(USER_ERROR)
+
+
+def _train(run: Run, models: Path, processes: Processes) -> None:
+    """Train one recipe with all processes, and publish it with the first."""
+    with _told_when_stopped(run):
+        with new_progress(Console(stderr=True, quiet=not processes.is_first)) as progress:
+            task, outcome = train_run(run, progress, processes=processes)
+        if processes.is_first:
+            folder, evaluations = publish_run(run, task, outcome, models)
+            name, seconds = run.recipe.name, outcome.seconds
+            typer.echo(f"{name}: {len(outcome.epochs)} epochs in {seconds:.0f} s, published {folder}")
+            _say_scores(name, evaluations)
+
+
+@contextmanager
+def _told_when_stopped(where: Run | str) -> Iterator[None]:
+    """Turn Ctrl-C into what it leaves behind: of a run, or in words."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError(where if isinstance(where, str) else what_is_kept(where)) from error
 
 
 def _opened(recipe: Path, max_epochs: int | None, *, runs: Path, data: Path | None) -> Run:
@@ -161,4 +199,5 @@ def _say_scores(name: str, evaluations: Evaluations) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: so torchrun and clusters stop a run
     main()

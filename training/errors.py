@@ -22,3 +22,15 @@ class CheckpointError(TrainingError):
 
 class ExportError(TrainingError):
     """A trained model cannot become a bundle, or a published one stands in its way."""
+
+
+class DivergedError(TrainingError):
+    """A loss is not a number any more: the weights are lost."""
+
+
+class StoppedError(TrainingError):
+    """Ctrl-C, or SIGTERM. The message says what is kept and how to go on."""
+
+
+class LostProcessError(TrainingError):
+    """One of several processes that trained together is gone. Told by every process that is left."""

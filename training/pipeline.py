@@ -1,6 +1,6 @@
 """From a recipe to a published bundle: load, train, export, measure, publish.   Joins steps that are elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -10,10 +10,12 @@ from rich.progress import Progress
 from training.checkpoint import load_checkpoint
 from training.data.examples import AnySplits
 from training.data.load import load_examples
+from training.distributed import ALONE, Processes
 from training.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import draft_bundle
 from training.export.card import write_card
-from training.loop import BEST, LAST, TrainingOutcome, best_epoch, train
+from training.loop import BEST, LAST, TrainingOutcome, best_validation, train
+from training.observers import Observer
 from training.prepare import AnyTask, prepare
 from training.pretraining import Pretrained
 from training.pretraining_chain import pretraining_chain
@@ -80,19 +82,25 @@ def _shortened(recipe: Recipe, max_epochs: int | None) -> Recipe:
     return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": max_epochs})})
 
 
-def train_run(run: Run, progress: Progress) -> tuple[AnyTask, TrainingOutcome]:
+def train_run(
+    run: Run, progress: Progress, *, observers: Sequence[Observer] = (), processes: Processes = ALONE
+) -> tuple[AnyTask, TrainingOutcome]:
     """Train, or go on where the last checkpoint stands; the model holds the best weights.
 
     A language model that it begins from is trained before it, in the same way.
 
     Raises:
-        RecipeError, DataError, CheckpointError: see `prepare` and `train`.
+        RecipeError, DataError, CheckpointError, DivergedError, LostProcessError: see `prepare` and `train`.
     """
     pretrained = None
     if run.pretraining is not None:
-        pretrained = Pretrained.of(train_run(run.pretraining, progress)[0])
+        language_model, _ = train_run(run.pretraining, progress, processes=processes)
+        pretrained = Pretrained.of(language_model)
     task = prepare(run.recipe, run.splits, pretrained)
-    return task, train(task, run.folder, run_sha256=run.sha256, progress=progress)
+    outcome = train(
+        task, run.folder, run_sha256=run.sha256, progress=progress, observers=observers, processes=processes
+    )
+    return task, outcome
 
 
 def restore_run(run: Run) -> tuple[AnyTask, TrainingOutcome]:
@@ -107,7 +115,17 @@ def restore_run(run: Run) -> tuple[AnyTask, TrainingOutcome]:
     task = prepare(run.recipe, run.splits, pretrained)
     task.model.load_state_dict(best.weights)
     task.model.eval()
-    return task, TrainingOutcome(last.epochs, best_epoch(last.epochs, higher_is_better=task.higher_is_better))
+    return task, TrainingOutcome(last.epochs, best_validation(last.validations, higher_is_better=task.higher_is_better))
+
+
+def what_is_kept(run: Run) -> str:
+    """Say what a run that is stopped now has on disk, and how it goes on, in one line."""
+    path = run.folder / LAST
+    if not path.exists():
+        return f"{path.parent} holds no checkpoint yet; the same command begins anew"
+    kept = load_checkpoint(path, run_sha256=run.sha256)
+    epochs = f"{len(kept.epochs)} of {run.recipe.training.epochs} epochs"
+    return f"{path} keeps {epochs} and {kept.step} updates; the same command goes on from there"
 
 
 def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path) -> tuple[Path, Evaluations]:

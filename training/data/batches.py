@@ -38,6 +38,16 @@ class Batch:
     indices: IntArray
     columns: tuple[Padded, ...]
 
+    @property
+    def token_count(self) -> int:
+        """Tokens in all columns together, padding left out."""
+        return sum(int(column.lengths.sum()) for column in self.columns)
+
+    def rows(self, chosen: slice) -> "Batch":
+        """Return some of the rows, as wide as before."""
+        columns = (Padded(*(array[chosen] for array in vars(column).values())) for column in self.columns)
+        return Batch(self.indices[chosen], tuple(columns))
+
 
 def pad(sequences: Sequence[TokenIds], *, pad_id: int, time_multiple: int = 1) -> Padded:
     """Put sequences into one rectangle, its time the longest length, rounded up to `time_multiple`.

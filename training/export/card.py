@@ -136,14 +136,14 @@ def _repeated(splits: AnySplits) -> str:
 
 
 def _training(manifest: Manifest, recipe: Recipe, epochs: tuple[Epoch, ...]) -> str:
-    producer = manifest.producer
+    producer, seconds = manifest.producer, sum(epoch.seconds for epoch in epochs)
     return "\n".join(
         [
             f"- Recipe `{producer.recipe}`, seed {producer.seed}",
             f"- SHA-256 of recipe and data: `{producer.recipe_sha256}`",
             f"- Source commit {source_commit()}",
             f"- PyTorch {producer.torch}, {manifest.created_time}",
-            f"- {len(epochs)} epochs in {sum(epoch.seconds for epoch in epochs):.0f} s on CPU",
+            f"- {len(epochs)} epochs in {seconds:.0f} s on {recipe.training.device.upper()}",
             *_reading(recipe),
         ]
     )

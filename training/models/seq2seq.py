@@ -145,7 +145,7 @@ def translate_greedily(
     """
     source = model.encode(token_ids, lengths)
     state, previous = source.state, token_ids.new_full((len(token_ids),), bos_id)
-    ended = torch.zeros(len(token_ids), dtype=torch.bool)
+    ended = torch.zeros(len(token_ids), dtype=torch.bool, device=token_ids.device)
     steps: list[Tensor] = []
     while len(steps) < max_output_token_count and not ended.all():
         logits, state, _ = model.decoder_step(previous, state, source.keys, source.values, lengths)

@@ -59,8 +59,30 @@ class Task(Protocol):
         ...
 
     def validate(self) -> float:
-        """Return the metric on the validation examples, the model in evaluation mode."""
+        """Return the metric on the validation examples, the model in evaluation mode.
+
+        What is carried from one training batch to the next stays as it was.
+        """
         ...
+
+    def carried_state(self) -> dict[str, Tensor]:
+        """Return what the next batch of this epoch takes over from those before it, besides weights; often nothing."""
+        ...
+
+    def restore_carried_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what `carried_state` gave after as many batches of this epoch, on any device."""
+        ...
+
+
+class CarriesNothing:
+    """Part of a task whose training batches know nothing of one another."""
+
+    def carried_state(self) -> dict[str, Tensor]:
+        """As `Task`."""
+        return {}
+
+    def restore_carried_state(self, state: dict[str, Tensor]) -> None:
+        """As `Task`."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +111,14 @@ def training_batches(recipe: Recipe, columns: Sequence[Sequence[TokenIds]], epoc
     return shuffled_batches(columns, batch_tokens=settings.batch_tokens, pad_id=PAD_ID, seed=recipe.seed, epoch=epoch)
 
 
-def tensors(padded: Padded) -> tuple[Tensor, Tensor]:
-    """Token ids [rows, time] and lengths [rows]."""
-    return torch.from_numpy(padded.token_ids), torch.from_numpy(padded.lengths)
+def tensors(padded: Padded, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Token ids [rows, time] and lengths [rows], on a device (None: the CPU)."""
+    return torch.from_numpy(padded.token_ids).to(device), torch.from_numpy(padded.lengths).to(device)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where a model's weights are, and where its batches have to be."""
+    return next(model.parameters()).device
 
 
 def token_loss(logits: Tensor, expected: Tensor, *, label_smoothing: float) -> Loss:

@@ -16,11 +16,21 @@ from training.data.tokenization import PAD_ID
 from training.models.classifier import Classifier
 from training.scores import accuracy
 from training.settings import Recipe
-from training.tasks.base import Loss, Text, batch_count, given, require_examples, tensors, training_batches
+from training.tasks.base import (
+    CarriesNothing,
+    Loss,
+    Text,
+    batch_count,
+    device_of,
+    given,
+    require_examples,
+    tensors,
+    training_batches,
+)
 
 
 @dataclass(frozen=True)
-class ClassificationTask:
+class ClassificationTask(CarriesNothing):
     """Many to one."""
 
     metric: ClassVar[str] = "accuracy"
@@ -44,8 +54,8 @@ class ClassificationTask:
 
     def loss(self, batch: Batch, _step: int = 0, /) -> Loss:
         """Cross-entropy of the labels."""
-        logits, _ = self.model(*tensors(batch.columns[0]))
-        expected = self.label_ids[torch.from_numpy(batch.indices)]
+        logits, _ = self.model(*tensors(batch.columns[0], device_of(self.model)))
+        expected = self.label_ids[torch.from_numpy(batch.indices)].to(logits.device)
         smoothing = self.recipe.training.label_smoothing
         total = functional.cross_entropy(logits, expected, reduction="sum", label_smoothing=smoothing)
         return Loss(total, len(expected))
@@ -56,7 +66,7 @@ class ClassificationTask:
         sequences = [self.text.tokenizer.encode(example.text)[:limit] for example in self.validation]
         predicted: dict[int, str] = {}
         for batch in ordered_batches([sequences], batch_tokens=self.recipe.training.batch_tokens, pad_id=PAD_ID):
-            logits, _ = self.model(*tensors(batch.columns[0]))
+            logits, _ = self.model(*tensors(batch.columns[0], device_of(self.model)))
             best = logits.argmax(dim=-1).tolist()
             predicted.update(zip(batch.indices.tolist(), (self.labels[index] for index in best), strict=True))
         expected = [example.label for example in self.validation]

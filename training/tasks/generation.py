@@ -15,7 +15,18 @@ from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID, encode_long, is_c
 from training.models.language_model import LanguageModel
 from training.scores import likelihood_score
 from training.settings import Recipe
-from training.tasks.base import Loss, Text, batch_count, given, require_examples, tensors, token_loss, training_batches
+from training.tasks.base import (
+    CarriesNothing,
+    Loss,
+    Text,
+    batch_count,
+    device_of,
+    given,
+    require_examples,
+    tensors,
+    token_loss,
+    training_batches,
+)
 
 
 @dataclass(frozen=True)
@@ -41,15 +52,15 @@ class GenerationTask:
 
     def value_of(self, batches: Iterable[Batch]) -> float:
         """The metric over batches, each row of which is read from the zero state."""
-        budget = self.recipe.training.batch_tokens
-        losses = [rows_loss(self.model, tensors(batch.columns[0])[0], batch_tokens=budget) for batch in batches]
+        budget, device = self.recipe.training.batch_tokens, device_of(self.model)
+        losses = [rows_loss(self.model, tensors(batch.columns[0], device)[0], batch_tokens=budget) for batch in batches]
         count = sum(loss.count for loss in losses)
         characters = is_character_level(self.text.tokenizer)
         return likelihood_score([-loss.total.item() for loss in losses], count, characters=characters).value
 
 
 @dataclass(frozen=True)
-class TextsTask(GenerationTask):
+class TextsTask(CarriesNothing, GenerationTask):
     """One to many, each text from its begin to its end."""
 
     sequences: list[list[int]]  # bos ... eos
@@ -64,7 +75,7 @@ class TextsTask(GenerationTask):
 
     def loss(self, batch: Batch, _step: int = 0, /) -> Loss:
         """Cross-entropy of each next token."""
-        token_ids, _ = tensors(batch.columns[0])
+        token_ids, _ = tensors(batch.columns[0], device_of(self.model))
         logits = self.model(token_ids[:, :-1])
         return token_loss(logits, token_ids[:, 1:], label_smoothing=self.recipe.training.label_smoothing)
 

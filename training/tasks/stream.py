@@ -14,7 +14,7 @@ from training.data.windows import join_shuffled, row_windows, stream_rows, turne
 from training.errors import DataError
 from training.models.language_model import LanguageModel
 from training.settings import Recipe
-from training.tasks.base import Loss, Text, tensors, token_loss
+from training.tasks.base import Loss, Text, device_of, tensors, token_loss
 from training.tasks.generation import GenerationTask, encode_texts, learn_text, to_predict
 from training.window_settings import WindowSettings
 
@@ -60,7 +60,7 @@ class StreamTask(GenerationTask):
 
     def loss(self, batch: Batch, _step: int = 0, /) -> Loss:
         """Cross-entropy of each next token of a window, going on from the window before."""
-        token_ids, _ = tensors(batch.columns[0])
+        token_ids, _ = tensors(batch.columns[0], device_of(self.model))
         begins = int(batch.indices[0]) == 0
         logits, state = self.model.read(token_ids[:, :-1], None if begins else self._memory.state)
         self._memory.state = state.detach()

@@ -15,14 +15,26 @@ from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.models.seq2seq import Seq2Seq, translate_greedily
 from training.scores import bleu
 from training.settings import Recipe
-from training.tasks.base import Loss, Text, batch_count, given, require_examples, tensors, token_loss, training_batches
+from training.tasks.base import (
+    CarriesNothing,
+    Loss,
+    Text,
+    batch_count,
+    device_of,
+    given,
+    require_examples,
+    tensors,
+    token_loss,
+    training_batches,
+)
+from training.tasks.teacher_forcing import teacher_forcing_ratio
 
 _VALIDATION_SOURCE_COUNT = 400
 """Sources translated after each epoch, at most: enough to tell two epochs apart."""
 
 
 @dataclass(frozen=True)
-class TranslationTask:
+class TranslationTask(CarriesNothing):
     """Many to many through an encoder and a decoder."""
 
     metric: ClassVar[str] = "BLEU"
@@ -44,14 +56,15 @@ class TranslationTask:
         """As `Task`."""
         return training_batches(self.recipe, [self.sources, self.targets], epoch)
 
-    def loss(self, batch: Batch, _step: int = 0, /) -> Loss:
+    def loss(self, batch: Batch, step: int = 0, /) -> Loss:
         """Cross-entropy of each next target token under teacher forcing."""
-        settings = self.recipe.training
-        source_ids, source_lengths = tensors(batch.columns[0])
-        target_ids, _ = tensors(batch.columns[1])
+        settings, device = self.recipe.training, device_of(self.model)
+        source_ids, source_lengths = tensors(batch.columns[0], device)
+        target_ids, _ = tensors(batch.columns[1], device)
         inputs = target_ids[:, :-1]
-        if settings.teacher_forcing_ratio < 1:
-            inputs = self._mix_in_own_tokens(source_ids, source_lengths, inputs, settings.teacher_forcing_ratio)
+        ratio = teacher_forcing_ratio(settings, step)
+        if ratio < 1:
+            inputs = self._mix_in_own_tokens(source_ids, source_lengths, inputs, ratio)
         logits = self.model(source_ids, source_lengths, inputs)
         return token_loss(logits, target_ids[:, 1:], label_smoothing=settings.label_smoothing)
 
@@ -64,7 +77,7 @@ class TranslationTask:
         for batch in ordered_batches([sources], batch_tokens=self.recipe.training.batch_tokens, pad_id=PAD_ID):
             translations = translate_greedily(
                 self.model,
-                *tensors(batch.columns[0]),
+                *tensors(batch.columns[0], device_of(self.model)),
                 bos_id=BOS_ID,
                 eos_id=EOS_ID,
                 max_output_token_count=self.recipe.data.max_output_token_count,
@@ -77,12 +90,12 @@ class TranslationTask:
     def _mix_in_own_tokens(self, source_ids: Tensor, lengths: Tensor, inputs: Tensor, ratio: float) -> Tensor:
         """Replace some true previous tokens by those the model would have chosen there, in one parallel pass.
 
-        Source: Mihaylova & Martins 2019, arXiv:1906.07651; the schedule is constant.
+        Source: Mihaylova & Martins 2019, arXiv:1906.07651.
         """
         with torch.no_grad():
             chosen = self.model(source_ids, lengths, inputs).argmax(dim=-1)  # [rows, time]
         own = torch.cat([inputs[:, :1], chosen[:, :-1]], dim=1)
-        keep = (torch.rand(inputs.shape) < ratio) | (inputs == PAD_ID)
+        keep = (torch.rand(inputs.shape, device=inputs.device) < ratio) | (inputs == PAD_ID)
         return torch.where(keep, inputs, own)
 
 

@@ -31,6 +31,12 @@ def test_moving_an_example_to_another_split_changes_the_data(tiny_splits: Tiny) 
     assert data_sha256(moved) != data_sha256(tunes)
 
 
+def test_what_the_machine_decides_is_not_part_of_the_run(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    tunes = tiny_splits["generation"]
+    other = make_recipe("generation", training={"threads": 7, "checkpoint_steps": 3, "checkpoint_minutes": 1.0})
+    assert run_sha256(other, tunes) == run_sha256(make_recipe("generation"), tunes)
+
+
 def test_what_is_exported_is_not_part_of_the_run(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
     tunes = tiny_splits["generation"]
     both = make_recipe("generation", export={"precisions": ["fp32", "int8"], "default": "int8"})

@@ -56,7 +56,7 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
     ("old", "new", "message"),
     [
         pytest.param("epochs = 5", "epoch = 5", "training.epochs: Field required", id="misspelt key"),
-        pytest.param("epochs = 5", "epochs = 5\nmomentum = 1", "training.momentum: Extra inputs", id="unknown key"),
+        pytest.param("epochs = 5", "epochs = 5\nrate = 1", "training.rate: Extra inputs", id="unknown key"),
         pytest.param("epochs = 5", 'epochs = "5"', "training.epochs: Input should be a valid integer", id="wrong type"),
         pytest.param("epochs = 5", "epochs = 0", "training.epochs: Input should be greater", id="out of range"),
         pytest.param("0.004", "nan", "training.learning_rate: Input should be a finite number", id="nan"),
@@ -69,6 +69,33 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
             "epochs = 5", "epochs = 5\nteacher_forcing_ratio = 0.5", "below 1 is for translation", id="teacher forcing"
         ),
         pytest.param("classification", "translation", r"translation takes \[source_tokenizer\] and", id="tokenizers"),
+        pytest.param(
+            "epochs = 5",
+            'epochs = 5\nteacher_forcing_schedule = "linear"',
+            "needs teacher_forcing_steps",
+            id="no steps",
+        ),
+        pytest.param(
+            "epochs = 5",
+            'epochs = 5\nteacher_forcing_schedule = "linear"\nteacher_forcing_steps = 9',
+            "a teacher_forcing_ratio below 1 to fall to",
+            id="nowhere to fall to",
+        ),
+        pytest.param(
+            "epochs = 5", "epochs = 5\nteacher_forcing_steps = 9", "is for teacher_forcing_schedule", id="steps alone"
+        ),
+        pytest.param("epochs = 5", "epochs = 5\nmomentum = 0.9", "momentum is for optimizer sgd", id="momentum"),
+        pytest.param("epochs = 5", 'epochs = 5\nprecision = "float16"', "training.precision: Input", id="precision"),
+        pytest.param("epochs = 5", 'epochs = 5\ndevice = "tpu"', "training.device: Input should be", id="device"),
+        pytest.param(
+            "epochs = 5", "epochs = 5\naveraging = {decay = 0.9}", "training.averaging.kind: Field", id="no kind"
+        ),
+        pytest.param(
+            "epochs = 5",
+            'epochs = 5\naveraging = {kind = "last", decay = 0.9}',
+            "training.averaging.decay: Extra inputs",
+            id="averaging of another kind",
+        ),
         pytest.param("sample-sentiment", "Sample Sentiment", "name: String should match", id="name of no bundle"),
         pytest.param('"words"', '"bpe"\nvocabulary_size = 100', "at least 260", id="bytes do not fit"),
         pytest.param('"words"', '"unigram"\nvocabulary_size = 100', "unigram tokenizer is at least", id="pieces"),

@@ -1,6 +1,7 @@
 """A language model that reads a stream: the state goes on, gradients do not, and no text is too long."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from rich.progress import Progress
 
 from service.engine.offline import stream_log_likelihood
 from service.runtime.models import LanguageModel, load_model
+from training.checkpoint import load_checkpoint
+from training.data.batches import Batch
 from training.data.examples import AnySplits, PlainText, Splits
 from training.data.tokenization import BOS_ID, EOS_ID
 from training.errors import DataError
 from training.evaluate import evaluate_bundle
 from training.export.bundle import draft_bundle
-from training.loop import train
+from training.loop import LAST, train
 from training.prepare import prepare
 from training.settings import Recipe
 from training.tasks.generation import rows_loss
@@ -29,10 +32,17 @@ Prepare = Callable[..., StreamTask]
 
 @pytest.fixture
 def prepared(make_recipe: MakeRecipe, tiny_splits: Tiny) -> Prepare:
-    """A task on the tiny tunes; settings of [windows] can be changed, and other texts given."""
+    """A task on the tiny tunes; settings of [windows] and others can be changed, and other texts given."""
 
-    def prepare_it(splits: AnySplits | None = None, **windows: Any) -> StreamTask:
-        recipe = make_recipe("generation", windows={"token_count": 8} | windows, training={"batch_tokens": 24})
+    def prepare_it(
+        splits: AnySplits | None = None, model: Any = None, training: Any = None, **windows: Any
+    ) -> StreamTask:
+        recipe = make_recipe(
+            "generation",
+            windows={"token_count": 8} | windows,
+            training={"batch_tokens": 24} | (training or {}),
+            model=model or {},
+        )
         task = prepare(recipe, splits or tiny_splits["generation"])
         assert isinstance(task, StreamTask)
         return task
@@ -110,6 +120,33 @@ def test_a_task_goes_on_within_an_epoch_from_what_another_carried(prepared: Prep
         resumed.restore_carried_state(stopped.carried_state())
         rest = [resumed.loss(batch).total.item() for batch in list(resumed.batches(2))[2:]]
     assert rest == expected[2:]
+
+
+@dataclass(frozen=True)
+class Stopping(StreamTask):
+    """Is stopped by hand before some window of its second epoch."""
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        for index, batch in enumerate(super().batches(epoch)):
+            if (epoch, index) == (2, 5):
+                raise KeyboardInterrupt
+            yield batch
+
+
+def run(task: StreamTask, folder: Path) -> dict[str, torch.Tensor]:
+    with Progress(disable=True) as progress:
+        train(task, folder, run_sha256="a" * 64, progress=progress)
+    return load_checkpoint(folder / LAST, run_sha256="a" * 64).weights
+
+
+def test_a_run_that_was_stopped_within_an_epoch_goes_on_bit_for_bit(prepared: Prepare, tmp_path: Path) -> None:
+    changes = {"random_token_count": True, "training": {"checkpoint_steps": 2}, "model": {"dropout": 0.3}}
+    whole, stopped, resumed = (prepared(**changes) for _ in range(3))
+    expected = run(whole, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(Stopping(**{field.name: getattr(stopped, field.name) for field in fields(stopped)}), tmp_path / "stopped")
+    found = run(resumed, tmp_path / "stopped")
+    assert all(torch.equal(found[name], weight) for name, weight in expected.items())
 
 
 def test_the_begin_of_a_text_is_read_and_not_predicted(prepared: Prepare) -> None:

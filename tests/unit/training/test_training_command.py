@@ -1,12 +1,18 @@
 """The command line, as a user runs it."""
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from training import pipeline
 from training.__main__ import main
+from training.tasks.classification import ClassificationTask
+from training.updates import Learner
 
 Training = Callable[..., tuple[int, str, str]]
 RECIPE = """
@@ -138,3 +144,78 @@ def test_the_data_folder_is_read_from_the_environment(
     code, _, errors = training("train", str(recipe))
     assert code == 2
     assert "somewhere/sst2-stsa" in errors
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, call: int) -> None:
+    """Press Ctrl-C when a function is called for the so-many-th time."""
+    original, calls = getattr(owner, name), [0]
+
+    def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == call:
+            signal.raise_signal(signal.SIGINT)
+        return original(*arguments, **keywords)
+
+    monkeypatch.setattr(owner, name, wrapper)
+
+
+NOTHING_YET = "the same command begins anew"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "kept"),
+    [
+        pytest.param(pipeline, "load_examples", 1, f"nothing was trained yet, {NOTHING_YET}", id="data"),
+        pytest.param(pipeline, "prepare", 1, f"holds no checkpoint yet; {NOTHING_YET}", id="preparing"),
+        pytest.param(Learner, "update", 2, f"holds no checkpoint yet; {NOTHING_YET}", id="first epoch"),
+        pytest.param(Learner, "update", 5, "last.pt keeps 1 of 2 epochs and 3 updates", id="training"),
+        pytest.param(ClassificationTask, "validate", 2, "last.pt keeps 1 of 2 epochs and 3 updates", id="validation"),
+        pytest.param(os, "fsync", 4, "last.pt keeps 1 of 2 epochs and 3 updates", id="saving"),
+        pytest.param(pipeline, "draft_bundle", 1, "last.pt keeps 2 of 2 epochs and 6 updates", id="export"),
+        pytest.param(pipeline, "evaluate_variants", 1, "last.pt keeps 2 of 2 epochs", id="evaluation"),
+    ],
+)
+def test_ctrl_c_in_any_phase_is_one_line_that_says_what_is_kept_and_the_run_goes_on(
+    recipe: Path, training: Training, tmp_path: Path, owner: object, name: str, call: int, kept: str
+) -> None:
+    with pytest.MonkeyPatch.context() as patches:
+        interrupt(patches, owner, name, call)
+        code, output, errors = training("train", str(recipe), "--max-epochs", "2")
+    said = [line for line in errors.splitlines() if not line.startswith("quick epoch")]
+    assert (code, output) == (130, "")
+    assert len(said) == 1, errors
+    assert said[0].startswith("stopped: ")
+    assert kept in said[0]
+    assert "the same command" in said[0]
+    assert not list(tmp_path.glob("**/*.new"))
+    code, _, errors = training("train", str(recipe), "--max-epochs", "2")
+    assert (code, errors.count("quick epoch")) == (0, 2 - kept.count("1 of 2") - 2 * kept.count("2 of 2"))
+    assert (tmp_path / ".build/models/quick/1/manifest.json").is_file()
+
+
+def test_ctrl_c_in_another_verb_is_one_line_too(
+    recipe: Path, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.__main__.open_bundle", lambda _: signal.raise_signal(signal.SIGINT))
+    code, _, errors = training("evaluate", ".build/models/quick/1")
+    assert (code, errors.splitlines()) == (130, ["stopped"])
+
+
+def test_a_checkpoint_of_another_recipe_is_named_with_what_was_expected(
+    recipe: Path, training: Training, tmp_path: Path
+) -> None:
+    assert training("train", str(recipe), "--max-epochs", "1")[0] == 0
+    (run,) = (tmp_path / ".build/runs").iterdir()
+    recipe.write_text(RECIPE.replace("hidden_size = 8", "hidden_size = 9"))
+    training("export", str(recipe), "--max-epochs", "1", "--models", "other")  # names the folder it looks into
+    other = run.with_name("other")
+    run.rename(other)
+    code, _, errors = training("export", str(recipe), "--max-epochs", "1", "--models", "other")
+    wanted = Path(errors.removeprefix("error: ").split(": ")[0])
+    wanted.parent.mkdir()
+    (other / "last.pt").rename(wanted)
+    code, _, errors = training("train", str(recipe), "--max-epochs", "1", "--models", "other")
+    assert code == 2
+    assert str(wanted) in errors
+    assert f"made from another recipe or other data (run {run.name[-8:]}, expected {wanted.parent.name[-8:]})" in errors
+    assert len(errors.splitlines()) == 1
