@@ -77,9 +77,9 @@ class Processes:
         try:
             operation()
         except RuntimeError as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = str(error).partition(". ")[0].rpartition("] ")[2]  # gloo: "[file:line] reason. Advice"
             raise LostProcessError(
-                f"process {self.rank} of {self.count}: another one is gone ({reason}); "
+                f"process {self.rank} of {self.count}: another one is gone ({reason.strip()}); "
                 "the same command goes on from the last checkpoint"
             ) from error
 

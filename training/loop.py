@@ -189,6 +189,8 @@ class _Run:
         validating = self.settings.validate_every is not None and step % self.settings.validate_every == 0
         if validating:
             self._validate(meter)
+            measured = f"validation {self.task.metric} {self.validations[-1].value:.2f}"
+            self.progress.console.print(f"{self.recipe.name} update {step}: {measured}", highlight=False)
         if (update.signal or validating) and not self.is_out_of_patience:  # else the epoch ends here, and is saved
             self._save(meter)
 

@@ -1,11 +1,15 @@
 """Recipes: what is right is read as written, what is wrong is one clear line."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.trained import ROOT
 from training.errors import RecipeError
 from training.settings import load_recipe, parse_recipe
+from training.training_settings import TrainingSettings
 
 CLASSIFIER = """
 name = "sample-sentiment"
@@ -108,6 +112,16 @@ def test_a_wrong_recipe_is_one_line_that_names_file_and_setting(old: str, new: s
         parse_recipe(CLASSIFIER.replace(old, new, 1).encode(), where="recipe.toml")
     assert str(caught.value).startswith("recipe.toml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_every_setting_that_the_training_page_shows_is_one() -> None:
+    blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs/training.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 3
+    for block in blocks:
+        lines = [line for line in block.splitlines() if not line.startswith("[")]
+        together = {key: value for line in lines for key, value in tomllib.loads(line).items()}
+        for line in lines:  # a key may be shown with several values
+            TrainingSettings.model_validate({"epochs": 1, **together, **tomllib.loads(line)})
 
 
 def test_generation_cannot_read_in_both_directions() -> None:
