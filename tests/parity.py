@@ -29,6 +29,9 @@ from training.models.seq2seq import Seq2Seq
 
 VOCABULARY, LABELS = 30, 3
 PAD = 0
+CELLS = ("rnn", "lstm", "gru")
+EVERYTHING = {"residual": True, "layer_norm": True, "tie_weights": True, "share_embeddings": True}
+"""What may stand between layers, and one table for source, target and output."""
 LENGTHS = ([1], [9], [5, 1, 12, 12, 3], list(range(1, 18)), [40, 2])
 Graphs = Mapping[GraphRole, WrittenGraph]
 Sessions = Mapping[GraphRole, GraphSession]
@@ -47,31 +50,49 @@ class Case:
         words = [self.task, settings.cell, str(settings.layers), "both" if settings.bidirectional else "one"]
         if self.task == "translation":
             words.append(settings.attention or "no attention")
-        return "-".join([*words, *(["tied"] if settings.tie_weights else [])])
+        options = ("residual", "layer_norm", "input_feeding", "tie_weights", "share_embeddings")
+        return "-".join([*words, *(name for name in options if getattr(settings, name))])
 
 
-def architecture(cell: str, layers: int, *, bidirectional: bool = False, **changes: object) -> ModelSettings:
+def architecture(cell: str, layers: int, **changes: object) -> ModelSettings:
     """Sizes that are small and all different."""
-    sizes = {"cell": cell, "layers": layers, "embedding_size": 12, "hidden_size": 16, "bidirectional": bidirectional}
-    return ModelSettings.model_validate({**sizes, "dropout": 0.3, **changes})
+    sizes = {"cell": cell, "layers": layers, "embedding_size": 12, "hidden_size": 16}
+    return ModelSettings.model_validate({**sizes, "dropout": 0.3, "weight_drop": 0.3, **changes})
 
 
 def matrix() -> Iterator[Case]:
-    """Cells x layers x directions x tasks; translators also x attention."""
-    for cell, layers, both in product(("rnn", "lstm", "gru"), (1, 2), (False, True)):
+    """Cells x layers x directions x tasks, translators also x attention; then what can be added to each."""
+    for cell, layers, both in product(CELLS, (1, 2), (False, True)):
         yield Case("classification", architecture(cell, layers, bidirectional=both))
         yield Case("generation", architecture(cell, layers, tie_weights=both))
         for attention in (None, "dot", "general", "additive"):
-            if attention == "dot" and both:
-                continue  # dot cannot compare both directions with one
             tied = layers == 2
             yield Case(
                 "translation", architecture(cell, layers, bidirectional=both, attention=attention, tie_weights=tied)
             )
+    for cell, between in product(
+        CELLS, ({"residual": True}, {"layer_norm": True}, {"residual": True, "layer_norm": True})
+    ):
+        yield from _with_something_between(cell, between)
+    for cell, both, attention in product(CELLS, (False, True), ("dot", "general", "additive")):
+        fed = {"bidirectional": both, "attention": attention, "input_feeding": True}
+        yield Case("translation", architecture(cell, 1, **fed))
+        yield Case("translation", architecture(cell, 2, **fed, **EVERYTHING))
 
 
-def export(case: Case) -> tuple[nn.Module, Callable[..., dict[GraphRole, WrittenGraph]]]:
-    """Return a model with weights of a scale that gates notice, and what writes its graphs (precision, opset)."""
+def _with_something_between(cell: str, between: dict[str, bool]) -> Iterator[Case]:
+    """Three layers: the sum of what they read and give is made of more than one of them."""
+    yield Case("generation", architecture(cell, 3, **between))
+    for both in (False, True):
+        yield Case("classification", architecture(cell, 3, bidirectional=both, **between))
+        yield Case("translation", architecture(cell, 3, bidirectional=both, attention="general", **between))
+
+
+Write = Callable[..., dict[GraphRole, WrittenGraph]]
+
+
+def export(case: Case) -> tuple[nn.Module, Write]:
+    """Return a model with weights of a scale that gates notice, and what writes its graphs, (precision, opset)."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     match case.task:

@@ -30,7 +30,7 @@ def trace_gates(task: AnyTask, text: str) -> tuple[dict[str, FloatArray], list[s
         raise DataError("the text is empty: there is nothing to draw")
     with torch.no_grad():
         inputs = embedding(torch.tensor(token_ids))  # [tokens, embedding]
-        weights = weights_of(recurrent.fused)
+        weights = weights_of(recurrent.layer(0))
         match recurrent.cell:
             case "lstm":
                 lstm = lstm_over_time(inputs, weights)

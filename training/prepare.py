@@ -5,6 +5,7 @@ from typing import cast
 import torch
 
 from training.data.examples import AnySplits, LabelledText, PlainText, Splits, TextPair
+from training.data.tokenization import UNKNOWN
 from training.errors import RecipeError
 from training.pretraining import Pretrained, begin_from
 from training.settings import Recipe
@@ -26,18 +27,20 @@ def prepare(recipe: Recipe, splits: AnySplits, pretrained: Pretrained | None = N
         pretrained: the language model that `recipe.pretraining` names; its tokenizer is used, and its weights.
 
     Raises:
-        RecipeError: the corpus is for another task, or the model's sizes do not fit together or to those of the
-            language model.
+        RecipeError: the corpus is for another task, or the model's sizes are not those of the language model.
         DataError: nothing is left to train or validate on.
     """
     if (recipe.pretraining is None) != (pretrained is None):
         raise ValueError(f"recipe {recipe.name}: a pretrained model goes with [pretraining], and only with it")
-    if recipe.model.attention == "dot" and recipe.model.bidirectional:
-        raise RecipeError(f"recipe {recipe.name}: dot attention cannot compare both directions with one; take general")
     torch.manual_seed(recipe.seed)
-    task = _prepare(recipe, splits, None if pretrained is None else pretrained.text)
-    if pretrained is not None:
-        begin_from(task.model, recipe.model, pretrained)
+    if pretrained is None:
+        return _prepare(recipe, splits, None)
+    if recipe.model.word_dropout > 0 and pretrained.text.tokenizer.id_of(UNKNOWN) is None:
+        raise RecipeError(
+            f"recipe {recipe.name}: model.word_dropout needs {UNKNOWN}, the tokenizer of {pretrained.recipe} lacks it"
+        )
+    task = _prepare(recipe, splits, pretrained.text)
+    begin_from(task.model, recipe.model, pretrained)
     return task
 
 

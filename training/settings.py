@@ -21,6 +21,8 @@ from training.window_settings import WindowSettings
 
 Task = Literal["classification", "generation", "labelling", "translation"]
 TokenizerKind = Literal["characters", "words", "whitespace", "bpe", "unigram"]
+_OVER_BYTES = frozenset({"bpe", "unigram"})
+"""Kinds that have a token for everything, and none for what is unknown."""
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
@@ -76,7 +78,7 @@ class TokenizerSettings(_Strict):
 
     @model_validator(mode="after")
     def _bytes_fit(self) -> Self:
-        if self.kind in {"bpe", "unigram"} and self.vocabulary_size < 260:
+        if self.kind in _OVER_BYTES and self.vocabulary_size < 260:
             raise ValueError(
                 f"vocabulary_size of a {self.kind} tokenizer is at least 260: 256 bytes, special tokens, one piece"
             )
@@ -120,7 +122,7 @@ class Recipe(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     data: DataSettings
     tokenizer: TokenizerSettings | None = None
-    """Classification and generation."""
+    """Classification and generation; also translation with one vocabulary, learnt from both sides."""
     source_tokenizer: TokenizerSettings | None = None
     """Translation."""
     target_tokenizer: TokenizerSettings | None = None
@@ -143,7 +145,9 @@ class Recipe(_Strict):
         given = {
             name for name in ("tokenizer", "source_tokenizer", "target_tokenizer") if getattr(self, name) is not None
         }
-        wanted = {"source_tokenizer", "target_tokenizer"} if self.task == "translation" else {"tokenizer"}
+        wanted = {"tokenizer"}
+        if self.task == "translation" and given != wanted:
+            wanted = {"source_tokenizer", "target_tokenizer"}
         if isinstance(self.data.files, SeriesFiles):
             wanted = set()
         if self.pretraining is not None:
@@ -153,6 +157,16 @@ class Recipe(_Strict):
         numbers_or_words = self.task == "labelling" and self.data.files is None  # the corpus decides
         if given != wanted and not (numbers_or_words and not given):
             raise ValueError(f"{self.task} takes {_sections(wanted)} and no other tokenizer, found {_sections(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _dropped_words_have_a_token(self) -> Self:
+        learnt = (self.tokenizer, self.source_tokenizer, self.target_tokenizer)
+        lacking = [one.kind for one in learnt if one is not None and one.kind in _OVER_BYTES]
+        if self.model.word_dropout > 0 and lacking:
+            raise ValueError(
+                f"model.word_dropout needs <unk>, which a {lacking[0]} tokenizer lacks; take model.embedding_dropout"
+            )
         return self
 
     @model_validator(mode="after")
@@ -168,6 +182,9 @@ class Recipe(_Strict):
             "model.attention is for translation": self.model.attention is not None and not translation,
             "model.bidirectional is not for generation, which cannot see what comes next": (
                 self.model.bidirectional and self.task == "generation"
+            ),
+            "model.share_embeddings is for translation with one [tokenizer] for both sides": (
+                self.model.share_embeddings and not (translation and self.tokenizer is not None)
             ),
             "model.tie_weights is not for classification, whose outputs are labels": (
                 self.model.tie_weights and self.task == "classification"

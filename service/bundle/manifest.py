@@ -92,6 +92,11 @@ class Architecture(_Strict):
     hidden_size: Annotated[int, Field(ge=1)]
     attention: Literal["dot", "general", "additive"] | None
     parameter_count: Annotated[int, Field(ge=1)]
+    residual: bool = False
+    layer_norm: bool = False
+    input_feeding: bool = False
+    tie_weights: bool = False
+    share_embeddings: bool = False
 
 
 class Producer(_Strict):

@@ -18,6 +18,11 @@ def test_the_matrix_is_whole() -> None:
     assert {case.settings.cell for case in CASES} == {"rnn", "lstm", "gru"}
     attentions = {case.settings.attention for case in CASES if case.task == "translation"}
     assert attentions == {None, "dot", "general", "additive"}
+    fed = {(case.settings.cell, case.settings.attention) for case in CASES if case.settings.input_feeding}
+    assert len(fed) == 9
+    for option in ("residual", "layer_norm"):
+        having = {(case.settings.cell, case.task) for case in CASES if getattr(case.settings, option)}
+        assert len(having) == 9, option
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -36,6 +41,6 @@ def test_a_swapped_gate_order_is_noticed() -> None:
     assert isinstance(model, Classifier)
     sessions = opened(write())
     with torch.no_grad():
-        weights = model.recurrent.fused.get_parameter("weight_hh_l0")
+        weights = model.recurrent.layer(0).get_parameter("weight_hh_l0")
         weights.copy_(weights.roll(16, dims=0))
     assert largest_differences(model, sessions)["classifier"] > 100 * TOLERANCE

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from service.text.tokenizer import Tokenizer
-from training.data.examples import AnySplits, LabelledSeries, PlainText, Splits, TaggedTokens
+from training.data.examples import AnySplits, LabelledSeries, PlainText, Splits, TaggedTokens, TextPair
 from training.data.load import select_examples
 from training.data.statistics import (
     PARTS,
@@ -72,6 +72,10 @@ def _selected(recipe: Recipe, splits: AnySplits) -> AnySplits:
 
 def _tokenizers(recipe: Recipe, splits: AnySplits) -> dict[str, Tokenizer]:
     """Learn the tokenizer of each side of text from the training examples; tagged tokens and series have none."""
+    both = [text for pair in splits.training if isinstance(pair, TextPair) for text in (pair.source, pair.target)]
+    if both and recipe.tokenizer is not None:
+        shared = Tokenizer.from_bytes(train_tokenizer(both, recipe.tokenizer))
+        return {"source": shared, "target": shared}
     settings = {"text": recipe.tokenizer, "source": recipe.source_tokenizer, "target": recipe.target_tokenizer}
     return {
         side: Tokenizer.from_bytes(train_tokenizer([getattr(e, side) for e in splits.training], of_side))

@@ -165,8 +165,14 @@ def bundle_folder(recipe: Recipe, repository: Path) -> Path:
 
 def _tokenizers(task: AnyTask) -> dict[str, bytes]:
     if isinstance(task, TranslationTask):
-        return {_SOURCE_TOKENIZER: task.source.raw, _TARGET_TOKENIZER: task.target.raw}
+        source, target = _tokenizer_names(task)
+        return {source: task.source.raw, target: task.target.raw}
     return {_TOKENIZER: task.text.raw}
+
+
+def _tokenizer_names(task: TranslationTask) -> tuple[str, str]:
+    shared = task.recipe.tokenizer is not None
+    return (_TOKENIZER, _TOKENIZER) if shared else (_SOURCE_TOKENIZER, _TARGET_TOKENIZER)
 
 
 def _spec(task: AnyTask) -> TaskSpec:
@@ -196,10 +202,11 @@ def _spec(task: AnyTask) -> TaskSpec:
 
 def _translation_spec(task: TranslationTask) -> Translation:
     data, attention = task.recipe.data, task.model.attention
+    source, target = _tokenizer_names(task)
     return Translation(
         task="translation",
-        source=_text_spec(_SOURCE_TOKENIZER, task.source, data.source_language, begins=False),
-        target=_text_spec(_TARGET_TOKENIZER, task.target, data.target_language),
+        source=_text_spec(source, task.source, data.source_language, begins=False),
+        target=_text_spec(target, task.target, data.target_language),
         max_token_count=data.max_token_count,
         max_output_token_count=data.max_output_token_count,
         state_size=task.model.state_size,
@@ -244,4 +251,9 @@ def _architecture(trained: TrainedModel) -> Architecture:
         hidden_size=model.hidden_size,
         attention=model.attention,
         parameter_count=sum(parameter.numel() for parameter in trained.network.parameters()),
+        residual=model.residual,
+        layer_norm=model.layer_norm,
+        input_feeding=model.input_feeding,
+        tie_weights=model.tie_weights,
+        share_embeddings=model.share_embeddings,
     )

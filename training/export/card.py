@@ -96,6 +96,10 @@ def write_card(
     return "\n\n".join(sections) + "\n"
 
 
+_OPTIONS = ("residual", "layer_norm", "input_feeding", "tie_weights", "share_embeddings")
+"""What an architecture can have beside its sizes."""
+
+
 def _model(manifest: Manifest) -> str:
     architecture = manifest.architecture
     facts = [
@@ -103,6 +107,7 @@ def _model(manifest: Manifest) -> str:
         "both directions" if architecture.bidirectional else "one direction",
         f"embedding {architecture.embedding_size}, hidden {architecture.hidden_size}",
         f"attention {architecture.attention}" if architecture.attention else "no attention",
+        *(name.replace("_", " ") for name in _OPTIONS if getattr(architecture, name)),
         f"{architecture.parameter_count:,} parameters",
     ]
     return ", ".join(facts) + "."

@@ -110,6 +110,8 @@ def _encoder(model: Seq2Seq, precision: Precision, opset: int) -> WrittenGraph:
     if model.bridge is not None:
         bridge = ("bridge.weight", model.bridge.weight)
         vectors = [graph.affine(vector, bridge, model.bridge.bias, f"{vector}.bridged") for vector in vectors]
+    if model.feeds_input:
+        vectors = [*vectors, _write_zeros(graph, token_ids, model.target_embedding.embedding_dim)]
     graph.output(write_state(graph, vectors, "state"), "rows", model.state_size)
     return graph.finish(file_name("encoder", precision))
 
@@ -119,15 +121,21 @@ def _decoder_step(model: Seq2Seq, precision: Precision, opset: int) -> WrittenGr
     graph = _new_graph("decoder_step", precision, opset)
     token_ids = graph.input("token_ids", "int64", "rows")
     state = graph.input("state", "float32", "rows", model.state_size)
-    embedded = _embed_tokens(graph, "target_embedding", model.target_embedding, token_ids)
+    embedded = graph.lookup(("target_embedding", model.target_embedding.weight), token_ids, "embedded.rows")
+    if model.feeds_input:
+        sizes = graph.constant("state.sizes", [model.decoder.state_size, model.target_embedding.embedding_dim])
+        graph.nodes("Split", [state, sizes], ["state.decoder", "state.vector"], axis=1)
+        state, embedded = "state.decoder", graph.node("Concat", [embedded, "state.vector"], "embedded.fed", axis=1)
+    embedded = graph.unsqueeze(embedded, 0, "embedded")  # [time 1, rows, input]
     write_layer = None if precision == "fp32" else write_cell  # no prefill must agree with this step
     decoded = write_recurrent(graph, model.decoder, embedded, state=state, prefix="decoder", write_layer=write_layer)
     hidden = decoded.last
     if model.attention is not None:
         context = _write_attention(graph, model.attention, hidden)
         hidden = graph.node("Concat", [hidden, context], "hidden_and_context", axis=1)
-    _write_readout(graph, model.readout, hidden, "target_embedding")
-    graph.output(write_state(graph, decoded.vectors, "next_state"), "rows", model.state_size)
+    attentional = _write_readout(graph, model.readout, hidden, "target_embedding")
+    carried = [*decoded.vectors, attentional] if model.feeds_input else decoded.vectors
+    graph.output(write_state(graph, carried, "next_state"), "rows", model.state_size)
     if model.attention is not None:
         graph.output("attention", "rows", "time")
     return graph.finish(file_name("decoder_step", precision))
@@ -149,6 +157,13 @@ def _embed_texts(graph: GraphWriter, name: str, embedding: nn.Embedding, token_i
 def _embed_tokens(graph: GraphWriter, name: str, embedding: nn.Embedding, token_ids: str) -> str:
     """[rows] -> [time 1, rows, embedding]."""
     return graph.unsqueeze(graph.lookup((name, embedding.weight), token_ids, "embedded.rows"), 0, "embedded")
+
+
+def _write_zeros(graph: GraphWriter, token_ids: str, size: int) -> str:
+    """Add zeros [rows, size]."""
+    rows = graph.node("Shape", [token_ids], "zeros.rows", start=0, end=1)
+    shape = graph.node("Concat", [rows, graph.constant("zeros.size", [size])], "zeros.shape", axis=0)
+    return graph.node("Expand", [graph.constant("zeros.row", np.zeros((1, size), np.float32)), shape], "zeros")
 
 
 def _write_keys(graph: GraphWriter, attention: Attention, values: str) -> None:
@@ -187,10 +202,11 @@ def _write_scores(graph: GraphWriter, attention: Attention, hidden: str, keys: s
     return graph.squeeze(scores, 2, "scores")
 
 
-def _write_readout(graph: GraphWriter, readout: Readout, hidden: str, embedding: str) -> None:
-    """Add `logits`. Tied weights are the initialiser of the embedding's name."""
+def _write_readout(graph: GraphWriter, readout: Readout, hidden: str, embedding: str) -> str:
+    """Add `logits` and return what they were made of. Tied weights are the initialiser of the embedding's name."""
     projection = readout.projection
     projected = graph.affine(hidden, ("readout.weight", projection.weight), projection.bias, "readout")
     activated = graph.node("Tanh", [projected], "readout.activated")
     graph.affine(activated, (embedding if readout.tied else "output.weight", readout.weight), readout.bias, "logits")
     graph.output("logits", "rows", readout.bias.shape[0])
+    return activated

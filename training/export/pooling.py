@@ -8,7 +8,8 @@ import numpy as np
 from onnx import TensorProto
 
 from training.export.writer import GraphWriter, RecurrentValues
-from training.models.pooling import POOLED_PARTS, PoolingKind
+from training.model_settings import PoolingKind
+from training.models.pooling import POOLED_PARTS
 
 TIME_MULTIPLE = 16
 

@@ -67,7 +67,7 @@ class GraphWriter:
         """Store an initialiser once, whoever asks for it under this name. Plain numbers become int64."""
         if name not in self._constants:
             array = values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
-            self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            self._constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         return name
 
     def lowest(self) -> str:
@@ -140,7 +140,7 @@ class RecurrentValues:
 
     Attributes:
         outputs: [time, rows, output_size], zero past a row's length.
-        last: [rows, output_size], the top layer's hidden vectors at each row's length.
+        last: [rows, output_size], what each direction gave last: at a row's length and, backwards, at time 0.
         vectors: [rows, hidden_size * directions] each, all layers' hidden vectors, then an LSTM's cell vectors.
     """
 
@@ -186,7 +186,7 @@ def write_recurrent(
     prefix: str = "recurrent",
     write_layer: WriteLayer | None = None,
 ) -> RecurrentValues:
-    """Add a stack of recurrent layers, one operator per layer.
+    """Add a stack of recurrent layers, one operator per layer; between them what `Recurrent` has there.
 
     Args:
         graph: where to.
@@ -204,23 +204,110 @@ def write_recurrent(
         outputs = [f"{name}.{kind}" for kind in ("outputs", "hidden", "cell")[: 3 if layers.cell == "lstm" else 2]]
         values = LayerValues(name, inputs, lengths, initial[layer :: layers.layers], outputs)
         (write_layer or _write_operator)(graph, layers, layer, values)
-        inputs = _join_directions(graph, layers, outputs[0])
+        inputs = _write_between(graph, layers, layer, inputs, _join_directions(graph, layers, outputs[0]))
         last_vectors.append([_flatten_directions(graph, layers, output) for output in outputs[1:]])
     by_kind = [vector for kind in zip(*last_vectors, strict=True) for vector in kind]
-    return RecurrentValues(outputs=inputs, last=last_vectors[-1][0], vectors=by_kind)
+    last = last_vectors[-1][0]
+    if layers.residual or layers.norms:  # else the operators have left zeros on padding, and hidden vectors are outputs
+        inputs = _blank_padding(graph, inputs, lengths, prefix) if lengths else inputs
+        last = _write_last(graph, layers, inputs, lengths, prefix)
+    return RecurrentValues(outputs=inputs, last=last, vectors=by_kind)
 
 
 def _write_operator(graph: GraphWriter, layers: Recurrent, layer: int, values: LayerValues) -> None:
     weights = [graph.constant(f"{values.name}.{key}", array) for key, array in onnx_weights(layers, layer).items()]
     attributes: dict[str, object] = {"linear_before_reset": 1} if layers.cell == "gru" else {}
+    given = _with_company(graph, values) if layers.cell == "rnn" else values
     graph.nodes(
         _OPERATORS[layers.cell],
-        [values.inputs, *weights, values.lengths, *values.initial],
-        values.outputs,
+        [given.inputs, *weights, given.lengths, *given.initial],
+        given.outputs,
         hidden_size=layers.hidden_size,
         direction="bidirectional" if layers.directions == 2 else "forward",
         **attributes,
     )
+    for crowded, output in zip(given.outputs, values.outputs, strict=True):
+        if crowded != output:
+            bounds = [
+                graph.constant(f"company.{name}", [bound]) for name, bound in (("from", 0), ("to", -1), ("axis", -2))
+            ]
+            graph.node("Slice", [crowded, *bounds], output)
+
+
+def _with_company(graph: GraphWriter, values: LayerValues) -> LayerValues:
+    """Read the first row twice, so that no row is ever alone.
+
+    ONNX Runtime computes RNN's products anew in each run and takes another kernel for a single row, which rounds
+    otherwise: alone, a row would get other bits than in a batch. GRU and LSTM keep packed weights and one kernel.
+    """
+
+    def accompanied(value: str, axis: int) -> str:
+        first = graph.node(
+            "Gather", [value, graph.constant("company.row", [0])], f"{values.name}.of.{value}", axis=axis
+        )
+        return graph.node("Concat", [value, first], f"{values.name}.with.{value}", axis=axis)
+
+    return LayerValues(
+        name=values.name,
+        inputs=accompanied(values.inputs, 1),
+        lengths=values.lengths and accompanied(values.lengths, 0),
+        initial=[accompanied(vector, 1) for vector in values.initial],
+        outputs=[f"{output}.accompanied" for output in values.outputs],
+    )
+
+
+def _write_between(graph: GraphWriter, layers: Recurrent, layer: int, inputs: str, outputs: str) -> str:
+    """Add the residual sum and the norm of a layer, each where the stack has it, to `outputs` [time, rows, size]."""
+    if layers.sums(layer):
+        outputs = graph.node("Add", [outputs, inputs], f"{outputs}.residual")
+    norm = layers.norm(layer)
+    if norm is None:
+        return outputs
+    operands = [graph.constant(f"{outputs}.{kind}", weight) for kind, weight in norm.named_parameters()]
+    return graph.node("LayerNormalization", [outputs, *operands], f"{outputs}.norm", axis=-1, epsilon=norm.eps)
+
+
+def _blank_padding(graph: GraphWriter, outputs: str, lengths: str, prefix: str) -> str:
+    """Make exactly zero what stands past a row's length in `outputs` [time, rows, size]."""
+    positions = graph.unsqueeze(_count_axis(graph, outputs, 0, f"{prefix}.positions"), 1, f"{prefix}.positions.column")
+    real = graph.node("Less", [positions, lengths], f"{prefix}.real")  # [time, rows]
+    blank = graph.constant("blank", np.float32(0))
+    return graph.node("Where", [graph.unsqueeze(real, 2, f"{prefix}.real.each"), outputs, blank], f"{prefix}.blanked")
+
+
+def _write_last(graph: GraphWriter, layers: Recurrent, outputs: str, lengths: str, prefix: str) -> str:
+    """Choose from `outputs` [time, rows, size] what each direction gave last: [rows, size]."""
+    if not lengths:
+        return graph.node("Gather", [outputs, graph.constant("end", np.int64(-1))], f"{prefix}.last", axis=0)
+    ends = _write_ends(graph, layers, outputs, lengths, prefix)
+    if layers.directions == 1:
+        return ends
+    begins = graph.node("Gather", [outputs, graph.constant("begin", np.int64(0))], f"{prefix}.begins", axis=0)
+    sizes = graph.constant(f"{prefix}.halves", [layers.hidden_size] * 2)
+    halves = [[f"{value}.{half}" for half in ("forward", "backward")] for value in (ends, begins)]
+    for value, names in zip((ends, begins), halves, strict=True):
+        graph.nodes("Split", [value, sizes], names, axis=1)
+    return graph.node("Concat", [halves[0][0], halves[1][1]], f"{prefix}.last", axis=1)
+
+
+def _write_ends(graph: GraphWriter, layers: Recurrent, outputs: str, lengths: str, prefix: str) -> str:
+    """Choose from `outputs` [time, rows, size] each row's vector at its length: position (length - 1) * rows + row."""
+    rows = _count_axis(graph, outputs, 1, f"{prefix}.rows")
+    before = graph.node("Sub", [lengths, graph.constant("one.int32", np.int32(1))], f"{prefix}.before_length")
+    offsets = graph.node("Mul", [before, f"{prefix}.rows.count.int32"], f"{prefix}.offsets")
+    places = graph.node("Add", [offsets, rows], f"{prefix}.places")
+    flat = graph.constant(f"{prefix}.flat", [-1, layers.output_size])
+    return graph.node("Gather", [graph.node("Reshape", [outputs, flat], f"{prefix}.all"), places], f"{prefix}.ends")
+
+
+def _count_axis(graph: GraphWriter, value: str, axis: int, output: str) -> str:
+    """Add 0, 1, 2 ... along an axis of `value`, int32; the length of the axis is `output`.count.int32."""
+    size = graph.node("Shape", [value], f"{output}.size", start=axis, end=axis + 1)
+    count = graph.node(
+        "Cast", [graph.squeeze(size, 0, f"{output}.count")], f"{output}.count.int32", to=TensorProto.INT32
+    )
+    bounds = (graph.constant("zero.int32", np.int32(0)), graph.constant("one.int32", np.int32(1)))
+    return graph.node("Range", [bounds[0], count, bounds[1]], output)
 
 
 def write_state(graph: GraphWriter, vectors: list[str], output: str) -> str:
@@ -237,12 +324,13 @@ def onnx_weights(layers: Recurrent, layer: int) -> dict[str, npt.NDArray[np.floa
         W [directions, gates * hidden, input], R [directions, gates * hidden, hidden] and
         B [directions, 2 * gates * hidden].
     """
-    directions = [weights_of(layers.fused, layer, backward=backward) for backward in (False, True)[: layers.directions]]
+    stack = layers.layer(layer)
+    directions = [weights_of(stack, backward=backward) for backward in (False, True)[: layers.directions]]
     order = _GATE_ORDER[layers.cell]
 
     def permuted(values: Tensor) -> npt.NDArray[np.float32]:
         gates = values.chunk(len(order))
-        return torch.cat([gates[gate] for gate in order]).numpy()
+        return torch.cat([gates[gate] for gate in order]).detach().numpy()
 
     return {
         "W": np.stack([permuted(weights.input_matrix) for weights in directions]),

@@ -1,9 +1,12 @@
 """The cell equations written out as the textbook has them, every gate returned.
 
-For looking inside a trained model. Training runs torch's fused layers, which give the same values; a test says so.
+For looking inside a trained model. Training runs torch's fused kernels, which give the same values and the same
+gradients; tests say so. The names are the textbook's: gates are between 0 and 1 and decide how much passes, a candidate
+is what could be remembered, the cell state is an LSTM's memory and the hidden state what a cell shows of it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +48,7 @@ def weights_of(layers: nn.RNNBase, layer: int = 0, *, backward: bool = False) ->
     """Return the weights that `layers` holds for one of its layers, in one direction."""
     suffix = f"l{layer}" + ("_reverse" if backward else "")
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    return CellWeights(*(layers.get_parameter(f"{name}_{suffix}").detach() for name in names))
+    return CellWeights(*(layers.get_parameter(f"{name}_{suffix}") for name in names))
 
 
 def lstm_cell(inputs: Tensor, hidden: Tensor, cell: Tensor, weights: CellWeights) -> LstmStep:
@@ -119,14 +122,7 @@ def lstm_over_time(inputs: Tensor, weights: CellWeights) -> LstmStep:
         step = lstm_cell(now, hidden, cell, weights)
         hidden, cell = step.hidden, step.cell
         steps.append(step)
-    return LstmStep(
-        forget_gate=torch.stack([step.forget_gate for step in steps]),
-        input_gate=torch.stack([step.input_gate for step in steps]),
-        output_gate=torch.stack([step.output_gate for step in steps]),
-        candidate=torch.stack([step.candidate for step in steps]),
-        cell=torch.stack([step.cell for step in steps]),
-        hidden=torch.stack([step.hidden for step in steps]),
-    )
+    return LstmStep(*_stacked(steps))
 
 
 def gru_over_time(inputs: Tensor, weights: CellWeights) -> GruStep:
@@ -136,12 +132,7 @@ def gru_over_time(inputs: Tensor, weights: CellWeights) -> GruStep:
     for now in inputs:
         steps.append(gru_cell(now, hidden, weights))
         hidden = steps[-1].hidden
-    return GruStep(
-        reset_gate=torch.stack([step.reset_gate for step in steps]),
-        update_gate=torch.stack([step.update_gate for step in steps]),
-        candidate=torch.stack([step.candidate for step in steps]),
-        hidden=torch.stack([step.hidden for step in steps]),
-    )
+    return GruStep(*_stacked(steps))
 
 
 def rnn_over_time(inputs: Tensor, weights: CellWeights) -> Tensor:
@@ -152,6 +143,12 @@ def rnn_over_time(inputs: Tensor, weights: CellWeights) -> Tensor:
         hidden = rnn_cell(now, hidden, weights)
         states.append(hidden)
     return torch.stack(states)
+
+
+def _stacked(steps: Sequence[LstmStep] | Sequence[GruStep]) -> Iterator[Tensor]:
+    """Give each field of all steps, [time, hidden]."""
+    for field in fields(steps[0]):
+        yield torch.stack([getattr(step, field.name) for step in steps])
 
 
 def _affine(inputs: Tensor, hidden: Tensor, weights: CellWeights) -> Tensor:

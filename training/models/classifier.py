@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from training.model_settings import ModelSettings
-from training.models.dropout import LockedDropout
+from training.models.embedding import TokenEmbedding
 from training.models.pooling import POOLED_PARTS, pool
 from training.models.recurrent import Recurrent
 
@@ -17,17 +17,8 @@ class Classifier(nn.Module):
 
     def __init__(self, settings: ModelSettings, vocabulary_size: int, label_count: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary_size, settings.embedding_size)
-        self.embedding_dropout = LockedDropout(settings.dropout)
-        self.recurrent = Recurrent(
-            settings.cell,
-            settings.embedding_size,
-            settings.hidden_size,
-            layers=settings.layers,
-            bidirectional=settings.bidirectional,
-            dropout=settings.dropout,
-        )
-        self.output_dropout = nn.Dropout(settings.dropout)
+        self.embedding = TokenEmbedding(vocabulary_size, settings)
+        self.recurrent = Recurrent.of(settings, both=settings.bidirectional)
         self.pooling = settings.pooling
         self.output = nn.Linear(len(POOLED_PARTS[settings.pooling]) * self.recurrent.output_size, label_count)
 
@@ -48,8 +39,7 @@ class Classifier(nn.Module):
         Returns:
             Logits [rows, labels] and the state at each row's length.
         """
-        embedded = self.embedding_dropout(self.embedding(token_ids))  # [rows, time, embedding]
-        outputs, state = self.recurrent(embedded, lengths, state)  # [rows, time, output_size]
-        pooled = pool(self.pooling, outputs, self.recurrent.last_output(state), lengths)
-        logits: Tensor = self.output(self.output_dropout(pooled))
+        outputs, state = self.recurrent(self.embedding(token_ids), lengths, state)  # [rows, time, output_size]
+        last = self.recurrent.last_output(outputs, lengths)
+        logits: Tensor = self.output(pool(self.pooling, outputs, last, lengths))
         return logits, state

@@ -3,7 +3,6 @@
 from torch import Tensor, nn
 
 from training.model_settings import ModelSettings
-from training.models.dropout import LockedDropout
 from training.models.recurrent import Recurrent
 from training.models.vocabulary import Readout, new_embedding
 
@@ -16,18 +15,10 @@ class LanguageModel(nn.Module):
 
     def __init__(self, settings: ModelSettings, vocabulary_size: int) -> None:
         super().__init__()
-        self.embedding = new_embedding(vocabulary_size, settings.embedding_size)
-        self.embedding_dropout = LockedDropout(settings.dropout)
-        self.recurrent = Recurrent(
-            settings.cell,
-            settings.embedding_size,
-            settings.hidden_size,
-            layers=settings.layers,
-            dropout=settings.dropout,
-        )
-        self.output_dropout = LockedDropout(settings.dropout)
+        self.embedding = new_embedding(vocabulary_size, settings)
+        self.recurrent = Recurrent.of(settings)
         self.readout = Readout(
-            settings.hidden_size, self.embedding, tied=settings.tie_weights, dropout=settings.dropout
+            settings.hidden_size, self.embedding, tied=settings.tie_weights, dropout=settings.output_dropout
         )
 
     @property
@@ -45,8 +36,8 @@ class LanguageModel(nn.Module):
         Returns:
             Logits [rows, time, vocabulary] of each next token of `token_ids` [rows, time], and the state at the end.
         """
-        outputs, state = self.recurrent.read(self.embedding_dropout(self.embedding(token_ids)), state)
-        logits: Tensor = self.readout(self.output_dropout(outputs))
+        outputs, state = self.recurrent.read(self.embedding(token_ids), state)
+        logits: Tensor = self.readout(outputs)
         return logits, state
 
     def prefill(self, token_ids: Tensor, lengths: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,8 +51,8 @@ class LanguageModel(nn.Module):
         Returns:
             Logits [rows, vocabulary] after each row's last token, and the state there.
         """
-        _, state = self.recurrent(self.embedding(token_ids), lengths, state)
-        return self.readout(self.recurrent.last_output(state)), state
+        outputs, state = self.recurrent(self.embedding(token_ids), lengths, state)
+        return self.readout(self.recurrent.last_output(outputs, lengths)), state
 
     def step(self, token_ids: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Read one token per row: `token_ids` [rows], `state` [rows, state_size]; returns as `prefill`."""

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-PoolingKind = Literal["last", "max", "mean", "concat"]
+from training.model_settings import PoolingKind
 
 POOLED_PARTS: Mapping[PoolingKind, tuple[PoolingKind, ...]] = MappingProxyType(
     {"last": ("last",), "max": ("max",), "mean": ("mean",), "concat": ("last", "max", "mean")}

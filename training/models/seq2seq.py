@@ -1,14 +1,13 @@
 """Many to many through an encoder and a decoder: read a whole sentence, then write another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from training.model_settings import ModelSettings
 from training.models.attention import Attention
-from training.models.dropout import LockedDropout
-from training.models.recurrent import Recurrent
+from training.models.recurrent import Noise, Recurrent
 from training.models.vocabulary import Readout, new_embedding
 
 
@@ -30,38 +29,38 @@ class EncodedSource:
 class Seq2Seq(nn.Module):
     """Recurrent encoder and decoder, with attention or without.
 
-    The decoder's recurrence does not see the contexts (no input feeding), so that in training it runs over a whole
-    target at once; attention joins in the readout, tanh(W [h; context]).
+    Attention joins after the decoder's recurrence, in the readout's tanh(W [h; context]), the attentional vector. So in
+    training the recurrence runs over a whole target at once. With input feeding it also reads the attentional vector
+    of the step before, and has to go step by step; the state then carries that vector behind the decoder's own.
 
     A one-directional encoder ends in the decoder's first state. With both directions, a linear layer makes it of the
-    two final vectors of each layer.
+    two final vectors of each layer. `dot` attention compares source states with decoder states as they are: where the
+    encoder reads in both directions, each direction has half the decoder's width.
+
+    Source: Luong et al. 2015, arXiv:1508.04025, section 3.3 (input feeding).
     """
 
     def __init__(self, settings: ModelSettings, source_vocabulary_size: int, target_vocabulary_size: int) -> None:
         super().__init__()
-        size, hidden = settings.embedding_size, settings.hidden_size
-        self.source_embedding = new_embedding(source_vocabulary_size, size)
-        self.target_embedding = new_embedding(target_vocabulary_size, size)
-        self.dropout = LockedDropout(settings.dropout)
-        self.encoder = Recurrent(
-            settings.cell,
-            size,
-            hidden,
-            layers=settings.layers,
-            bidirectional=settings.bidirectional,
-            dropout=settings.dropout,
+        size, hidden, both = settings.embedding_size, settings.hidden_size, settings.bidirectional
+        self.target_embedding = new_embedding(target_vocabulary_size, settings)
+        self.source_embedding = (
+            self.target_embedding if settings.share_embeddings else new_embedding(source_vocabulary_size, settings)
         )
-        self.decoder = Recurrent(settings.cell, size, hidden, layers=settings.layers, dropout=settings.dropout)
-        self.bridge = nn.Linear(2 * hidden, hidden) if settings.bidirectional else None
+        halved = both and settings.attention == "dot"
+        self.encoder = Recurrent.of(settings, hidden_size=hidden // 2 if halved else hidden, both=both)
+        self.feeds_input = settings.input_feeding
+        self.decoder = Recurrent.of(settings, input_size=2 * size if self.feeds_input else size)
+        self.bridge = nn.Linear(self.encoder.output_size, hidden) if both else None
         values = self.encoder.output_size
         self.attention = None if settings.attention is None else Attention(settings.attention, hidden, values)
         width = hidden if self.attention is None else hidden + values
-        self.readout = Readout(width, self.target_embedding, tied=settings.tie_weights, dropout=settings.dropout)
+        self.readout = Readout(width, self.target_embedding, tied=settings.tie_weights, dropout=settings.output_dropout)
 
     @property
     def state_size(self) -> int:
-        """Width of the decoder's state."""
-        return self.decoder.state_size
+        """Width of what a decoder carries: its own state and, with input feeding, the last attentional vector."""
+        return self.decoder.state_size + (self.target_embedding.embedding_dim if self.feeds_input else 0)
 
     def forward(self, source_ids: Tensor, source_lengths: Tensor, target_ids: Tensor) -> Tensor:
         """Teacher forcing: logits of each next target token, given the true ones before it.
@@ -75,17 +74,19 @@ class Seq2Seq(nn.Module):
             [rows, target time, target vocabulary].
         """
         source = self.encode(source_ids, source_lengths)
-        outputs, _ = self.decoder.read(self.dropout(self.target_embedding(target_ids)), source.state)
-        logits, _ = self._look_and_read_out(self.dropout(outputs), source.keys, source.values, source_lengths)
-        return logits
+        embedded = self.target_embedding(target_ids)
+        if self.feeds_input:
+            return self.readout.logits(self._read_in_steps(embedded, source, source_lengths))
+        outputs, _ = self.decoder.read(embedded, source.state)
+        vectors, _ = self._attend(outputs, source.keys, source.values, source_lengths)
+        return self.readout.logits(vectors)
 
     def encode(self, token_ids: Tensor, lengths: Tensor) -> EncodedSource:
         """Read sources `token_ids` [rows, time] up to `lengths` [rows]."""
-        outputs, state = self.encoder(self.dropout(self.source_embedding(token_ids)), lengths)
+        values, state = self.encoder(self.source_embedding(token_ids), lengths)  # values: zero past a row's length
         state = self._cross(state)
         if self.attention is None:
             return EncodedSource(None, None, state)
-        values = self.dropout(outputs)  # [rows, time, value_size], zero past a row's length
         return EncodedSource(self.attention.project(values), values, state)
 
     def decoder_step(
@@ -103,25 +104,52 @@ class Seq2Seq(nn.Module):
         Returns:
             Logits [rows, target vocabulary], the state after, and attention weights [rows, time] (or None).
         """
-        outputs, state = self.decoder.read(self.target_embedding(token_ids[:, None]), state)  # [rows, 1, hidden]
-        logits, weights = self._look_and_read_out(outputs, keys, values, lengths)
-        return logits[:, 0], state, None if weights is None else weights[:, 0]
+        source = EncodedSource(keys, values, state)
+        vectors, state, weights = self._step(self.target_embedding(token_ids), source, lengths, None)
+        return self.readout.logits(vectors), state, weights
 
-    def _look_and_read_out(
+    def _read_in_steps(self, embedded: Tensor, source: EncodedSource, lengths: Tensor) -> Tensor:
+        """Return the attentional vectors [rows, time, embedding] of targets `embedded`, of the same size."""
+        noise = self.decoder.draw_noise(torch.cat([embedded, embedded], dim=-1))
+        vectors: list[Tensor] = []
+        for now in embedded.unbind(dim=1):
+            vector, state, _ = self._step(now, source, lengths, noise)
+            source = replace(source, state=state)
+            vectors.append(vector)
+        return torch.stack(vectors, dim=1)
+
+    def _step(
+        self, embedded: Tensor, source: EncodedSource, lengths: Tensor, noise: Noise | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return attentional vectors [rows, embedding], the state after, and weights [rows, time] (or None)."""
+        state = source.state
+        if self.feeds_input:
+            state, fed = torch.split(state, [self.decoder.state_size, embedded.shape[1]], dim=1)
+            embedded = torch.cat([embedded, fed], dim=1)
+        outputs, state = self.decoder.read(embedded[:, None], state, noise)  # [rows, 1, hidden]
+        vectors, weights = self._attend(outputs, source.keys, source.values, lengths)
+        vector = vectors[:, 0]
+        if self.feeds_input:
+            state = torch.cat([state, vector], dim=1)
+        return vector, state, None if weights is None else weights[:, 0]
+
+    def _attend(
         self, outputs: Tensor, keys: Tensor | None, values: Tensor | None, lengths: Tensor
     ) -> tuple[Tensor, Tensor | None]:
+        """Return attentional vectors [rows, steps, embedding] and weights [rows, steps, time] (or None)."""
         if self.attention is None or keys is None or values is None:
-            return self.readout(outputs), None
+            return self.readout.project(outputs), None
         contexts, weights = self.attention(outputs, keys, values, lengths)
-        return self.readout(torch.cat([outputs, contexts], dim=-1)), weights
+        return self.readout.project(torch.cat([outputs, contexts], dim=-1)), weights
 
     def _cross(self, state: Tensor) -> Tensor:
         """Make the decoder's first state of the encoder's last."""
-        if self.bridge is None:
-            return state
-        pairs = state.view(state.shape[0], -1, 2 * self.encoder.hidden_size)  # [rows, vectors, both directions]
-        vectors: Tensor = self.bridge(pairs)  # [rows, vectors, hidden]
-        return vectors.flatten(1)
+        if self.bridge is not None:
+            pairs = state.view(state.shape[0], -1, self.encoder.output_size)  # [rows, vectors, both directions]
+            state = self.bridge(pairs).flatten(1)
+        if self.feeds_input:
+            state = torch.cat([state, state.new_zeros(len(state), self.target_embedding.embedding_dim)], dim=1)
+        return state
 
 
 @torch.no_grad()

@@ -4,6 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.model_settings import ModelSettings
+from training.models.embedding import TokenEmbedding
+
 
 class Readout(nn.Module):
     """logits = E tanh(W h + b) + c, where E is the embedding itself if weights are tied.
@@ -29,12 +32,19 @@ class Readout(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits [..., vocabulary] of `inputs` [..., input_size]."""
-        projected = self.dropout(torch.tanh(self.projection(inputs)))  # [..., embedding]
-        return functional.linear(projected, self.weight, self.bias)
+        return self.logits(self.project(inputs))
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """Return tanh(W h + b), [..., embedding]."""
+        return torch.tanh(self.projection(inputs))
+
+    def logits(self, projected: Tensor) -> Tensor:
+        """Return logits [..., vocabulary] of what `project` gave."""
+        return functional.linear(self.dropout(projected), self.weight, self.bias)
 
 
-def new_embedding(vocabulary_size: int, size: int) -> nn.Embedding:
+def new_embedding(vocabulary_size: int, settings: ModelSettings) -> TokenEmbedding:
     """Return an embedding whose rows are short enough to be output weights too."""
-    embedding = nn.Embedding(vocabulary_size, size)
-    nn.init.normal_(embedding.weight, std=size**-0.5)
+    embedding = TokenEmbedding(vocabulary_size, settings)
+    nn.init.normal_(embedding.weight, std=settings.embedding_size**-0.5)
     return embedding

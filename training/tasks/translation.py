@@ -1,6 +1,6 @@
 """Many to many through an encoder and a decoder: a text and its translation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -102,8 +102,7 @@ class TranslationTask(CarriesNothing):
 def prepare_translation(recipe: Recipe, splits: Splits[TextPair]) -> TranslationTask:
     """Learn the tokenizers, encode the examples, build the model.   Errors as `training.prepare.prepare`."""
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
-    source = Text.learn([example.source for example in examples], given(recipe.source_tokenizer))
-    target = Text.learn([example.target for example in examples], given(recipe.target_tokenizer))
+    source, target = _learn_texts(recipe, examples)
     refuse_too_long(splits, {"source": source.tokenizer, "target": target.tokenizer}, recipe.data)
     sources = [[*source.tokenizer.encode(example.source), EOS_ID] for example in examples]
     targets = [[BOS_ID, *target.tokenizer.encode(example.target), EOS_ID] for example in examples]
@@ -124,3 +123,12 @@ def prepare_translation(recipe: Recipe, splits: Splits[TextPair]) -> Translation
         [targets[index] for index in kept],
         list(splits.validation),
     )
+
+
+def _learn_texts(recipe: Recipe, examples: Sequence[TextPair]) -> tuple[Text, Text]:
+    """Learn a tokenizer for each side, or one for both."""
+    sources, targets = [example.source for example in examples], [example.target for example in examples]
+    if recipe.tokenizer is not None:
+        text = Text.learn([*sources, *targets], recipe.tokenizer)
+        return text, text
+    return Text.learn(sources, given(recipe.source_tokenizer)), Text.learn(targets, given(recipe.target_tokenizer))

@@ -21,10 +21,10 @@ _TOKENIZERS: dict[str, dict[str, Any]] = {
 def make_recipe() -> MakeRecipe:
     """A tiny recipe; settings of [data], [model], [training] and [export] can be changed, each by a dict.
 
-    Other sections can be added.
+    Other sections can be added. `tokenizers` replaces the sections of tokenizers, all of them.
     """
 
-    def make(task: str, **changes: dict[str, Any]) -> Recipe:
+    def make(task: str, *, tokenizers: dict[str, Any] | None = None, **changes: dict[str, Any]) -> Recipe:
         sections: dict[str, dict[str, Any]] = {
             "data": {"corpus": "tiny"},
             "model": {"cell": "lstm", "embedding_size": 8, "hidden_size": 12},
@@ -34,7 +34,7 @@ def make_recipe() -> MakeRecipe:
         merged = {name: section | changes.get(name, {}) for name, section in sections.items()}
         merged |= {name: section for name, section in changes.items() if name not in sections}
         head = {"name": f"tiny-{task}", "version": 1, "task": task, "seed": 3}
-        return Recipe.model_validate({**head, **_TOKENIZERS[task], **merged})
+        return Recipe.model_validate({**head, **(tokenizers or _TOKENIZERS[task]), **merged})
 
     return make
 

@@ -128,7 +128,28 @@ def test_a_corpus_of_another_task_is_refused(make_recipe: MakeRecipe, tiny_split
         prepare(make_recipe("classification"), tiny_splits["generation"])
 
 
-def test_dot_attention_over_both_directions_is_refused(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
-    recipe = make_recipe("translation", model={"attention": "dot", "bidirectional": True})
-    with pytest.raises(RecipeError, match="take general"):
-        prepare(recipe, tiny_splits["translation"])
+SHARED = {"tokenizer": {"kind": "words"}}
+
+
+def test_one_tokenizer_for_both_sides_is_learnt_from_both(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    task = prepare(make_recipe("translation", tokenizers=SHARED), tiny_splits["translation"])
+    assert isinstance(task, TranslationTask)
+    assert task.source is task.target
+    assert task.source.tokenizer.tokens(task.source.tokenizer.encode("the cat il gatto")) == [
+        "the",
+        "cat",
+        "il",
+        "gatto",
+    ]
+    assert task.model.source_embedding is not task.model.target_embedding
+
+
+def test_shared_embeddings_are_trained_by_both_sides(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    recipe = make_recipe("translation", tokenizers=SHARED, model={"share_embeddings": True, "tie_weights": True})
+    task = prepare(recipe, tiny_splits["translation"])
+    assert isinstance(task, TranslationTask)
+    assert task.model.source_embedding is task.model.target_embedding
+    table = task.model.source_embedding.weight
+    torch.autograd.backward(next(task.loss(batch).total for batch in task.batches(1)))
+    assert table.grad is not None
+    assert (table.grad[task.source.tokenizer.encode("the il")] != 0).all()

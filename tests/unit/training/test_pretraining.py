@@ -102,6 +102,15 @@ def test_another_architecture_is_refused(begin: Begin, model: dict[str, Any], me
         begin(**model)
 
 
+def test_words_cannot_be_dropped_where_the_language_model_has_no_token_for_them(
+    make_recipe: MakeRecipe, tiny_splits: Tiny, texts: Splits[PlainText]
+) -> None:
+    language_model = prepare(make_recipe("generation", tokenizer={"kind": "bpe", "vocabulary_size": 300}), texts)
+    recipe = make_recipe("classification", model={"word_dropout": 0.1}, tokenizer=None, pretraining=BEGINS)
+    with pytest.raises(RecipeError, match="word_dropout needs <unk>, the tokenizer of tiny-generation lacks it"):
+        prepare(recipe, tiny_splits["classification"], Pretrained.of(language_model))
+
+
 def test_layers_learn_slower_and_later_the_deeper_they_are(begin: Begin) -> None:
     settings = {"recipe": "x.toml", "learning_rate_decay": 2.0, "gradual_unfreezing": True}
     _, classifier = begin(2, bidirectional=True)

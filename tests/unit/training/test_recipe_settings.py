@@ -36,6 +36,9 @@ TRANSLATOR = (
     .replace('source_language = "en"', 'source_language = "en"\ntarget_language = "it"')
     .replace('cell = "lstm"', 'cell = "lstm"\nattention = "general"')
 )
+ONE_VOCABULARY = TRANSLATOR.replace('[source_tokenizer]\nkind = "bpe"\n[target_tokenizer]', "[tokenizer]").replace(
+    'attention = "general"', 'attention = "general"\nshare_embeddings = true'
+)
 
 
 def test_a_recipe_is_read_with_its_defaults() -> None:
@@ -72,7 +75,6 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
         pytest.param(
             "epochs = 5", "epochs = 5\nteacher_forcing_ratio = 0.5", "below 1 is for translation", id="teacher forcing"
         ),
-        pytest.param("classification", "translation", r"translation takes \[source_tokenizer\] and", id="tokenizers"),
         pytest.param(
             "epochs = 5",
             'epochs = 5\nteacher_forcing_schedule = "linear"',
@@ -99,6 +101,20 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
             'epochs = 5\naveraging = {kind = "last", decay = 0.9}',
             "training.averaging.decay: Extra inputs",
             id="averaging of another kind",
+        ),
+        pytest.param("[tokenizer]", "[source_tokenizer]", r"classification takes \[tokenizer\]", id="tokenizers"),
+        pytest.param('"lstm"', '"lstm"\nresidual = true', "model: .*residual needs two layers or more", id="residual"),
+        pytest.param('"lstm"', '"lstm"\ninput_feeding = true', "input_feeding needs attention", id="input feeding"),
+        pytest.param('"lstm"', '"lstm"\ndropout = 1.0', "model.dropout: Input should be less than 1", id="all dropped"),
+        pytest.param('"lstm"', '"lstm"\nweight_drop = -0.1', "model.weight_drop: Input should be greater", id="rate"),
+        pytest.param(
+            '"lstm"', '"lstm"\nshare_embeddings = true', "model.share_embeddings is for translation", id="shared"
+        ),
+        pytest.param(
+            'kind = "words"\nlowercase = true\n[model]',
+            'kind = "bpe"\n[model]\nword_dropout = 0.1',
+            "model.word_dropout needs <unk>, which a bpe tokenizer lacks",
+            id="no unknown token",
         ),
         pytest.param("sample-sentiment", "Sample Sentiment", "name: String should match", id="name of no bundle"),
         pytest.param('"words"', '"bpe"\nvocabulary_size = 100', "at least 260", id="bytes do not fit"),
@@ -233,3 +249,42 @@ def test_an_export_that_cannot_be_is_refused(section: str, message: str) -> None
 def test_fp32_alone_is_exported_where_a_recipe_does_not_say() -> None:
     export = parse_recipe(CLASSIFIER.encode(), where="recipe.toml").export
     assert (export.precisions, export.default) == (["fp32"], "fp32")
+
+
+def test_dropout_is_what_finer_rates_are_unless_they_are_given() -> None:
+    recipe = CLASSIFIER.replace('"lstm"', '"lstm"\ndropout = 0.4\nhidden_dropout = 0.25')
+    model = parse_recipe(recipe.encode(), where="recipe.toml").model
+    assert (model.input_dropout, model.hidden_dropout, model.output_dropout) == (0.4, 0.25, 0.4)
+    assert (model.embedding_dropout, model.word_dropout, model.weight_drop) == (0.0, 0.0, 0.0)
+
+
+def test_translation_takes_one_tokenizer_for_both_sides() -> None:
+    recipe = parse_recipe(ONE_VOCABULARY.encode(), where="recipe.toml")
+    assert recipe.tokenizer is not None
+    assert recipe.model.share_embeddings
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        pytest.param(
+            "[tokenizer]", "[source_tokenizer]", r"takes \[source_tokenizer\] and \[target_tokenizer\]", id="half"
+        ),
+        pytest.param(
+            "[tokenizer]",
+            '[source_tokenizer]\nkind = "words"\n[target_tokenizer]',
+            r"share_embeddings is for translation with one \[tokenizer\]",
+            id="two vocabularies",
+        ),
+        pytest.param(
+            'attention = "general"',
+            'attention = "dot"\nbidirectional = true\nlayers = 1',
+            "even hidden_size, half of it per direction",
+            id="odd halves",
+        ),
+    ],
+)
+def test_a_translator_that_contradicts_itself_is_refused(old: str, new: str, message: str) -> None:
+    recipe = ONE_VOCABULARY.replace(old, new).replace("hidden_size = 96", "hidden_size = 97")
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(recipe.encode(), where="recipe.toml")

@@ -44,10 +44,13 @@ def make_draft(make_recipe: MakeRecipe, tiny_splits: Tiny) -> Callable[..., Draf
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_fp16_graph_is_near_pytorch_in_float32(case: Case) -> None:
-    """As near as weights of 11 bits allow. Measured over the matrix: 0.0047 at most."""
+    """As near as weights of 11 bits allow. Measured over the matrix: 0.012 at most, 0.067 with norms between layers.
+
+    A norm enlarges what rounding did to a vector of little variance, as the random weights here leave it.
+    """
     model, write = export(case)
     differences = largest_differences(model, opened(write("fp16"), float16=True))
-    assert 0 < max(differences.values()) < 0.01
+    assert 0 < max(differences.values()) < (0.1 if case.settings.layer_norm else 0.02)
 
 
 @pytest.mark.parametrize("case", CASES[::7], ids=str)

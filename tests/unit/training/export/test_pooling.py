@@ -12,8 +12,9 @@ from service.runtime.session import GraphSession
 from tests.parity import VOCABULARY, Case, architecture, export, largest_differences, opened
 from training.export import pooling
 from training.export.graphs import classifier_graphs
+from training.model_settings import PoolingKind
 from training.models.classifier import Classifier
-from training.models.pooling import POOLED_PARTS, PoolingKind, pool
+from training.models.pooling import POOLED_PARTS, pool
 
 KINDS = pytest.mark.parametrize("kind", ["max", "mean", "concat"])
 BOTH = pytest.mark.parametrize("both", [False, True], ids=["one direction", "both directions"])
@@ -35,16 +36,18 @@ def test_only_real_times_are_pooled(kind: PoolingKind, expected: list[list[float
     assert pool(kind, OUTPUTS, LAST, LENGTHS).tolist() == expected
 
 
-def classifier(kind: PoolingKind, both: bool, layers: int = 1) -> Classifier:
-    model, _ = export(Case("classification", architecture("lstm", layers, bidirectional=both, pooling=kind)))
+def classifier(kind: PoolingKind, both: bool, layers: int = 1, **between: bool) -> Classifier:
+    settings = architecture("lstm", layers, bidirectional=both, pooling=kind, **between)
+    model, _ = export(Case("classification", settings))
     assert isinstance(model, Classifier)
     return model
 
 
 @KINDS
 @BOTH
-def test_a_pooled_classifier_equals_pytorch(kind: PoolingKind, both: bool) -> None:
-    model = classifier(kind, both, layers=2)
+@pytest.mark.parametrize("normed", [False, True], ids=["plain", "what pads is not zero but the norm's bias"])
+def test_a_pooled_classifier_equals_pytorch(kind: PoolingKind, both: bool, normed: bool) -> None:
+    model = classifier(kind, both, layers=2, layer_norm=normed, residual=normed)
     assert model.output.in_features == len(POOLED_PARTS[kind]) * model.recurrent.output_size
     assert model.state_size is None
     assert largest_differences(model, opened(classifier_graphs(model)))["classifier"] <= 1e-5

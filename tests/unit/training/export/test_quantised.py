@@ -15,7 +15,7 @@ from service.errors import BundleError
 from service.runtime.golden import Array, read_golden
 from service.runtime.models import load_model
 from service.runtime.session import open_session
-from tests.parity import VOCABULARY, Case, architecture, export, opened
+from tests.parity import EVERYTHING, VOCABULARY, Case, architecture, export, opened
 from training.data.examples import AnySplits
 from training.errors import ExportError
 from training.evaluate import evaluate_variants
@@ -41,6 +41,12 @@ VARIETIES = [
     pytest.param(
         "translation", {"attention": "additive", "bidirectional": True, "tie_weights": True}, id="translator, additive"
     ),
+    pytest.param(
+        "translation",
+        {"attention": "dot", "bidirectional": True, "input_feeding": True, "layers": 3, "residual": True},
+        id="translator, input feeding, residual",
+    ),
+    pytest.param("generation", {"layers": 3, "residual": True, "layer_norm": True}, id="language model, normalised"),
 ]
 
 
@@ -54,7 +60,7 @@ def make_draft(make_recipe: MakeRecipe, tiny_splits: Tiny) -> Callable[..., Draf
 
 
 def seq2seq(cell: str, **changes: object) -> Seq2Seq:
-    model, _ = export(Case("translation", architecture(cell, 2, **changes)))  # type: ignore[arg-type]
+    model, _ = export(Case("translation", architecture(cell, 2, **changes)))
     assert isinstance(model, Seq2Seq)
     return model
 
@@ -89,10 +95,21 @@ def test_a_cell_is_not_written_for_sequences_or_both_directions() -> None:
         write_recurrent(graph, Recurrent("lstm", 2, 3, bidirectional=True), "inputs", write_layer=write_cell)
 
 
-@pytest.mark.parametrize("attention", [None, "dot", "general", "additive"])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_no_row_of_an_int8_step_knows_its_neighbours(cell: str, attention: str | None) -> None:
-    model = seq2seq(cell, attention=attention)
+@pytest.mark.parametrize(
+    ("attention", "options"),
+    [
+        pytest.param(None, {}, id="no attention"),
+        pytest.param(None, EVERYTHING, id="no attention, everything between layers"),
+        *(pytest.param(kind, {}, id=kind) for kind in ("dot", "general", "additive")),
+        pytest.param("dot", {"bidirectional": True, "input_feeding": True}, id="dot, both directions, input feeding"),
+        pytest.param("general", {"input_feeding": True, **EVERYTHING}, id="general, everything"),
+    ],
+)
+def test_no_row_of_an_int8_step_knows_its_neighbours(
+    cell: str, attention: str | None, options: Mapping[str, bool]
+) -> None:
+    model = seq2seq(cell, attention=attention, **options)
     sessions = opened(seq2seq_graphs(model, "int8"))
     random = np.random.default_rng(0)
     token_ids = random.integers(3, VOCABULARY, (17, 16))

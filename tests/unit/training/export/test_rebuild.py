@@ -34,6 +34,20 @@ VARIETIES = [
     pytest.param(
         "translation", {"attention": "additive", "bidirectional": True, "tie_weights": True}, id="translator, additive"
     ),
+    pytest.param(
+        "translation",
+        {
+            "layers": 3,
+            "residual": True,
+            "layer_norm": True,
+            "attention": "dot",
+            "bidirectional": True,
+            "input_feeding": True,
+            "tie_weights": True,
+            "share_embeddings": True,
+        },
+        id="translator, all options",
+    ),
 ]
 
 
@@ -43,7 +57,9 @@ def publish(make_recipe: MakeRecipe, tiny_splits: Tiny, tmp_path: Path) -> Publi
 
     def make(task: str, model: Mapping[str, object] | None = None, **export: object) -> Path:
         wanted = {"precisions": ["fp32", "int8"], "weights": "fp32"} | export
-        recipe, splits = make_recipe(task, model=model or {}, export=wanted), tiny_splits[task]
+        model = model or {}
+        one = {"tokenizer": {"kind": "words"}} if model.get("share_embeddings") else None
+        recipe, splits = make_recipe(task, tokenizers=one, model=model, export=wanted), tiny_splits[task]
         draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)
         card = write_card(
             draft.manifest, recipe, splits, (Epoch(1, 2.0, 50.0, 1.0),), evaluate_variants(draft.opened(), splits)

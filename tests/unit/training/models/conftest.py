@@ -8,3 +8,4 @@ import torch
 def seed() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)  # as the loop does
