@@ -75,6 +75,20 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
         pytest.param(
             "epochs = 5", "epochs = 5\nteacher_forcing_ratio = 0.5", "below 1 is for translation", id="teacher forcing"
         ),
+        pytest.param("[tokenizer]", "[source_tokenizer]", r"classification takes \[tokenizer\]", id="tokenizers"),
+        pytest.param('"lstm"', '"lstm"\nresidual = true', "model: .*residual needs two layers or more", id="residual"),
+        pytest.param('"lstm"', '"lstm"\ninput_feeding = true', "input_feeding needs attention", id="input feeding"),
+        pytest.param('"lstm"', '"lstm"\ndropout = 1.0', "model.dropout: Input should be less than 1", id="all dropped"),
+        pytest.param('"lstm"', '"lstm"\nweight_drop = -0.1', "model.weight_drop: Input should be greater", id="rate"),
+        pytest.param(
+            '"lstm"', '"lstm"\nshare_embeddings = true', "model.share_embeddings is for translation", id="shared"
+        ),
+        pytest.param(
+            'kind = "words"\nlowercase = true\n[model]',
+            'kind = "bpe"\n[model]\nword_dropout = 0.1',
+            "model.word_dropout needs <unk>, which a bpe tokenizer lacks",
+            id="no unknown token",
+        ),
         pytest.param(
             "epochs = 5",
             'epochs = 5\nteacher_forcing_schedule = "linear"',
@@ -101,20 +115,6 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
             'epochs = 5\naveraging = {kind = "last", decay = 0.9}',
             "training.averaging.decay: Extra inputs",
             id="averaging of another kind",
-        ),
-        pytest.param("[tokenizer]", "[source_tokenizer]", r"classification takes \[tokenizer\]", id="tokenizers"),
-        pytest.param('"lstm"', '"lstm"\nresidual = true', "model: .*residual needs two layers or more", id="residual"),
-        pytest.param('"lstm"', '"lstm"\ninput_feeding = true', "input_feeding needs attention", id="input feeding"),
-        pytest.param('"lstm"', '"lstm"\ndropout = 1.0', "model.dropout: Input should be less than 1", id="all dropped"),
-        pytest.param('"lstm"', '"lstm"\nweight_drop = -0.1', "model.weight_drop: Input should be greater", id="rate"),
-        pytest.param(
-            '"lstm"', '"lstm"\nshare_embeddings = true', "model.share_embeddings is for translation", id="shared"
-        ),
-        pytest.param(
-            'kind = "words"\nlowercase = true\n[model]',
-            'kind = "bpe"\n[model]\nword_dropout = 0.1',
-            "model.word_dropout needs <unk>, which a bpe tokenizer lacks",
-            id="no unknown token",
         ),
         pytest.param("sample-sentiment", "Sample Sentiment", "name: String should match", id="name of no bundle"),
         pytest.param('"words"', '"bpe"\nvocabulary_size = 100', "at least 260", id="bytes do not fit"),
