@@ -41,8 +41,9 @@ RUN ORT_DISABLE_TELEMETRY=1 /opt/venv/bin/python -B -c 'import py_compile, sys, 
 FROM build AS training-build
 ARG PIP_INDEX_URL="" PIP_EXTRA_INDEX_URL="" PIP_FIND_LINKS="" PIP_NO_INDEX=""
 COPY requirements/training.txt requirements/training.txt
+# seqeval is published as source alone.
 RUN /build/pip/bin/pip --python /opt/venv/bin/python install --no-cache-dir \
-        --only-binary :all: --require-hashes --requirement requirements/training.txt
+        --only-binary :all: --no-binary seqeval --require-hashes --requirement requirements/training.txt
 # torch comes by version, from the index that has the build for your machine (the default is pip's default).
 ARG TORCH_VERSION=2.13.0
 ARG TORCH_INDEX_URL=""

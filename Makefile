@@ -25,10 +25,10 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(INSTALLED) ## Train three small models, serve them, ask them, draw what they looked at
+demo: $(INSTALLED) ## Train small models for every task, serve them, ask them, draw what they looked at
 	@$(BIN)/python -m demo
 
-models: $(INSTALLED) ## Train the three sample models into .build/models (those that are missing)
+models: $(INSTALLED) ## Train the sample models into .build/models (those that are missing)
 	@$(BIN)/python -m training train $(SAMPLES)
 
 serve: models ## Serve .build/models on 127.0.0.1:50051

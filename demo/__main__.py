@@ -1,4 +1,4 @@
-"""Train three small models, serve them, ask them, and show what they looked at.   Uses only what a user has."""
+"""Train a small model per task, serve them, ask them, and show what they looked at.   Uses only what a user has."""
 
 import subprocess
 import sys
@@ -9,9 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from demo.labelling import forecast, resolve_clues, tag
 from demo.server import ServerProcess, start_server
 from seqserve import Client
-from training.report import draw_attention
+from training.reporting.heat_maps import draw_attention
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / ".build"
@@ -52,6 +53,9 @@ def ask(client: Client) -> None:
         models.add_row(f"{model.name}@{model.version}", model.task.value, str(model.max_token_count), model.precision)
     console.print(models)
     classify(client)
+    tag(client, console)
+    forecast(client, console)
+    resolve_clues(client, console)
     generate(client)
     translate(client)
 
@@ -97,7 +101,7 @@ def translate(client: Client) -> None:
     attention = result.translations[0].attention
     if attention is not None:
         path = PICTURES / "attention.png"
-        draw_attention(attention.weights, attention.source_tokens, attention.target_tokens, path)
+        path.write_bytes(draw_attention(attention.weights, attention.source_tokens, attention.target_tokens))
         console.print(f"attention over the source, as the service returned it: {path.relative_to(ROOT)}")
 
 
@@ -108,6 +112,7 @@ def draw_gates() -> None:
     command += ["the plot was clever but the ending was terrible", "--output", str(path)]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
     console.print(f"what the sentiment model forgot, took in and let out: {path.relative_to(ROOT)}")
+    console.print("each run's curves, mistakes, attention and memory: .build/runs/*/report.html")
 
 
 def show_metrics(server: ServerProcess) -> None:

@@ -20,14 +20,15 @@ from service.bundle.graphs import check_graph
 from service.bundle.manifest import GraphRole
 from service.runtime.session import GraphSession, open_session
 from training.data.batches import pad
-from training.export.graphs import classifier_graphs, language_model_graphs, seq2seq_graphs
+from training.export.graphs import classifier_graphs, labeller_graphs, language_model_graphs, seq2seq_graphs
 from training.export.writer import WrittenGraph
 from training.model_settings import ModelSettings
 from training.models.classifier import Classifier
+from training.models.labeller import Labeller
 from training.models.language_model import LanguageModel
 from training.models.seq2seq import Seq2Seq
 
-VOCABULARY, LABELS = 30, 3
+VOCABULARY, LABELS, FEATURES = 30, 3, 5
 PAD = 0
 CELLS = ("rnn", "lstm", "gru")
 EVERYTHING = {"residual": True, "layer_norm": True, "tie_weights": True, "share_embeddings": True}
@@ -64,6 +65,8 @@ def matrix() -> Iterator[Case]:
     """Cells x layers x directions x tasks, translators also x attention; then what can be added to each."""
     for cell, layers, both in product(CELLS, (1, 2), (False, True)):
         yield Case("classification", architecture(cell, layers, bidirectional=both))
+        yield Case("labelling words", architecture(cell, layers, bidirectional=both))
+        yield Case("labelling readings", architecture(cell, layers, bidirectional=both))
         yield Case("generation", architecture(cell, layers, tie_weights=both))
         for attention in (None, "dot", "general", "additive"):
             tied = layers == 2
@@ -99,6 +102,12 @@ def export(case: Case) -> tuple[nn.Module, Write]:
         case "classification":
             classifier = _shaken(Classifier(case.settings, VOCABULARY, LABELS))
             return classifier, partial(classifier_graphs, classifier)
+        case "labelling words":
+            tagger = _shaken(Labeller.of_words(case.settings, VOCABULARY, LABELS))
+            return tagger, partial(labeller_graphs, tagger)
+        case "labelling readings":
+            labeller = _shaken(Labeller.of_features(case.settings, FEATURES, LABELS))
+            return labeller, partial(labeller_graphs, labeller)
         case "generation":
             language_model = _shaken(LanguageModel(case.settings, VOCABULARY))
             return language_model, partial(language_model_graphs, language_model)
@@ -111,7 +120,8 @@ def opened(graphs: Graphs, *, float16: bool = False) -> dict[GraphRole, GraphSes
     """Sessions of all graphs, checked and opened as the service does."""
     sessions: dict[GraphRole, GraphSession] = {}
     for role, graph in graphs.items():
-        check_graph(graph.raw, graph.signature, where=role, vocabulary_size=VOCABULARY)
+        size = VOCABULARY if graph.signature.inputs[0].name == "token_ids" else None
+        check_graph(graph.raw, graph.signature, where=role, vocabulary_size=size)
         sessions[role] = open_session(graph.raw, graph.signature, where=role, float16=float16)
     return sessions
 
@@ -129,13 +139,21 @@ def largest_differences(model: nn.Module, sessions: Sessions) -> Differences:
     return worst
 
 
-def batches(time_multiple: int = 1) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+def batches(time_multiple: int = 1) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]:
     """Token ids and lengths: alone, of mixed lengths, and long beside short."""
     random = np.random.default_rng(0)
     for lengths in LENGTHS:
         sequences = [random.integers(3, VOCABULARY, length).tolist() for length in lengths]
         padded = pad(sequences, pad_id=PAD, time_multiple=time_multiple)
-        yield padded.token_ids, padded.lengths
+        yield padded.values, padded.lengths
+
+
+def readings() -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]:
+    """Rows of readings and lengths, as `batches`."""
+    random = np.random.default_rng(0)
+    for lengths in LENGTHS:
+        padded = pad([random.normal(0, 1, (length, FEATURES)).astype(np.float32) for length in lengths], pad_id=PAD)
+        yield padded.values, padded.lengths
 
 
 Run = tuple[GraphRole, tuple[npt.NDArray[Any], ...], tuple[Tensor | None, ...]]
@@ -144,7 +162,10 @@ Run = tuple[GraphRole, tuple[npt.NDArray[Any], ...], tuple[Tensor | None, ...]]
 def _runs(model: nn.Module, sessions: Sessions) -> Iterator[Run]:
     match model:
         case Classifier():
-            return _classifier_runs(model, sessions)
+            return _stateful_runs("classifier", model, sessions, batches())
+        case Labeller():
+            inputs = batches() if isinstance(model.embedding, nn.Embedding) else readings()
+            return _stateful_runs("labeller", model, sessions, inputs)
         case LanguageModel():
             return _language_model_runs(model, sessions)
         case Seq2Seq():
@@ -152,14 +173,18 @@ def _runs(model: nn.Module, sessions: Sessions) -> Iterator[Run]:
     raise ValueError(f"no runs are known for {type(model).__name__}")
 
 
-def _classifier_runs(model: Classifier, sessions: Sessions) -> Iterator[Run]:
-    for token_ids, lengths in batches():
+def _stateful_runs(
+    role: GraphRole,
+    model: Classifier | Labeller,
+    sessions: Sessions,
+    batches: Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]],
+) -> Iterator[Run]:
+    for steps, lengths in batches:
         if model.state_size is None:
-            expected = model(*_tensors(token_ids, lengths))[:1]
-            yield "classifier", sessions["classifier"](token_ids, lengths), expected
+            yield role, sessions[role](steps, lengths), model(*_tensors(steps, lengths))[:1]
             continue
-        inputs = (token_ids, lengths, _states(len(lengths), model.state_size))
-        yield "classifier", sessions["classifier"](*inputs), model(*_tensors(*inputs))
+        inputs = (steps, lengths, _states(len(lengths), model.state_size))
+        yield role, sessions[role](*inputs), model(*_tensors(*inputs))
 
 
 def _language_model_runs(model: LanguageModel, sessions: Sessions) -> Iterator[Run]:

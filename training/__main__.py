@@ -1,4 +1,4 @@
-"""The training command line: train, export, evaluate, gates, data.   Turns a mistake into one line and exit code 2."""
+"""The training command line: train, export, evaluate, report, gates, data.   A mistake is one line and exit code 2."""
 
 import os
 import signal
@@ -23,9 +23,19 @@ from training.export.bundle import bundle_folder, is_published
 from training.export.rebuild import parse_precisions, publish_rebuilt
 from training.inspection import trace_gates
 from training.loop import new_progress
-from training.pipeline import Run, open_run, publish_run, restore_run, train_run, what_is_kept
-from training.report import draw_gates
+from training.pipeline import (
+    Run,
+    exported_bundle,
+    open_run,
+    publish_run,
+    report_run,
+    restore_run,
+    train_run,
+    what_is_kept,
+)
+from training.reporting.heat_maps import draw_gates
 from training.settings import Recipe, load_recipe
+from training.tracking.mlflow import log_scores
 
 USER_ERROR, INTERRUPTED = 2, 130
 RECIPES = Path(__file__).parent / "recipes"
@@ -39,6 +49,12 @@ RecipeFiles = Annotated[list[Path], typer.Argument(help="Recipe files (TOML).", 
 Runs = Annotated[Path, typer.Option(help="Folder of checkpoints.", metavar="DIR")]
 Models = Annotated[Path, typer.Option(help="Model repository where bundles are published.", metavar="DIR")]
 MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs, whatever the recipe says.")]
+Mlflow = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SEQSERVE_MLFLOW", help="Also track the run in MLflow there; needs the package mlflow.", metavar="URI"
+    ),
+]
 
 FromBundle = Annotated[
     Path | None, typer.Option(help="Folder of a bundle with weights: no recipe, no run, no data.", metavar="DIR")
@@ -58,8 +74,9 @@ def train(
     models: Models = _MODELS,
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,
+    mlflow: Mlflow = None,
 ) -> None:
-    """Train, export, measure and publish. A recipe whose bundle is published already is skipped.
+    """Train, export, measure, publish and report. A recipe whose bundle is published already is skipped.
 
     Under torchrun, all processes train together.
     """
@@ -69,7 +86,7 @@ def train(
                 run = _opened(path, max_epochs, runs=runs, data=data)
                 published = is_published(run.recipe, models, run_sha256=run.sha256)
             if not published:
-                _train(run, models, processes)
+                _train(run, models, processes, mlflow)
             elif processes.is_first:
                 _say_published(run.recipe, models)
 
@@ -123,9 +140,29 @@ def evaluate(
 
 
 @app.command()
+def report(
+    recipe: RecipeFile,
+    text: Annotated[
+        str | None, typer.Option(help="What the model reads while its gates are drawn [default: a test example].")
+    ] = None,
+    runs: Runs = _RUNS,
+    models: Models = _MODELS,
+    max_epochs: MaxEpochs = None,
+    data: DataFolder = None,
+) -> None:
+    """Write the report of a run again, as `train` does at its end; the best weights so far will do."""
+    run = _opened(recipe, max_epochs, runs=runs, data=data)
+    task, outcome = restore_run(run)
+    bundle = exported_bundle(run, task, models)
+    typer.echo(report_run(run, task, outcome, bundle, evaluate_variants(bundle, run.splits), text=text))
+
+
+@app.command()
 def gates(
     recipe: RecipeFile,
-    text: Annotated[str, typer.Argument(help="What the model reads.")],
+    text: Annotated[
+        str, typer.Argument(help="What the model reads; of readings, rows as `temperature=9.5 wind=3; wind=4`.")
+    ],
     output: Annotated[Path, typer.Option(help="The picture (PNG) to write.", metavar="FILE")],
     runs: Runs = _RUNS,
     max_epochs: MaxEpochs = None,
@@ -135,7 +172,8 @@ def gates(
     run = _opened(recipe, max_epochs, runs=runs, data=data)
     task, _ = restore_run(run)
     signals, tokens = trace_gates(task, text)
-    draw_gates(signals, tokens, output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_bytes(draw_gates(signals, tokens))
     typer.echo(output)
 
 
@@ -161,16 +199,22 @@ def main() -> None:
         sys.exit(USER_ERROR)
 
 
-def _train(run: Run, models: Path, processes: Processes) -> None:
-    """Train one recipe with all processes, and publish it with the first."""
+def _train(run: Run, models: Path, processes: Processes, mlflow: str | None) -> None:
+    """Train one recipe with all processes; publish it and report with the first."""
     with _told_when_stopped(run):
         with new_progress(Console(stderr=True, quiet=not processes.is_first)) as progress:
-            task, outcome = train_run(run, progress, processes=processes)
-        if processes.is_first:
-            folder, evaluations = publish_run(run, task, outcome, models)
-            name, seconds = run.recipe.name, outcome.seconds
-            typer.echo(f"{name}: {len(outcome.epochs)} epochs in {seconds:.0f} s, published {folder}")
-            _say_scores(name, evaluations)
+            task, outcome = train_run(run, progress, mlflow=mlflow, processes=processes)
+        if not processes.is_first:
+            return
+        folder, evaluations = publish_run(run, task, outcome, models)
+        name = run.recipe.name
+        typer.echo(f"{name}: {len(outcome.epochs)} epochs in {outcome.seconds:.0f} s, published {folder}")
+        _say_scores(name, evaluations)
+        if mlflow is not None:
+            scores = {precision: evaluation.score for precision, evaluation in evaluations.items()}
+            log_scores(mlflow, scores, run_sha256=run.sha256)
+        written = report_run(run, task, outcome, open_bundle(folder), evaluations)
+        typer.echo(f"{name}: report {written}")
 
 
 @contextmanager
@@ -195,7 +239,9 @@ def _say_published(recipe: Recipe, models: Path) -> None:
 def _say_scores(name: str, evaluations: Evaluations) -> None:
     for precision, evaluation in evaluations.items():
         typer.echo(f"{name}: {evaluation.score}" + (f" ({precision})" if len(evaluations) > 1 else ""))
-    typer.echo(f"{name}: {next(iter(evaluations.values())).baseline}")
+    default = next(iter(evaluations.values()))
+    for score in (*default.further, default.baseline, *default.other_baselines):
+        typer.echo(f"{name}: {score}")
 
 
 if __name__ == "__main__":

@@ -34,3 +34,7 @@ class StoppedError(TrainingError):
 
 class LostProcessError(TrainingError):
     """One of several processes that trained together is gone. Told by every process that is left."""
+
+
+class TrackingError(TrainingError):
+    """A tracker that was asked for is not installed, or cannot be used."""

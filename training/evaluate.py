@@ -4,39 +4,33 @@ Beside each score stands what is had for nothing: the commonest label, the untra
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 from service.bundle.manifest import Precision, TextSpec
 from service.bundle.store import OpenedBundle
-from service.engine.offline import classify_all, decode_all, log_likelihoods, stream_log_likelihood
+from service.engine.classify import probabilities
+from service.engine.offline import classify_all, decode_all, stream_log_likelihoods, token_log_likelihoods
 from service.engine.rows import TranslationRows
-from service.runtime.models import ClassifierModel, LanguageModel, TranslationModel, load_model
+from service.runtime.models import ClassifierModel, LabellerModel, LanguageModel, TranslationModel, load_model
 from service.text.tokenizer import Tokenizer
-from training.data.examples import AnySplits, LabelledText, PlainText, Splits, TextPair, group_references
+from training.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
+from training.data.examples import (
+    AnySplits,
+    LabelledSeries,
+    LabelledText,
+    PlainText,
+    Splits,
+    TaggedTokens,
+    TextPair,
+    group_references,
+)
 from training.data.ngram import fit_ngram_model
 from training.data.tokenization import encode_long, is_character_level
 from training.errors import DataError
-from training.scores import Score, accuracy, bleu, likelihood_score
-
-_FAILURE_COUNT = 5
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a bundle reaches on test examples that were never trained.
-
-    Attributes:
-        score: of the bundle.
-        baseline: the same measure of what needs no network.
-        failures: a few answers that were wrong, for the card.
-    """
-
-    score: Score
-    baseline: Score
-    failures: tuple[str, ...]
-
+from training.evaluate_labelling import evaluate_series, evaluate_words
+from training.scores import Evaluation, accuracy, bleu, few, likelihood_score, of
 
 Evaluations = Mapping[Precision, Evaluation]
 """One per variant of a bundle, the default first."""
@@ -64,6 +58,10 @@ def evaluate_bundle(
     match model:
         case ClassifierModel() if kind is LabelledText:
             return _evaluate_classifier(model, bundle, cast("Splits[LabelledText]", splits))
+        case LabellerModel() if kind is TaggedTokens and model.spec.input.kind == "words":
+            return evaluate_words(model, bundle, cast("Splits[TaggedTokens]", splits))
+        case LabellerModel() if kind is LabelledSeries and model.spec.input.kind == "features":
+            return evaluate_series(model, cast("Splits[LabelledSeries]", splits))
         case LanguageModel() if kind is PlainText:
             return _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits), continuous=continuous)
         case TranslationModel() if kind is TextPair:
@@ -83,8 +81,10 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
     tokenizer = _tokenizer(bundle, spec.text)
     sequences = [tokenizer.encode(example.text)[: spec.max_token_count] for example in splits.test]
     logits = classify_all(model.classify, sequences, pad_id=spec.text.pad_id)
-    predicted = [spec.labels[index] for index in logits.argmax(axis=-1)]
-    expected = [example.label for example in splits.test]
+    predicted = tuple(spec.labels[index] for index in logits.argmax(axis=-1))
+    expected = tuple(example.label for example in splits.test)
+    texts = tuple(example.text for example in splits.test)
+    answers = LabelAnswers("text", tuple(spec.labels), texts, expected, predicted, probabilities(logits))
     commonest = Counter(example.label for example in splits.training).most_common(1)[0][0]
     wrong = [
         f"{example.text!r}: {label}, and not {example.label}"
@@ -92,7 +92,7 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
         if label != example.label
     ]
     baseline = accuracy([commonest] * len(expected), expected)
-    return Evaluation(accuracy(predicted, expected), _named(baseline, "of the commonest label"), _few(wrong))
+    return Evaluation(accuracy(predicted, expected), of("the commonest label", baseline), few(wrong), answers)
 
 
 def _evaluate_language_model(
@@ -103,6 +103,7 @@ def _evaluate_language_model(
     sequences = [encode_long(tokenizer, example.text) for example in splits.test]
     token_count = sum(len(sequence) + 1 for sequence in sequences)
     characters = is_character_level(tokenizer)
+    likelihoods = (stream_log_likelihoods if continuous else token_log_likelihoods)(model, sequences)
     trigram = fit_ngram_model(
         (encode_long(tokenizer, example.text) for example in splits.training),
         order=3,
@@ -111,12 +112,12 @@ def _evaluate_language_model(
         eos_id=model.eos_id,
     )
     of_trigram = [trigram.log_likelihood(sequence) for sequence in sequences]
-    baseline = _named(likelihood_score(of_trigram, token_count, characters=characters), "of a 3-gram model")
-    if not continuous:
-        of_model = log_likelihoods(model, sequences).tolist()
-        return Evaluation(likelihood_score(of_model, token_count, characters=characters), baseline, ())
-    score = likelihood_score([stream_log_likelihood(model, sequences)], token_count, characters=characters)
-    return Evaluation(replace(score, method=f"{score.method}, the state carried from text to text"), baseline, ())
+    baseline = of("a 3-gram model", likelihood_score(of_trigram, token_count, characters=characters))
+    score = likelihood_score([float(row.sum()) for row in likelihoods], token_count, characters=characters)
+    if continuous:
+        score = replace(score, method=f"{score.method}, the state carried from text to text")
+    answers = LikelihoodAnswers(tuple(example.text for example in splits.test), tuple(likelihoods))
+    return Evaluation(score, baseline, (), answers)
 
 
 def _evaluate_translator(model: TranslationModel, bundle: OpenedBundle, splits: Splits[TextPair]) -> Evaluation:
@@ -135,18 +136,9 @@ def _evaluate_translator(model: TranslationModel, bundle: OpenedBundle, splits: 
         if hypothesis not in group.references
     ]
     baseline = bleu([group.source for group in groups], references)
-    return Evaluation(bleu(hypotheses, references), _named(baseline, "of the source, copied"), _few(wrong))
+    answers = TranslationAnswers(groups, tuple(hypotheses), tuple(len(sequence) + 1 for sequence in sequences))
+    return Evaluation(bleu(hypotheses, references), of("the source, copied", baseline), few(wrong), answers)
 
 
 def _tokenizer(bundle: OpenedBundle, text: TextSpec) -> Tokenizer:
     return Tokenizer.from_bytes(bundle.files[text.tokenizer])
-
-
-def _named(score: Score, owner: str) -> Score:
-    return Score(f"{score.name} {owner}", score.value, score.method)
-
-
-def _few(failures: Sequence[str]) -> tuple[str, ...]:
-    """Return a few failures, taken evenly over all of them."""
-    step = max(1, len(failures) // _FAILURE_COUNT)
-    return tuple(failures[::step][:_FAILURE_COUNT])

@@ -1,18 +1,21 @@
-"""From a recipe to a published bundle: load, train, export, measure, publish.   Joins steps that are elsewhere."""
+"""From a recipe to a published bundle: load, train, export, measure, publish, report.   Joins what is elsewhere."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 from rich.progress import Progress
 
+from service.bundle.store import OpenedBundle, open_bundle
 from training.checkpoint import load_checkpoint
 from training.data.examples import AnySplits
 from training.data.load import load_examples
 from training.distributed import ALONE, Processes
 from training.evaluate import Evaluations, evaluate_variants
-from training.export.bundle import draft_bundle
+from training.export.bundle import bundle_folder, draft_bundle, is_published
 from training.export.card import write_card
 from training.loop import BEST, LAST, TrainingOutcome, best_validation, train
 from training.observers import Observer
@@ -20,7 +23,11 @@ from training.prepare import AnyTask, prepare
 from training.pretraining import Pretrained
 from training.pretraining_chain import pretraining_chain
 from training.provenance import run_sha256
+from training.reporting.findings import Findings
+from training.reporting.report import write_report
 from training.settings import Recipe
+from training.tracking.mlflow import open_mlflow_run
+from training.tracking.tensorboard import open_event_files
 
 
 @dataclass(frozen=True)
@@ -83,23 +90,37 @@ def _shortened(recipe: Recipe, max_epochs: int | None) -> Recipe:
 
 
 def train_run(
-    run: Run, progress: Progress, *, observers: Sequence[Observer] = (), processes: Processes = ALONE
+    run: Run, progress: Progress, *, mlflow: str | None = None, processes: Processes = ALONE
 ) -> tuple[AnyTask, TrainingOutcome]:
     """Train, or go on where the last checkpoint stands; the model holds the best weights.
 
     A language model that it begins from is trained before it, in the same way.
 
+    Args:
+        run: what to train; event files for TensorBoard go into its folder.
+        progress: as `train`.
+        mlflow: where the numbers go besides, if anywhere; see `open_mlflow_run`.
+        processes: as `train`.
+
     Raises:
         RecipeError, DataError, CheckpointError, DivergedError, LostProcessError: see `prepare` and `train`.
+        TrackingError: see `open_mlflow_run`.
     """
     pretrained = None
     if run.pretraining is not None:
-        language_model, _ = train_run(run.pretraining, progress, processes=processes)
+        language_model, _ = train_run(run.pretraining, progress, mlflow=mlflow, processes=processes)
         pretrained = Pretrained.of(language_model)
     task = prepare(run.recipe, run.splits, pretrained)
-    outcome = train(
-        task, run.folder, run_sha256=run.sha256, progress=progress, observers=observers, processes=processes
-    )
+    with ExitStack() as stack:
+        observers: list[Observer] = []
+        if processes.is_first:
+            observers.append(stack.enter_context(open_event_files(run.folder, metric=task.metric)))
+        if processes.is_first and mlflow is not None:
+            tracked = open_mlflow_run(mlflow, run.recipe, run_sha256=run.sha256, metric=task.metric)
+            observers.append(stack.enter_context(tracked))
+        outcome = train(
+            task, run.folder, run_sha256=run.sha256, progress=progress, observers=observers, processes=processes
+        )
     return task, outcome
 
 
@@ -140,3 +161,28 @@ def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path)
     pretraining = [one.recipe for one in run.begins_from]
     card = write_card(draft.manifest, run.recipe, run.splits, outcome.epochs, evaluations, pretraining)
     return draft.publish(card, models), evaluations
+
+
+def exported_bundle(run: Run, task: AnyTask, models: Path) -> OpenedBundle:
+    """Return the bundle that is published of this run, or what would be.
+
+    Raises:
+        ExportError: another bundle stands in its place.
+    """
+    if is_published(run.recipe, models, run_sha256=run.sha256):
+        return open_bundle(bundle_folder(run.recipe, models))
+    return draft_bundle(task, run_sha256=run.sha256).opened()
+
+
+def report_run(
+    run: Run,
+    task: AnyTask,
+    outcome: TrainingOutcome,
+    bundle: OpenedBundle,
+    evaluations: Evaluations,
+    *,
+    text: str | None = None,
+) -> Path:
+    """Write the report into the run's folder and return its path; `text` as `example` of `write_report`."""
+    findings = Findings(task, run.splits, outcome, bundle, evaluations)
+    return write_report(findings, run.folder, written=datetime.now(UTC), example=text)

@@ -4,7 +4,7 @@ from typing import cast
 
 import torch
 
-from training.data.examples import AnySplits, LabelledText, PlainText, Splits, TextPair
+from training.data.examples import AnySplits, LabelledSeries, LabelledText, PlainText, Splits, TaggedTokens, TextPair
 from training.data.tokenization import UNKNOWN
 from training.errors import RecipeError
 from training.pretraining import Pretrained, begin_from
@@ -12,10 +12,11 @@ from training.settings import Recipe
 from training.tasks.base import Text
 from training.tasks.classification import ClassificationTask, prepare_classification
 from training.tasks.generation import TextsTask, prepare_texts
+from training.tasks.labelling import LabellingTask, prepare_series, prepare_tagging
 from training.tasks.stream import StreamTask, prepare_stream
 from training.tasks.translation import TranslationTask, prepare_translation
 
-AnyTask = ClassificationTask | TextsTask | StreamTask | TranslationTask
+AnyTask = ClassificationTask | TextsTask | StreamTask | LabellingTask | TranslationTask
 
 
 def prepare(recipe: Recipe, splits: AnySplits, pretrained: Pretrained | None = None) -> AnyTask:
@@ -53,6 +54,10 @@ def _prepare(recipe: Recipe, splits: AnySplits, text: Text | None) -> AnyTask:
             return prepare_stream(recipe, cast("Splits[PlainText]", splits), recipe.windows, text)
         case "generation" if kind is PlainText:
             return prepare_texts(recipe, cast("Splits[PlainText]", splits), text)
+        case "labelling" if kind is TaggedTokens:
+            return prepare_tagging(recipe, cast("Splits[TaggedTokens]", splits), text)
+        case "labelling" if kind is LabelledSeries:
+            return prepare_series(recipe, cast("Splits[LabelledSeries]", splits))
         case "translation" if kind is TextPair:
             return prepare_translation(recipe, cast("Splits[TextPair]", splits))
     found = "no examples" if kind is None else kind.__name__

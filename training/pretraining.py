@@ -64,10 +64,7 @@ def begin_from(model: nn.Module, settings: ModelSettings, pretrained: Pretrained
     Raises:
         RecipeError: the models differ in more than their direction and their output.
     """
-    for name in _SHARED_SETTINGS:
-        ours, theirs = getattr(settings, name), getattr(pretrained.settings, name)
-        if ours != theirs:
-            raise RecipeError(f"model.{name} is {ours}, in recipe {pretrained.recipe}, to begin from, it is {theirs}")
+    require_same_layers(settings, pretrained.settings, pretrained.recipe)
     parts = ("embedding", "recurrent", *(["readout"] if isinstance(model, LanguageModel) else []))
     own = {name: value for name, value in model.state_dict().items() if _part(name) in parts}
     given = {name: value for name, value in pretrained.weights.items() if _part(name) in parts}
@@ -77,6 +74,14 @@ def begin_from(model: nn.Module, settings: ModelSettings, pretrained: Pretrained
         )
     for name, value in given.items():
         _copy(value, own[name], f"{name} of recipe {pretrained.recipe}")
+
+
+def require_same_layers(settings: ModelSettings, begun: ModelSettings, recipe: str) -> None:
+    """Raise RecipeError where weights of `recipe`, whose [model] is `begun`, would not fit."""
+    for name in _SHARED_SETTINGS:
+        ours, theirs = getattr(settings, name), getattr(begun, name)
+        if ours != theirs:
+            raise RecipeError(f"model.{name} is {ours}, in recipe {recipe}, to begin from, it is {theirs}")
 
 
 def _copy(value: Tensor, target: Tensor, name: str) -> None:

@@ -6,6 +6,7 @@ from typing import cast
 from training.data.examples import PlainText, Splits
 from training.data.load import load_examples
 from training.errors import RecipeError
+from training.pretraining import require_same_layers
 from training.settings import Recipe, load_recipe
 from training.tasks.base import Text
 from training.tasks.generation import learn_text
@@ -19,7 +20,8 @@ def pretraining_chain(recipe: Recipe, folder: Path) -> list[tuple[Recipe, Path]]
         folder: of its file.
 
     Raises:
-        RecipeError: a recipe is missing or wrong, is not for generation, or begins from itself by way of others.
+        RecipeError: a recipe is missing or wrong, is not for generation, has other layers, or begins from itself by
+            way of others.
     """
     chain: list[tuple[Recipe, Path]] = []
     paths: list[Path] = []
@@ -29,9 +31,13 @@ def pretraining_chain(recipe: Recipe, folder: Path) -> list[tuple[Recipe, Path]]
         if path.resolve() in paths[:-1]:
             names = " -> ".join(one.name for one in paths)
             raise RecipeError(f"recipe {recipe.name}: pretraining.recipe goes in a circle: {names}")
-        begun, recipe, folder = recipe.name, load_recipe(path), path.parent
-        if recipe.task != "generation":
-            raise RecipeError(f"{path}: expected a recipe for generation, for {begun} to begin from, not {recipe.task}")
+        found = load_recipe(path)
+        if found.task != "generation":
+            raise RecipeError(
+                f"{path}: expected a recipe for generation, for {recipe.name} to begin from, not {found.task}"
+            )
+        require_same_layers(recipe.model, found.model, found.name)
+        recipe, folder = found, path.parent
         chain.append((recipe, folder))
     return chain
 

@@ -2,10 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from sacrebleu.metrics.bleu import BLEU
+
+from training.answers import Answers
+
+_FAILURE_COUNT = 5
 
 
 @dataclass(frozen=True)
@@ -15,15 +19,53 @@ class Score:
     name: str
     value: float
     method: str
+    decimals: int = 2
+
+    @property
+    def shown(self) -> str:
+        """The number, rounded for people."""
+        return f"{self.value:.{self.decimals}f}"
 
     def __str__(self) -> str:
-        return f"{self.name} {self.value:.2f} ({self.method})"
+        return f"{self.name} {self.shown} ({self.method})"
 
 
-def accuracy(predicted: Sequence[str], expected: Sequence[str]) -> Score:
+@dataclass(frozen=True)
+class Evaluation:
+    """What a bundle reaches on test examples that were never trained.
+
+    Attributes:
+        score: of the bundle.
+        baseline: the same measure of what needs no network.
+        failures: a few answers that were wrong, for the card.
+        answers: everything that the scores were made of.
+        further: other measures of the same answers.
+        other_baselines: more of what needs no network.
+    """
+
+    score: Score
+    baseline: Score
+    failures: tuple[str, ...]
+    answers: Answers
+    further: tuple[Score, ...] = ()
+    other_baselines: tuple[Score, ...] = ()
+
+
+def accuracy(predicted: Sequence[str], expected: Sequence[str], unit: str = "texts") -> Score:
     """Share of equal labels, in percent."""
     right = sum(one == other for one, other in zip(predicted, expected, strict=True))
-    return Score("accuracy", 100 * right / len(expected), f"percent of {len(expected)} texts")
+    return Score("accuracy", 100 * right / len(expected), f"percent of {len(expected)} {unit}")
+
+
+def of(owner: str, score: Score) -> Score:
+    """The score, named after what reached it."""
+    return replace(score, name=f"{score.name} of {owner}")
+
+
+def few(failures: Sequence[str]) -> tuple[str, ...]:
+    """Return a few failures, taken evenly over all of them."""
+    step = max(1, len(failures) // _FAILURE_COUNT)
+    return tuple(failures[::step][:_FAILURE_COUNT])
 
 
 def perplexity(log_likelihoods: Sequence[float], token_count: int) -> Score:
@@ -44,7 +86,7 @@ def likelihood_score(log_likelihoods: Sequence[float], token_count: int, *, char
         return perplexity(log_likelihoods, token_count)
     nats = -math.fsum(log_likelihoods) / token_count
     method = f"{nats:.4f} nats per character, over {token_count} characters, ends included"
-    return Score("bits per character", nats / math.log(2), method)
+    return Score("bits per character", nats / math.log(2), method, decimals=4)
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Score:

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from service.bundle.manifest import ModelName, Precision
 from training.errors import RecipeError
 from training.file_settings import FileSettings, SeriesFiles
+from training.labelling_settings import LabellingSettings
 from training.model_settings import ModelSettings
 from training.pretraining_settings import PretrainingSettings
 from training.setting_types import PositiveInteger
@@ -38,12 +39,12 @@ class DataSettings(_Strict):
     shuffle_labels: bool = False
     """The negative control: break the link between input and answer, in the training examples alone."""
     max_token_count: PositiveInteger = 128
-    """Longest text, or source, in tokens, special tokens included."""
+    """Longest text, or source, in tokens, special tokens included; longest series in steps."""
     max_output_token_count: PositiveInteger = 128
     """Longest target, or generated text, in tokens. The bundle's bound; for training targets, `eos` included."""
     too_long: Literal["drop", "refuse"] = "drop"
     """What becomes of longer examples. `drop`: training examples are left out, and counted; others are cut where the
-    service would refuse them. `refuse`: the first one in any part is an error."""
+    service would refuse them. `refuse`: the first one in any part is an error. Series are cut, never left out."""
     source_language: Language | None = None
     """BCP 47 tag of the text, or of what is translated from."""
     target_language: Language | None = None
@@ -122,7 +123,7 @@ class Recipe(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     data: DataSettings
     tokenizer: TokenizerSettings | None = None
-    """Classification and generation; also translation with one vocabulary, learnt from both sides."""
+    """Classification and generation; labelling of words; translation with one vocabulary, learnt from both sides."""
     source_tokenizer: TokenizerSettings | None = None
     """Translation."""
     target_tokenizer: TokenizerSettings | None = None
@@ -133,6 +134,7 @@ class Recipe(_Strict):
     """Generation: texts are read as one stream. Left out: each text is an example, from its begin to its end."""
     pretraining: PretrainingSettings | None = None
     """The language model that weights and tokenizer come from. Left out: all is learnt from this recipe's examples."""
+    labelling: LabellingSettings = LabellingSettings()
     export: ExportSettings = ExportSettings()
 
     @property
@@ -186,12 +188,13 @@ class Recipe(_Strict):
             "model.share_embeddings is for translation with one [tokenizer] for both sides": (
                 self.model.share_embeddings and not (translation and self.tokenizer is not None)
             ),
-            "model.tie_weights is not for classification, whose outputs are labels": (
-                self.model.tie_weights and self.task == "classification"
+            "model.tie_weights is not for models whose outputs are labels": (
+                self.model.tie_weights and self.task in {"classification", "labelling"}
             ),
             'model.pooling other than "last" is for classification': (
                 self.model.pooling != "last" and self.task != "classification"
             ),
+            "[labelling] is for labelling": "labelling" in self.model_fields_set and self.task != "labelling",
             "training.teacher_forcing_ratio below 1 is for translation": (
                 self.training.teacher_forcing_ratio < 1 and not translation
             ),

@@ -4,6 +4,7 @@ Parses and checks the manifest alone: it opens no other file and knows no ONNX.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Literal, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -214,11 +215,12 @@ class Labelling(_Strict):
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be distinct")
         if self.scheme == "bio":
-            _check_bio(self.labels)
+            check_bio(self.labels)
         return self
 
 
-def _check_bio(labels: list[str]) -> None:
+def check_bio(labels: Sequence[str]) -> None:
+    """Raise ValueError unless the labels are O, B-TYPE, and I-TYPE where there is B-TYPE."""
     types = {label[2:] for label in labels if label.startswith("B-") and len(label) > 2}
     for label in labels:
         if label != "O" and not (label[:2] in {"B-", "I-"} and label[2:] in types):

@@ -74,42 +74,45 @@ def decode_all(
     return outputs
 
 
-def log_likelihoods(
+def token_log_likelihoods(
     model: LanguageSteps, sequences: Sequence[Sequence[int]], *, max_rows: int = 64
-) -> npt.NDArray[np.float64]:
-    """Sum of ln p(token | tokens before) over each sequence and its end-of-sequence token.
+) -> list[npt.NDArray[np.float64]]:
+    """Compute ln p(token | tokens before) of each token of each sequence, and of its end.
 
     Returns:
-        [sequences] float64, in nats, each <= 0.
+        Per sequence, in the order given, [tokens + 1] in nats, each <= 0.
     """
     order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
-    totals = np.zeros(len(sequences), dtype=np.float64)
+    found: dict[int, npt.NDArray[np.float64]] = {}
     for start in range(0, len(order), max_rows):
         chosen = order[start : start + max_rows]
         inputs, lengths = pad([_ids([model.bos_id, *sequences[index]]) for index in chosen], model.eos_id)
         targets, _ = pad([_ids([*sequences[index], model.eos_id]) for index in chosen], model.eos_id)
-        totals[chosen] = _batch_log_likelihoods(model, inputs, targets, lengths)
-    return totals
+        rows = _batch_log_likelihoods(model, inputs, targets)
+        found.update((index, row[:length]) for index, row, length in zip(chosen, rows, lengths, strict=True))
+    return [found[index] for index in range(len(sequences))]
 
 
-def stream_log_likelihood(model: LanguageSteps, sequences: Iterable[Sequence[int]]) -> float:
-    """Sum of ln p(token | all before it) over sequences that follow one another, each with its end.
+def stream_log_likelihoods(model: LanguageSteps, sequences: Iterable[Sequence[int]]) -> list[npt.NDArray[np.float64]]:
+    """Compute ln p(token | all before it) over sequences that follow one another: the state is carried on.
 
-    The state is carried from sequence to sequence. The beginning-of-sequence token is read before each and is no news.
-    One token is read at a time: sequences may be of any length.
+    The beginning-of-sequence token is read before each sequence and is no news. One token is read at a time, so that
+    sequences may be of any length.
 
     Returns:
-        In nats, <= 0.
+        As `token_log_likelihoods`.
     """
     state = np.zeros((1, model.state_size), dtype=np.float32)
-    total = 0.0
+    found = []
     for sequence in sequences:
         inputs, targets = _ids([model.bos_id, *sequence]), _ids([*sequence, model.eos_id])
+        row = np.empty(len(targets), dtype=np.float64)
         for time in range(len(inputs)):
             logits, state = model.step(inputs[time : time + 1], state)
-            total += float(_log_probabilities(logits, targets[time : time + 1])[0])
+            row[time] = _log_probabilities(logits, targets[time : time + 1])[0]
         _, state = model.step(targets[-1:], state)  # the end is read, too, before the next begins
-    return total
+        found.append(row)
+    return found
 
 
 def _log_probabilities(logits: FloatArray, token_ids: IntArray) -> npt.NDArray[np.float64]:
@@ -121,15 +124,14 @@ def _log_probabilities(logits: FloatArray, token_ids: IntArray) -> npt.NDArray[n
     return chosen
 
 
-def _batch_log_likelihoods(
-    model: LanguageSteps, inputs: IntArray, targets: IntArray, lengths: IntArray
-) -> npt.NDArray[np.float64]:
+def _batch_log_likelihoods(model: LanguageSteps, inputs: IntArray, targets: IntArray) -> npt.NDArray[np.float64]:
+    """Return ln p of `targets` after `inputs`, all [rows, time]; what stands on padding is of no meaning."""
     state = np.zeros((len(inputs), model.state_size), dtype=np.float32)
-    totals = np.zeros(len(inputs), dtype=np.float64)
+    steps = []
     for time in range(inputs.shape[1]):
         logits, state = model.step(inputs[:, time].copy(), state)
-        totals += np.where(time < lengths, _log_probabilities(logits, targets[:, time]), 0.0)
-    return totals
+        steps.append(_log_probabilities(logits, targets[:, time]))
+    return np.stack(steps, axis=1)
 
 
 def _ids(sequence: Sequence[int]) -> IntArray:

@@ -55,7 +55,10 @@ class RecordingLoop(DecodeLoop):
         return super()._choose(logits, first)
 
 
-SAMPLES = ("sample-sentiment", "sample-melody", "sample-en-it")
+SAMPLES = (
+    *("sample-sentiment", "sample-melody", "sample-en-it"),
+    *("sample-tags", "sample-rain", "sample-clue", "sample-clue-one-direction"),
+)
 PRECISIONS = ("fp32", "int8")
 
 

@@ -1,8 +1,7 @@
-"""The examples of the documentation run against a real server with the sample models, trained where they can be."""
+"""The examples of the documentation, and the demo's clue, run against a real server with the trained sample models."""
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,26 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from demo.labelling import CLUE_MODELS, clue_accuracy
 from demo.server import ServerProcess, start_server
-from tests.bundles import publish_tiny
+from seqserve import Client
 from tests.trained import ROOT, trained_models
+from training.data.samples import clues
 
 LECTURE_SENTENCE = "The black dog jumped over the cat"
 LECTURE_TRANSLATION = "Il cane nero saltò sopra il gatto"
 
 
-TINY = {"sample-tags": "labelling", "sample-rain": "labelling-features"}
-"""What stands in for samples that nobody trains yet."""
-
-
 @pytest.fixture(scope="module")
-def trained_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    models = tmp_path_factory.mktemp("models")
-    shutil.copytree(trained_models(), models, dirs_exist_ok=True)
-    for name, task in TINY.items():
-        if not (models / name).exists():
-            publish_tiny(models, task, name=name)
-    server = start_server(models)
+def trained_server() -> Iterator[ServerProcess]:
+    server = start_server(trained_models())
     yield server
     assert server.stop() == 0
 
@@ -65,6 +57,18 @@ def test_the_client_page_runs(trained_server: ServerProcess, tmp_path: Path) -> 
     output = run_python(f"target = {trained_server.target!r}\n{code}", tmp_path)
     assert LECTURE_TRANSLATION in output
     assert "sequences[1].rows[0].wind" in output
+    assert [line for line in output.splitlines() if line.startswith(("PER 0 1 ", "LOC 4 5 "))], "Mary Smith, New York"
+    assert "humidity % " in output
+    assert "wind m/s None" in output
+
+
+def test_a_clue_that_comes_later_is_understood_by_both_directions_alone(trained_server: ServerProcess) -> None:
+    """Every pronoun of the sample's test sentences, asked over the wire as `make demo` does."""
+    examples = clues.load().test
+    with Client(trained_server.target) as client:
+        both, one = (clue_accuracy(client, model, examples) for model in CLUE_MODELS.values())
+    assert both >= 95
+    assert abs(one - 50) <= 3 * 50 / len(examples) ** 0.5
 
 
 def test_the_command_line_translates_the_lecture_sentence(trained_server: ServerProcess) -> None:

@@ -1,6 +1,7 @@
-"""Groups encoded examples of similar length into padded batches.   Knows token ids and budgets; no text, no torch.
+"""Groups encoded examples of similar length into padded batches.   Knows numbers and budgets; no text, no torch.
 
-An example is one row in each of one or more columns (the text; or source and target), all in the same order.
+An example is one row in each of one or more columns (the text; or source and target), all in the same order. A row is
+token ids, or at each time several numbers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
 TokenIds = Sequence[int]
+Steps = TokenIds | FloatArray
+"""One row before padding: token ids, or [time, features]."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,12 @@ class Padded:
     """Sequences side by side.
 
     Attributes:
-        token_ids: [rows, time], int64, `pad_id` behind each sequence.
+        values: token ids [rows, time], int64, `pad_id` behind each sequence; or [rows, time, features], float32, zeros
+            behind each.
         lengths: [rows], int64, at least 1.
     """
 
-    token_ids: IntArray
+    values: IntArray | FloatArray
     lengths: IntArray
 
 
@@ -49,8 +54,8 @@ class Batch:
         return Batch(self.indices[chosen], tuple(columns))
 
 
-def pad(sequences: Sequence[TokenIds], *, pad_id: int, time_multiple: int = 1) -> Padded:
-    """Put sequences into one rectangle, its time the longest length, rounded up to `time_multiple`.
+def pad(sequences: Sequence[Steps], *, pad_id: int, time_multiple: int = 1) -> Padded:
+    """Put sequences of one kind into one rectangle, its time the longest length, rounded up to `time_multiple`.
 
     Raises:
         ValueError: there is no sequence, or an empty one.
@@ -59,24 +64,29 @@ def pad(sequences: Sequence[TokenIds], *, pad_id: int, time_multiple: int = 1) -
     if lengths.size == 0 or lengths.min() == 0:
         raise ValueError("a batch needs at least one sequence, and each sequence at least one token")
     time = -(-int(lengths.max()) // time_multiple) * time_multiple
-    token_ids = np.full((len(sequences), time), pad_id, dtype=np.int64)  # [rows, time]
+    first = sequences[0]
+    values: IntArray | FloatArray
+    if isinstance(first, np.ndarray):
+        values = np.zeros((len(sequences), time, first.shape[1]), dtype=np.float32)  # [rows, time, features]
+    else:
+        values = np.full((len(sequences), time), pad_id, dtype=np.int64)  # [rows, time]
     for row, sequence in enumerate(sequences):
-        token_ids[row, : len(sequence)] = sequence
-    return Padded(token_ids, lengths)
+        values[row, : len(sequence)] = sequence
+    return Padded(values, lengths)
 
 
 def shuffled_batches(
-    columns: Sequence[Sequence[TokenIds]], *, batch_tokens: int, pad_id: int, seed: int, epoch: int
+    columns: Sequence[Sequence[Steps]], *, batch_tokens: int, pad_id: int, seed: int, epoch: int
 ) -> Iterator[Batch]:
     """One pass for training: every example once, neighbours in a batch drawn anew, batches in random order.
 
     The same arguments give the same batches, on every machine; another `epoch` gives others.
 
     Args:
-        columns: per column, the token ids of every example; never empty ones.
+        columns: per column, the steps of every example; never empty ones.
         batch_tokens: rows times padded time of the longest column stay within this; an example that is longer
             by itself comes as a batch of its own.
-        pad_id: fills the columns behind each sequence.
+        pad_id: fills columns of token ids behind each sequence.
         seed: of the recipe.
         epoch: counted by the loop.
 
@@ -89,14 +99,14 @@ def shuffled_batches(
         yield _gather(columns, groups[group], pad_id)
 
 
-def ordered_batches(columns: Sequence[Sequence[TokenIds]], *, batch_tokens: int, pad_id: int) -> Iterator[Batch]:
+def ordered_batches(columns: Sequence[Sequence[Steps]], *, batch_tokens: int, pad_id: int) -> Iterator[Batch]:
     """One pass for evaluation: every example once, shortest first, nothing random. Arguments as `shuffled_batches`."""
     order = np.arange(_example_count(columns))
     for group in plan_batches(columns, batch_tokens=batch_tokens, order=order):
         yield _gather(columns, group, pad_id)
 
 
-def plan_batches(columns: Sequence[Sequence[TokenIds]], *, batch_tokens: int, order: IntArray) -> list[IntArray]:
+def plan_batches(columns: Sequence[Sequence[Steps]], *, batch_tokens: int, order: IntArray) -> list[IntArray]:
     """Cut the examples, sorted by length, into groups of at most `batch_tokens` padded tokens.
 
     Args:
@@ -122,13 +132,13 @@ def plan_batches(columns: Sequence[Sequence[TokenIds]], *, batch_tokens: int, or
     return groups
 
 
-def _example_count(columns: Sequence[Sequence[TokenIds]]) -> int:
+def _example_count(columns: Sequence[Sequence[Steps]]) -> int:
     sizes = {len(column) for column in columns}
     if len(sizes) != 1:
         raise ValueError(f"columns must hold the same examples, found sizes {sorted(sizes)}")
     return sizes.pop()
 
 
-def _gather(columns: Sequence[Sequence[TokenIds]], indices: IntArray, pad_id: int) -> Batch:
+def _gather(columns: Sequence[Sequence[Steps]], indices: IntArray, pad_id: int) -> Batch:
     padded = tuple(pad([column[index] for index in indices], pad_id=pad_id) for column in columns)
     return Batch(indices, padded)

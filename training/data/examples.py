@@ -6,6 +6,9 @@ from typing import Generic, NamedTuple, Self, TypeVar
 
 from training.data.stable import Chooser
 
+UNLABELLED = "_"
+"""In the place of a step's label: it is read, and neither learnt nor scored. So CoNLL-U writes what is not given."""
+
 
 class Origin(NamedTuple):
     """Where an example begins, for messages about it."""
@@ -66,15 +69,16 @@ class TaggedTokens(_Read):
 
     Attributes:
         tokens: [time], as the corpus cut them.
-        tags: [time].
+        tags: [time]; UNLABELLED where none is known.
     """
 
     tokens: tuple[str, ...]
     tags: tuple[str, ...]
 
-    def with_answer_of(self, _: Self, chooser: Chooser) -> Self:
-        """These tokens with their own tags in random order: those of another sentence would not fit its length."""
-        return replace(self, tags=tuple(chooser.shuffled(self.tags)))
+    def with_answer_of(self, other: Self, chooser: Chooser) -> Self:
+        """These tokens with tags drawn from those of the other, in the places that have a tag."""
+        drawn = [tag for tag in other.tags if tag != UNLABELLED] or self.tags
+        return replace(self, tags=tuple(tag if tag == UNLABELLED else chooser.pick(drawn) for tag in self.tags))
 
 
 class FeatureColumn(NamedTuple):
@@ -101,7 +105,7 @@ class LabelledSeries(_Read):
     columns: tuple[FeatureColumn, ...] = ()
 
     def with_answer_of(self, _: Self, chooser: Chooser) -> Self:
-        """These readings with their own labels in random order. See `TaggedTokens.with_answer_of`."""
+        """These readings with their own labels in random order: those of another series may be more or fewer."""
         return replace(self, labels=tuple(chooser.shuffled(self.labels)))
 
 
@@ -110,12 +114,12 @@ AnyExample = LabelledText | PlainText | TextPair | TaggedTokens | LabelledSeries
 
 
 def labels_of(example: AnyExample) -> tuple[str, ...]:
-    """Return the labels of an example: one, one per step, or none."""
+    """Return the labels of an example: one, one per step that has one, or none."""
     match example:
         case LabelledText():
             return (example.label,)
         case TaggedTokens():
-            return example.tags
+            return tuple(tag for tag in example.tags if tag != UNLABELLED)
         case LabelledSeries():
             return example.labels
     return ()

@@ -7,12 +7,12 @@ from typing import cast
 from service.text.tokenizer import Tokenizer
 from training.data.examples import AnySplits, LabelledSeries, PlainText, Splits, TaggedTokens, TextPair
 from training.data.load import select_examples
+from training.data.sequences import check_reads
 from training.data.statistics import (
     PARTS,
     FeatureSummary,
     Overlap,
     PartSummary,
-    WordVocabulary,
     find_overlaps,
     summarise_features,
     summarise_part,
@@ -50,16 +50,18 @@ def inspect_examples(recipe: Recipe, splits: AnySplits, pretrained: Tokenizer | 
 
     Raises:
         DataError: there is no training example, or no text in them.
+        RecipeError: a setting has no use for what the examples hold.
     """
     selected = _selected(recipe, splits)
     if not selected.training:
         raise DataError(f"{recipe.data.origin}: expected training examples, found none")
-    tokenizers = {"text": pretrained} if pretrained is not None else _tokenizers(recipe, selected)
-    words = WordVocabulary.learn(selected.training, recipe.tokenizer)
-    parts = tuple(summarise_part(part, getattr(selected, part), tokenizers, words, recipe.data) for part in PARTS)
+    first = selected.training[0]
+    if isinstance(first, TaggedTokens | LabelledSeries):
+        check_reads(recipe, "words" if isinstance(first, TaggedTokens) else "readings")
+    side = "words" if isinstance(first, TaggedTokens) else "text"
+    tokenizers = _tokenizers(recipe, selected) if pretrained is None else {side: pretrained}
+    parts = tuple(summarise_part(part, getattr(selected, part), tokenizers, recipe.data) for part in PARTS)
     sizes = {side: tokenizer.vocabulary_size for side, tokenizer in tokenizers.items()}
-    if isinstance(selected.training[0], TaggedTokens):
-        sizes = {"tokens": len(words.words)}
     series = [example for example in selected.training if isinstance(example, LabelledSeries)]
     features = tuple(summarise_features(series)) if series and series[0].columns else ()
     return Inspection(recipe, selected, parts, sizes, tuple(find_overlaps(selected)), features)
@@ -71,14 +73,18 @@ def _selected(recipe: Recipe, splits: AnySplits) -> AnySplits:
 
 
 def _tokenizers(recipe: Recipe, splits: AnySplits) -> dict[str, Tokenizer]:
-    """Learn the tokenizer of each side of text from the training examples; tagged tokens and series have none."""
+    """Learn the tokenizer of each side of text from the training examples; series have none."""
     both = [text for pair in splits.training if isinstance(pair, TextPair) for text in (pair.source, pair.target)]
     if both and recipe.tokenizer is not None:
         shared = Tokenizer.from_bytes(train_tokenizer(both, recipe.tokenizer))
         return {"source": shared, "target": shared}
+    first = splits.training[0]
+    if isinstance(first, TaggedTokens) and recipe.tokenizer is not None:
+        words = [word for example in splits.training for word in cast("TaggedTokens", example).tokens]
+        return {"words": Tokenizer.from_bytes(train_tokenizer(words, recipe.tokenizer))}
     settings = {"text": recipe.tokenizer, "source": recipe.source_tokenizer, "target": recipe.target_tokenizer}
     return {
         side: Tokenizer.from_bytes(train_tokenizer([getattr(e, side) for e in splits.training], of_side))
         for side, of_side in settings.items()
-        if of_side is not None and hasattr(splits.training[0], side)
+        if of_side is not None and hasattr(first, side)
     }

@@ -44,7 +44,7 @@ def lengths_of(example: AnyExample, encode: Mapping[str, Encode], settings: Data
 
     Args:
         example: any.
-        encode: of the tokenizer of each side: `text`, or `source` and `target`. Tokens and series need none.
+        encode: of the tokenizer of each side: `text`, `words`, or `source` and `target`. Series need none.
         settings: hold the limits.
     """
     match example:
@@ -58,7 +58,7 @@ def lengths_of(example: AnyExample, encode: Mapping[str, Encode], settings: Data
                 for side, text in (("source", example.source), ("target", example.target))
             }
         case TaggedTokens():
-            counts = {"tokens": len(example.tokens)}
+            counts = {"words": sum(len(encode["words"](word)) for word in example.tokens)}
         case LabelledSeries():
             counts = {"steps": len(example.labels)}
     return tuple(

@@ -8,13 +8,20 @@ from types import MappingProxyType
 from training.data.corpora import CORPORA, folder_of
 from training.data.examples import AnySplits, Example, Splits
 from training.data.files.read import read_files
-from training.data.samples import melodies, reviews, sentences
+from training.data.samples import clues, melodies, mentions, reviews, sentences, weather
 from training.data.stable import Chooser
 from training.errors import DataError
 from training.settings import DataSettings
 
 SAMPLES: Mapping[str, Callable[[], AnySplits]] = MappingProxyType(
-    {"sample-reviews": reviews.load, "sample-melodies": melodies.load, "sample-sentences": sentences.load}
+    {
+        "sample-clues": clues.load,
+        "sample-melodies": melodies.load,
+        "sample-mentions": mentions.load,
+        "sample-reviews": reviews.load,
+        "sample-sentences": sentences.load,
+        "sample-weather": weather.load,
+    }
 )
 """Generator of each sample, by the name that recipes use."""
 

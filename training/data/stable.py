@@ -30,6 +30,10 @@ class Chooser:
         """True with this probability."""
         return self._random.random() < probability
 
+    def between(self, low: float, high: float) -> float:
+        """A number in [low, high), evenly spread."""
+        return low + (high - low) * self._random.random()
+
     def pick(self, options: Sequence[Item]) -> Item:
         """One of the options, each as likely as the others. There is at least one."""
         return options[int(self._random.random() * len(options))]

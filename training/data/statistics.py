@@ -1,10 +1,10 @@
 """What examples are like, in numbers: lengths, labels, unknown tokens, readings, overlaps.   Prints nothing."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
-from typing import Self, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from training.data.lengths import lengths_of
 from training.data.splitting import keys_of
 from training.data.tokenization import UNKNOWN
 from training.file_settings import PartName
-from training.settings import DataSettings, TokenizerSettings
+from training.settings import DataSettings
 
 SERIES_NAME = "name of the series"
 """What parts of one series share when they were cut by time, and then it is no leak."""
@@ -46,7 +46,7 @@ class PartSummary:
     """The examples of one part.
 
     Attributes:
-        lengths: by side (`text`, `source`, `target`, `tokens`, `steps`).
+        lengths: by side (`text`, `source`, `target`, `words`, `steps`).
         labels: how often each occurs; empty where examples have none.
         unknown: by side, tokens that are not in the vocabulary, and all tokens.
     """
@@ -89,34 +89,10 @@ class FeatureSummary:
     missing_share: float
 
 
-@dataclass(frozen=True)
-class WordVocabulary:
-    """The words of tagged tokens that get a token of their own: the most frequent ones of the training part."""
-
-    words: frozenset[str]
-    lowercase: bool
-
-    @classmethod
-    def learn(cls, examples: Iterable[AnyExample], settings: TokenizerSettings | None) -> Self:
-        """Count the words; without settings, all of them are known. Examples of other kinds have none."""
-        lowercase = settings is not None and settings.lowercase
-        words = (word for example in examples if isinstance(example, TaggedTokens) for word in example.tokens)
-        counts = Counter(word.lower() if lowercase else word for word in words)
-        if settings is None:
-            return cls(frozenset(counts), lowercase)
-        frequent = sorted((-count, word) for word, count in counts.items() if count >= settings.min_frequency)
-        return cls(frozenset(word for _, word in frequent[: settings.vocabulary_size]), lowercase)
-
-    def unknown_count(self, words: Iterable[str]) -> int:
-        """Count the words that have no token."""
-        return sum((word.lower() if self.lowercase else word) not in self.words for word in words)
-
-
 def summarise_part(
     name: PartName,
     examples: Sequence[AnyExample],
     tokenizers: Mapping[str, Tokenizer],
-    vocabulary: WordVocabulary,
     settings: DataSettings,
 ) -> PartSummary:
     """Count one part.
@@ -124,8 +100,7 @@ def summarise_part(
     Args:
         name: of the part.
         examples: of the part.
-        tokenizers: by side, of those kinds of examples that have text.
-        vocabulary: of tagged tokens.
+        tokenizers: by side, of those kinds of examples that have text or words.
         settings: hold the limits.
     """
     encoders = {side: _CountingEncoder(tokenizer) for side, tokenizer in tokenizers.items()}
@@ -135,9 +110,6 @@ def summarise_part(
         lengths.setdefault(length.side, []).append(length.token_count)
         limits[length.side] = length.limit
     unknown = {side: (encoder.unknown_count, encoder.token_count) for side, encoder in encoders.items()}
-    words = [word for example in examples if isinstance(example, TaggedTokens) for word in example.tokens]
-    if words:
-        unknown["tokens"] = (vocabulary.unknown_count(words), len(words))
     return PartSummary(
         name,
         len(examples),

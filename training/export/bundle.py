@@ -16,7 +16,9 @@ from service.bundle.manifest import (
     FORMAT,
     Architecture,
     Classification,
+    FeatureInput,
     Generation,
+    Labelling,
     Manifest,
     Precision,
     Producer,
@@ -24,6 +26,7 @@ from service.bundle.manifest import (
     TextSpec,
     Translation,
     Variant,
+    WordInput,
 )
 from service.bundle.store import CARD_NAME, WEIGHTS_NAME, OpenedBundle, file_entry, open_bundle, publish_bundle
 from service.errors import BundleError
@@ -38,6 +41,7 @@ from training.settings import ExportSettings, Recipe
 from training.tasks.base import Text
 from training.tasks.classification import ClassificationTask
 from training.tasks.generation import GenerationTask
+from training.tasks.labelling import LabellingTask
 from training.tasks.translation import TranslationTask
 
 _TOKENIZER, _SOURCE_TOKENIZER, _TARGET_TOKENIZER = "tokenizer.json", "source.tokenizer.json", "target.tokenizer.json"
@@ -167,6 +171,8 @@ def _tokenizers(task: AnyTask) -> dict[str, bytes]:
     if isinstance(task, TranslationTask):
         source, target = _tokenizer_names(task)
         return {source: task.source.raw, target: task.target.raw}
+    if isinstance(task, LabellingTask):
+        return {_TOKENIZER: task.reads.raw} if isinstance(task.reads, Text) else {}
     return {_TOKENIZER: task.text.raw}
 
 
@@ -196,8 +202,28 @@ def _spec(task: AnyTask) -> TaskSpec:
                 max_output_token_count=data.max_output_token_count,
                 state_size=task.model.state_size,
             )
+        case LabellingTask():
+            return _labelling_spec(task)
         case TranslationTask():
             return _translation_spec(task)
+
+
+def _labelling_spec(task: LabellingTask) -> Labelling:
+    data, settings = task.recipe.data, task.recipe.labelling
+    reads: WordInput | FeatureInput
+    if isinstance(task.reads, Text):
+        text = _text_spec(_TOKENIZER, task.reads, data.source_language, begins=False, ends=False)
+        reads = WordInput(kind="words", text=text, split=settings.split, label_position=settings.label_position)
+    else:
+        reads = task.reads
+    return Labelling(
+        task="labelling",
+        input=reads,
+        labels=list(task.labels),
+        scheme=task.scheme,
+        max_token_count=data.max_token_count,
+        state_size=task.model.state_size,
+    )
 
 
 def _translation_spec(task: TranslationTask) -> Translation:

@@ -4,7 +4,7 @@ Each graph gets one row, several rows of mixed lengths with padding, and time 1;
 not zero.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from service.bundle.manifest import Classification, Generation, GraphRole, TextSpec, Translation
+from service.bundle.manifest import (
+    Classification,
+    Generation,
+    GraphRole,
+    Labelling,
+    TextSpec,
+    Translation,
+    WordInput,
+)
 from service.runtime.golden import GoldenCase
-from training.data.batches import pad
+from service.text.words import encode_words
+from training.data.batches import Steps, pad
 from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.errors import ExportError
 from training.export.trained import TrainedModel
 from training.export.writer import WrittenGraph
 from training.models.classifier import Classifier
+from training.models.labeller import Labeller
 from training.models.language_model import LanguageModel
 from training.models.seq2seq import Seq2Seq
 
@@ -31,6 +41,7 @@ TIME_MULTIPLE = 16
 
 _REVIEWS = ("Bad.", "The film was great.", "I hoped for more, but the plot was dull and nobody laughed.")
 _MELODIES = ("M:", "M:3/4\nL:1/8\nK:G\nG2AB", "M:4/4\nL:1/8\nK:Dm\nD2EF G2A2|")
+_TAGGED = ("Rain.", "Mary Smith lives in New York", "He needs to work harder , Pavlos said about Srivatsan")
 _SENTENCES = ("Run!", "The old man read a book.", "Two white horses slept near the house under the tall tree.")
 
 
@@ -40,7 +51,9 @@ def golden_cases(trained: TrainedModel, graphs: Graphs) -> list[GoldenCase]:
     with torch.no_grad():
         match trained.network, trained.spec:
             case Classifier() as classifier, Classification() as spec:
-                return list(_classifier_cases(classifier, _encoded(trained, spec.text, _REVIEWS), graphs))
+                return list(_stateful_cases("classifier", classifier, _encoded(trained, spec.text, _REVIEWS), graphs))
+            case Labeller() as labeller, Labelling() as spec:
+                return list(_stateful_cases("labeller", labeller, _labeller_steps(trained, spec), graphs))
             case LanguageModel() as language_model, Generation() as spec:
                 sequences = _encoded(trained, spec.text, _MELODIES, before=(BOS_ID,))
                 return list(_language_model_cases(language_model, sequences, graphs))
@@ -50,20 +63,31 @@ def golden_cases(trained: TrainedModel, graphs: Graphs) -> list[GoldenCase]:
     raise ExportError(f"no golden inputs are known for {trained.spec.task}")
 
 
-def _classifier_cases(model: Classifier, sequences: list[list[int]], graphs: Graphs) -> Iterator[GoldenCase]:
+def _stateful_cases(
+    role: GraphRole, model: Classifier | Labeller, sequences: Sequence[Steps], graphs: Graphs
+) -> Iterator[GoldenCase]:
     state_size = model.state_size
 
-    def logits_alone(token_ids: Tensor, lengths: Tensor) -> tuple[Tensor]:
-        return (model(token_ids, lengths)[0],)
+    def logits_alone(steps: Tensor, lengths: Tensor) -> tuple[Tensor]:
+        return (model(steps, lengths)[0],)
 
-    for token_ids, lengths in _batches(sequences):
+    for steps, lengths in _batches(sequences):
         if state_size is None:
-            yield _case("classifier", graphs, logits_alone, token_ids, lengths)
+            yield _case(role, graphs, logits_alone, steps, lengths)
             continue
-        start = torch.zeros(len(token_ids), state_size)
-        first = _case("classifier", graphs, model, token_ids, lengths, start)
+        start = torch.zeros(len(steps), state_size)
+        first = _case(role, graphs, model, steps, lengths, start)
         yield first
-        yield _case("classifier", graphs, model, token_ids, lengths, _output(first, "next_state"))
+        yield _case(role, graphs, model, steps, lengths, _output(first, "next_state"))
+
+
+def _labeller_steps(trained: TrainedModel, spec: Labelling) -> list[Steps]:
+    """Sentences, or scaled readings drawn at random from within two scales of the mean."""
+    if isinstance(spec.input, WordInput):
+        tokenizer = trained.tokenizer(spec.input.text)
+        return [encode_words(tokenizer, one.split(), spec.input.label_position).token_ids for one in _TAGGED]
+    random, width = np.random.default_rng(0), len(spec.input.features)
+    return [random.uniform(-2, 2, (length, width)).astype(np.float32) for length in (1, 5, 12)]
 
 
 def _language_model_cases(model: LanguageModel, sequences: list[list[int]], graphs: Graphs) -> Iterator[GoldenCase]:
@@ -113,12 +137,12 @@ def _encoded(
     return [[*before, *tokenizer.encode(one), *after] for one in texts]
 
 
-def _batches(sequences: list[list[int]], *, time_multiple: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(sequences: Sequence[Steps], *, time_multiple: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
     """Give one row; all rows, padded; and rows of a single token."""
     shapes = ((sequences[-1:], time_multiple), (sequences, time_multiple), ([ids[:1] for ids in sequences], 1))
     for rows, multiple in shapes:
         padded = pad(rows, pad_id=PAD_ID, time_multiple=multiple)
-        yield torch.from_numpy(padded.token_ids), torch.from_numpy(padded.lengths)
+        yield torch.from_numpy(padded.values), torch.from_numpy(padded.lengths)
 
 
 def _case(role: GraphRole, graphs: Graphs, run: Callable[..., tuple[Tensor, ...]], *inputs: Tensor) -> GoldenCase:

@@ -19,6 +19,7 @@ from training.export.quantised import QuantisedWriter
 from training.export.writer import OPSET, GraphWriter, WrittenGraph, write_recurrent, write_state
 from training.models.attention import Attention
 from training.models.classifier import Classifier
+from training.models.labeller import Labeller, Readings
 from training.models.language_model import LanguageModel
 from training.models.seq2seq import Seq2Seq
 from training.models.vocabulary import Readout
@@ -53,6 +54,28 @@ def classifier_graphs(
     if model.state_size is not None:
         graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
     return {"classifier": graph.finish(file_name("classifier", precision))}
+
+
+def labeller_graphs(
+    model: Labeller, precision: Precision = "fp32", opset: int = OPSET
+) -> dict[GraphRole, WrittenGraph]:
+    """Write: token_ids or features, lengths, (state) -> logits, (next_state). No state with both directions."""
+    graph = _new_graph("labeller", precision, opset)
+    if isinstance(model.embedding, Readings):
+        features = graph.input("features", "float32", "rows", "time", model.embedding.projection.in_features)
+        embedded, lengths = _embed_readings(graph, model.embedding, features), _lengths(graph)
+    else:
+        token_ids, lengths = _texts(graph)
+        embedded = _embed_texts(graph, "embedding", model.embedding, token_ids)
+    state = "" if model.state_size is None else graph.input("state", "float32", "rows", model.state_size)
+    values = write_recurrent(graph, model.recurrent, embedded, lengths=lengths, state=state)
+    outputs = graph.node("Transpose", [values.outputs], "outputs", perm=[1, 0, 2])  # [rows, time, output_size]
+    scores = graph.product(outputs, ("output.weight", model.output.weight), "scores")  # [rows, time, labels]
+    graph.node("Add", [scores, graph.constant("output.bias", model.output.bias)], "logits")
+    graph.output("logits", "rows", "time", model.output.out_features)
+    if model.state_size is not None:
+        graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
+    return {"labeller": graph.finish(file_name("labeller", precision))}
 
 
 def language_model_graphs(
@@ -144,8 +167,25 @@ def _decoder_step(model: Seq2Seq, precision: Precision, opset: int) -> WrittenGr
 def _texts(graph: GraphWriter) -> tuple[str, str]:
     """Declare token_ids and lengths; return the ids and the lengths as recurrent operators take them."""
     token_ids = graph.input("token_ids", "int64", "rows", "time")
+    return token_ids, _lengths(graph)
+
+
+def _lengths(graph: GraphWriter) -> str:
+    """Declare lengths; return them as recurrent operators take them."""
     lengths = graph.input("lengths", "int64", "rows")
-    return token_ids, graph.node("Cast", [lengths], "lengths.int32", to=TensorProto.INT32)
+    return graph.node("Cast", [lengths], "lengths.int32", to=TensorProto.INT32)
+
+
+def _embed_readings(graph: GraphWriter, readings: Readings, features: str) -> str:
+    """[rows, time, features] -> [time, rows, embedding]; never in integers.
+
+    There, one reading far from its mean would take the resolution of the others in its row.
+    """
+    time_first = graph.node("Transpose", [features], "features.time_first", perm=[1, 0, 2])
+    matrix = graph.constant("embedding.weight", readings.projection.weight.T)
+    product = graph.node("MatMul", [time_first, matrix], "embedded.product")
+    summed = graph.node("Add", [product, graph.constant("embedding.bias", readings.projection.bias)], "embedded.sum")
+    return graph.node("Tanh", [summed], "embedded")
 
 
 def _embed_texts(graph: GraphWriter, name: str, embedding: nn.Embedding, token_ids: str) -> str:

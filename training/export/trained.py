@@ -7,16 +7,25 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from service.bundle.manifest import Classification, Generation, TaskSpec, TextSpec, Translation
+from service.bundle.manifest import (
+    Classification,
+    Generation,
+    Labelling,
+    TaskSpec,
+    TextSpec,
+    Translation,
+    WordInput,
+)
 from service.text.tokenizer import Tokenizer
 from training.errors import ExportError
 from training.export.half import as_float16
 from training.model_settings import ModelSettings
 from training.models.classifier import Classifier
+from training.models.labeller import Labeller
 from training.models.language_model import LanguageModel
 from training.models.seq2seq import Seq2Seq
 
-AnyModel = Classifier | LanguageModel | Seq2Seq
+AnyModel = Classifier | Labeller | LanguageModel | Seq2Seq
 
 
 @dataclass(frozen=True)
@@ -44,19 +53,26 @@ def new_network(settings: ModelSettings, spec: TaskSpec) -> AnyModel:
     """Build the untrained network that `training.tasks` build for such a task.
 
     Raises:
-        ExportError: no network is known for the task, or the architecture contradicts itself.
+        ExportError: the architecture contradicts itself.
     """
     try:
         match spec:
             case Classification():
                 return Classifier(settings, spec.text.vocabulary_size, len(spec.labels))
+            case Labelling():
+                return _new_labeller(settings, spec)
             case Generation():
                 return LanguageModel(settings, spec.text.vocabulary_size)
             case Translation():
                 return Seq2Seq(settings, spec.source.vocabulary_size, spec.target.vocabulary_size)
     except ValueError as error:
         raise ExportError(str(error)) from error
-    raise ExportError(f"no network is known for {spec.task}")
+
+
+def _new_labeller(settings: ModelSettings, spec: Labelling) -> Labeller:
+    if isinstance(spec.input, WordInput):
+        return Labeller.of_words(settings, spec.input.text.vocabulary_size, len(spec.labels))
+    return Labeller.of_features(settings, len(spec.input.features), len(spec.labels))
 
 
 def own_tensors(network: AnyModel) -> dict[str, Tensor]:

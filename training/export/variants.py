@@ -18,10 +18,11 @@ from service.runtime.golden import GoldenCase, record_case, write_golden
 from service.runtime.session import open_session
 from training.errors import ExportError
 from training.export.golden import golden_cases
-from training.export.graphs import classifier_graphs, language_model_graphs, seq2seq_graphs
+from training.export.graphs import classifier_graphs, labeller_graphs, language_model_graphs, seq2seq_graphs
 from training.export.trained import AnyModel, TrainedModel
 from training.export.writer import OPSET, WrittenGraph
 from training.models.classifier import Classifier
+from training.models.labeller import Labeller
 from training.models.language_model import LanguageModel
 from training.models.seq2seq import Seq2Seq
 
@@ -76,6 +77,8 @@ def write_graphs(network: AnyModel, precision: Precision, opset: int = OPSET) ->
     match network:
         case Classifier():
             return classifier_graphs(network, precision, opset)
+        case Labeller():
+            return labeller_graphs(network, precision, opset)
         case LanguageModel():
             return language_model_graphs(network, precision, opset)
         case Seq2Seq():

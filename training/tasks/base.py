@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from service.text.tokenizer import Tokenizer
-from training.data.batches import Batch, Padded, TokenIds, plan_batches, shuffled_batches
+from training.data.batches import Batch, Padded, Steps, plan_batches, shuffled_batches
 from training.data.tokenization import PAD_ID, train_tokenizer
 from training.errors import DataError, RecipeError
 from training.settings import Recipe, TokenizerSettings
@@ -29,7 +29,10 @@ class Loss:
 class Task(Protocol):
     """A model in training, as the loop sees it."""
 
-    higher_is_better: ClassVar[bool]
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of `metric` is better."""
+        ...
 
     @property
     def metric(self) -> str:
@@ -99,21 +102,21 @@ class Text:
         return cls(raw, Tokenizer.from_bytes(raw))
 
 
-def batch_count(recipe: Recipe, columns: Sequence[Sequence[TokenIds]]) -> int:
+def batch_count(recipe: Recipe, columns: Sequence[Sequence[Steps]]) -> int:
     """Return how many batches one pass over encoded examples has; `columns` as in `plan_batches`."""
     order = np.arange(len(columns[0]))
     return len(plan_batches(columns, batch_tokens=recipe.training.batch_tokens, order=order))
 
 
-def training_batches(recipe: Recipe, columns: Sequence[Sequence[TokenIds]], epoch: int) -> Iterator[Batch]:
+def training_batches(recipe: Recipe, columns: Sequence[Sequence[Steps]], epoch: int) -> Iterator[Batch]:
     """Give one pass over encoded training examples, as the recipe's seed and budget say."""
     settings = recipe.training
     return shuffled_batches(columns, batch_tokens=settings.batch_tokens, pad_id=PAD_ID, seed=recipe.seed, epoch=epoch)
 
 
 def tensors(padded: Padded, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Token ids [rows, time] and lengths [rows], on a device (None: the CPU)."""
-    return torch.from_numpy(padded.token_ids).to(device), torch.from_numpy(padded.lengths).to(device)
+    """Token ids [rows, time] or readings [rows, time, features], and lengths [rows], on a device (None: the CPU)."""
+    return torch.from_numpy(padded.values).to(device), torch.from_numpy(padded.lengths).to(device)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -1,11 +1,9 @@
 """Whole data sets through the engine: every sequence gets its own answer back, whatever ran with it."""
 
-import math
-
 import numpy as np
 import pytest
 
-from service.engine.offline import label_all, stream_log_likelihood
+from service.engine.offline import label_all, stream_log_likelihoods, token_log_likelihoods
 from service.engine.steps import FloatArray, IntArray, StepArray
 
 
@@ -25,8 +23,8 @@ def test_rows_of_features_are_labelled_too() -> None:
     assert [one.tolist() for one in found] == [[[3, 2], [7, 2]], [[11, 1]]]
 
 
-class Counter:
-    """A language model of 4 tokens whose state is how many tokens it has read; token 3 gets likelier with each."""
+class Clock:
+    """A language model of four tokens whose logits are the time, for token 3; its state counts."""
 
     pad_id, bos_id, eos_id, state_size = 0, 1, 2, 1
 
@@ -34,17 +32,33 @@ class Counter:
         raise NotImplementedError
 
     def step(self, token_ids: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
-        after = state + 1
-        return np.concatenate([np.zeros((len(state), 3), np.float32), np.log(after)], axis=1), after
+        logits = np.zeros((len(token_ids), 4), dtype=np.float32)
+        logits[:, 3] = state[:, 0]
+        return logits, state + 1
+
+
+def test_every_token_and_the_end_have_a_likelihood_of_their_own_whatever_ran_beside() -> None:
+    found = token_log_likelihoods(Clock(), [[3, 3], [], [0]], max_rows=2)
+    normaliser = [np.log(3 + np.exp(time)) for time in range(3)]
+    expected = [
+        [0 - normaliser[0], 1 - normaliser[1], -normaliser[2]],
+        [-normaliser[0]],
+        [-normaliser[0], -normaliser[1]],
+    ]
+    for one, right in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, right)
 
 
 def test_the_state_of_a_stream_goes_on_from_sequence_to_sequence() -> None:
-    # read: bos 3 eos bos 3 3 (eos); predicted after 1, 2, 4, 5 and 6 tokens: 3 eos 3 3 eos
-    chances = [1 / 4, 1 / 5, 4 / 7, 5 / 8, 1 / 9]
-    assert stream_log_likelihood(Counter(), [[3], [3, 3]]) == pytest.approx(math.fsum(map(math.log, chances)))
+    # read: bos 3 eos bos 3 3 (eos); predicted at times 0, 1, 3, 4 and 5: 3 eos 3 3 eos
+    found = stream_log_likelihoods(Clock(), [[3], [3, 3]])
+    normaliser = {time: np.log(3 + np.exp(time)) for time in range(6)}
+    np.testing.assert_allclose(found[0], [0 - normaliser[0], -normaliser[1]])
+    np.testing.assert_allclose(found[1], [3 - normaliser[3], 4 - normaliser[4], -normaliser[5]])
 
 
 def test_a_stream_may_be_of_any_length() -> None:
-    count = 20_000
-    expected = math.fsum(math.log(n / (n + 3)) for n in range(1, count + 1)) - math.log(count + 4)
-    assert stream_log_likelihood(Counter(), [[3] * count]) == pytest.approx(expected, rel=1e-5)
+    (found,) = stream_log_likelihoods(Clock(), [[3] * 20_000])
+    times = np.arange(20_000)
+    np.testing.assert_allclose(found[:-1], times - np.logaddexp(np.log(3), times), atol=1e-9)
+    assert found[-1] == pytest.approx(-20_000)

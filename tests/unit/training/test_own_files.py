@@ -11,6 +11,7 @@ import pytest
 from tests.trained import ROOT
 from training.data.corpora import CORPORA
 from training.errors import DataError, RecipeError
+from training.labelling_settings import LabellingSettings
 from training.pipeline import Run, open_run
 from training.prepare import prepare
 from training.settings import DataSettings, TokenizerKind, parse_recipe
@@ -79,8 +80,11 @@ def test_labelling_examples_are_read_and_no_other_task_takes_them(tmp_path: Path
 def test_every_description_on_the_data_page_is_a_valid_one() -> None:
     page = (ROOT / "docs/data.md").read_text()
     blocks = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    found = [DataSettings.model_validate(tomllib.loads(block)["data"]).files for block in blocks]
+    documents = [tomllib.loads(block) for block in blocks]
+    found = [DataSettings.model_validate(one["data"]).files for one in documents if "data" in one]
     assert {files.format for files in found if files} == {"csv", "jsonl", "parallel", "conll", "series", "text", "abc"}
+    (labelling,) = [LabellingSettings.model_validate(one["labelling"]) for one in documents if "data" not in one]
+    assert set(labelling.model_fields_set) == set(LabellingSettings.model_fields)
 
 
 def test_every_recipe_on_the_page_of_language_models_is_a_valid_one() -> None:

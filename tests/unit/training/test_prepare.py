@@ -19,7 +19,7 @@ from training.tasks.translation import TranslationTask
 
 MakeRecipe = Callable[..., Recipe]
 Tiny = Mapping[str, AnySplits]
-TASKS = ["classification", "generation", "translation"]
+TASKS = ["classification", "generation", "labelling", "readings", "translation"]
 
 
 def batch_sizes(task: AnyTask) -> list[int]:
@@ -55,7 +55,7 @@ def test_a_sentence_of_ten_thousand_tokens_is_left_out_and_told(
     with caplog.at_level(logging.WARNING):
         task = prepare(make_recipe(name), splits)
     assert sum(batch_sizes(task)) == len(splits.training) - 1
-    widest = max(column.token_ids.size for batch in task.batches(1) for column in batch.columns)
+    widest = max(column.values.size for batch in task.batches(1) for column in batch.columns)
     assert widest <= task.recipe.training.batch_tokens
     assert f"too_long_or_empty=1 of={len(splits.training)} max_token_count=128" in caplog.text
 

@@ -21,6 +21,7 @@ from training.pretraining_settings import PretrainingSettings
 from training.settings import Recipe, load_recipe
 from training.tasks.classification import ClassificationTask
 from training.tasks.generation import TextsTask
+from training.tasks.labelling import LabellingTask
 
 MakeRecipe = Callable[..., Recipe]
 Tiny = Mapping[str, AnySplits]
@@ -36,6 +37,31 @@ def texts(tiny_splits: Tiny) -> Splits[PlainText]:
         for part in (reviews.training, reviews.validation, reviews.test)
     ]
     return Splits(*parts)
+
+
+def test_a_tagger_takes_over_tokenizer_embedding_and_layers(
+    make_recipe: MakeRecipe, tiny_splits: Tiny, texts: Splits[PlainText]
+) -> None:
+    language_model = prepare(make_recipe("generation", tokenizer={"kind": "words"}), texts)
+    assert isinstance(language_model, TextsTask)
+    recipe = make_recipe("labelling", tokenizers={"tokenizer": None}, model={"bidirectional": True}, pretraining=BEGINS)
+    tagger = prepare(recipe, tiny_splits["labelling"], Pretrained.of(language_model))
+    assert isinstance(tagger, LabellingTask)
+    assert tagger.reads is language_model.text
+    theirs, ours = language_model.model.state_dict(), tagger.model.state_dict()
+    shared = [name for name in theirs if name.startswith(("embedding.", "recurrent."))]
+    assert len(shared) == 1 + 4
+    assert all(torch.equal(ours[name], theirs[name]) for name in shared)
+    assert all(torch.isfinite(tagger.loss(batch).total) for batch in tagger.batches(1))
+
+
+def test_readings_cannot_begin_from_a_language_model(
+    make_recipe: MakeRecipe, tiny_splits: Tiny, texts: Splits[PlainText]
+) -> None:
+    language_model = prepare(make_recipe("generation", tokenizer={"kind": "words"}), texts)
+    recipe = make_recipe("readings", pretraining=BEGINS)
+    with pytest.raises(RecipeError, match="holds readings, which have no use for pretraining"):
+        prepare(recipe, tiny_splits["readings"], Pretrained.of(language_model))
 
 
 Begin = Callable[..., tuple[TextsTask, ClassificationTask]]
@@ -275,6 +301,11 @@ def test_a_language_model_may_begin_from_another(folder: Path) -> None:
             CLASSIFIER.replace('pretraining = { recipe = "language-model.toml" }', 'tokenizer = { kind = "words" }'),
             r"language-model\.toml: expected a recipe for generation, for tiny-reviews to begin from",
             id="another task",
+        ),
+        pytest.param(
+            LANGUAGE_MODEL.replace("hidden_size = 12", "hidden_size = 16"),
+            "model.hidden_size is 12, in recipe tiny-text, to begin from, it is 16",
+            id="other layers",
         ),
         pytest.param(None, r"language-model\.toml: cannot be read: No such file", id="missing"),
     ],

@@ -71,7 +71,8 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
             '"lstm"', '"transformer"', "model.cell: Input should be 'rnn', 'lstm' or 'gru'", id="unknown cell"
         ),
         pytest.param('"lstm"', '"lstm"\nattention = "dot"', "model.attention is for translation", id="attention"),
-        pytest.param('"lstm"', '"lstm"\ntie_weights = true', "model.tie_weights is not for classification", id="tied"),
+        pytest.param("[model]", "[labelling]\n[model]", r"\[labelling\] is for labelling", id="labelling of a text"),
+        pytest.param('"lstm"', '"lstm"\ntie_weights = true', "model.tie_weights is not for", id="tied"),
         pytest.param(
             "epochs = 5", "epochs = 5\nteacher_forcing_ratio = 0.5", "below 1 is for translation", id="teacher forcing"
         ),

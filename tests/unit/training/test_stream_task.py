@@ -10,7 +10,7 @@ import pytest
 import torch
 from rich.progress import Progress
 
-from service.engine.offline import stream_log_likelihood
+from service.engine.offline import stream_log_likelihoods
 from service.runtime.models import LanguageModel, load_model
 from training.checkpoint import load_checkpoint
 from training.data.batches import Batch
@@ -51,7 +51,7 @@ def prepared(make_recipe: MakeRecipe, tiny_splits: Tiny) -> Prepare:
 
 
 def column(task: StreamTask, epoch: int) -> list[list[list[int]]]:
-    return [batch.columns[0].token_ids.tolist() for batch in task.batches(epoch)]
+    return [batch.columns[0].values.tolist() for batch in task.batches(epoch)]
 
 
 def losses(task: StreamTask, epoch: int) -> list[float]:
@@ -76,7 +76,7 @@ def test_windows_read_one_after_another_cost_what_the_rows_cost_at_once(prepared
     task.model.eval()
     windows = list(task.batches(1))
     rows = np.concatenate(
-        [windows[0].columns[0].token_ids, *(window.columns[0].token_ids[:, 1:] for window in windows[1:])], axis=1
+        [windows[0].columns[0].values, *(window.columns[0].values[:, 1:] for window in windows[1:])], axis=1
     )
     with torch.no_grad():
         at_once = rows_loss(task.model, torch.from_numpy(rows), batch_tokens=10_000)
@@ -104,7 +104,7 @@ def test_gradients_do_not_leave_their_window(prepared: Prepare) -> None:
     torch.autograd.backward(task.loss(second).total)
     embedding = task.model.embedding.weight.grad
     assert embedding is not None
-    read = set(second.columns[0].token_ids[:, :-1].flatten().tolist())
+    read = set(second.columns[0].values[:, :-1].flatten().tolist())
     moved = set(torch.nonzero(embedding.abs().sum(dim=1)).flatten().tolist())
     assert moved <= read
 
@@ -188,7 +188,7 @@ def test_no_text_is_too_long(prepared: Prepare) -> None:
     long = PlainText("K:C\n" + "ABcd|" * 4000)
     task = prepared(Splits((long,), (long,), ()))
     assert task.token_count == 20_006
-    assert max(batch.columns[0].token_ids.size for batch in task.batches(1)) <= 3 * 9
+    assert max(batch.columns[0].values.size for batch in task.batches(1)) <= 3 * 9
     with torch.no_grad():
         assert np.isfinite(task.validate())
 
@@ -218,5 +218,7 @@ def test_the_bundle_of_a_stream_is_measured_as_one_text(prepared: Prepare, tiny_
         expected = rows_loss(task.model, stream, batch_tokens=10_000)
     model = load_model(bundle)
     assert isinstance(model, LanguageModel)
-    assert stream_log_likelihood(model, texts) == pytest.approx(-expected.total.item(), rel=1e-5)
+    assert sum(float(row.sum()) for row in stream_log_likelihoods(model, texts)) == pytest.approx(
+        -expected.total.item(), rel=1e-5
+    )
     assert carried.score.value == pytest.approx(expected.total.item() / expected.count / np.log(2), rel=1e-5)

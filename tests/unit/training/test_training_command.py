@@ -53,11 +53,22 @@ def training(
     return run
 
 
-def test_train_publishes_skips_evaluates_and_draws(recipe: Path, training: Training, tmp_path: Path) -> None:
+def test_train_publishes_reports_skips_evaluates_and_draws(recipe: Path, training: Training, tmp_path: Path) -> None:
     code, output, errors = training("train", str(recipe), "--max-epochs", "1")
     assert (code, errors.count("validation accuracy")) == (0, 1)
     assert "accuracy of the commonest label 50.00" in output
     assert (tmp_path / ".build/models/quick/1/manifest.json").is_file()
+    report = tmp_path / output.splitlines()[-1].removeprefix("quick: report ")
+    assert report.name == "report.html"
+    assert report.parent.parent == tmp_path / ".build/runs"
+    assert [path.name.startswith("events.out.tfevents") for path in report.parent.glob("events.*")] == [True]
+
+    written = report.read_text()
+    report.unlink()
+    code, output, _ = training("report", str(recipe), "--max-epochs", "1", "--text", "a good film")
+    assert (code, tmp_path / output.strip()) == (0, report)
+    assert "a good film" in report.read_text()
+    assert "a good film" not in written
 
     code, output, _ = training("train", str(recipe), "--max-epochs", "1")
     assert code == 0
@@ -120,12 +131,20 @@ def test_export_makes_other_variants_of_a_bundle_alone(recipe: Path, training: T
         pytest.param(["export", "quick.toml", "--precisions", "int8"], "export takes RECIPE", id="recipe, precisions"),
         pytest.param(["export", "--from-bundle", "nowhere/quick/1"], "is not a folder", id="export of no bundle"),
         pytest.param(["gates", "quick.toml", "a film", "--output", "g.png"], "train the recipe", id="gates too early"),
+        pytest.param(["report", "quick.toml"], "train the recipe", id="report too early"),
+        pytest.param(["train", "quick.toml", "--mlflow", "sqlite:///x.db"], "mlflow-skinny", id="no MLflow"),
         pytest.param(["evaluate", "nowhere/quick/1"], "is not a folder", id="no such bundle"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
-    recipe: Path, training: Training, tmp_path: Path, arguments: list[str], complaint: str
+    recipe: Path,
+    training: Training,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    complaint: str,
 ) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
     (tmp_path / "misspelt.toml").write_text(RECIPE.replace("epochs", "epoch"))
     (tmp_path / "real.toml").write_text(RECIPE.replace("sample-reviews", "sst2-stsa"))
     code, output, errors = training(*arguments)
@@ -219,3 +238,12 @@ def test_a_checkpoint_of_another_recipe_is_named_with_what_was_expected(
     assert str(wanted) in errors
     assert f"made from another recipe or other data (run {run.name[-8:]}, expected {wanted.parent.name[-8:]})" in errors
     assert len(errors.splitlines()) == 1
+
+
+def test_what_goes_to_no_terminal_is_one_line_per_epoch(recipe: Path, training: Training) -> None:
+    name = "quick-" + "x" * 50
+    recipe.write_text(RECIPE.replace('"quick"', f'"{name}"'))
+    code, _, errors = training("train", str(recipe), "--max-epochs", "2")
+    assert code == 0
+    assert [line.partition(": loss ")[0] for line in errors.splitlines()] == [f"{name} epoch {n}/2" for n in (1, 2)]
+    assert errors.replace("\n", "").isprintable()

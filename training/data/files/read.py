@@ -12,15 +12,14 @@ from training.data.examples import (
     Origin,
     PlainText,
     Splits,
-    TaggedTokens,
     TextPair,
-    labels_of,
 )
 from training.data.files.abc import read_abc
 from training.data.files.conll import ConllColumns, read_conll
 from training.data.files.records import read_records
 from training.data.files.series import read_series, split_by_time
 from training.data.files.texts import read_parallel, read_text_units
+from training.data.labels import require_known_labels
 from training.data.splitting import split_by_hash
 from training.errors import DataError
 from training.file_settings import (
@@ -54,7 +53,7 @@ def read_files(settings: FileSettings, folder: Path) -> AnySplits:
             return _record_parts(settings, folder)
         case ConllFiles():
             columns = ConllColumns(settings.token_column, settings.tag_column, settings.id_column)
-            return _with_known_labels(_parts(settings, folder, lambda path: read_conll(path, columns)))
+            return require_known_labels(_parts(settings, folder, lambda path: read_conll(path, columns)))
         case ParallelFiles():
             return _parallel_parts(settings, folder)
         case PlainFiles():
@@ -62,14 +61,14 @@ def read_files(settings: FileSettings, folder: Path) -> AnySplits:
         case AbcFiles():
             return _parts(settings, folder, lambda path: read_abc(path, settings.keep_fields))
         case SeriesFiles():
-            return _with_known_labels(_series_parts(settings, folder))
+            return require_known_labels(_series_parts(settings, folder))
     assert_never(settings)
 
 
 def _record_parts(settings: RecordFiles, folder: Path) -> AnySplits:
     match settings.task:
         case "classification":
-            return _with_known_labels(_parts(settings, folder, _labelled_texts(settings)))
+            return require_known_labels(_parts(settings, folder, _labelled_texts(settings)))
         case "translation":
             return _parts(settings, folder, _text_pairs(settings))
         case _:
@@ -146,24 +145,4 @@ def _none_empty(splits: Splits[Example], rule: str) -> Splits[Example]:
             raise DataError(
                 f"data.files: expected examples in each part, found training / validation / test {counts} by {rule}"
             )
-    return splits
-
-
-Labelled = TypeVar("Labelled", LabelledText, TaggedTokens, LabelledSeries)
-
-
-def _with_known_labels(splits: Splits[Labelled]) -> Splits[Labelled]:
-    """Refuse a label that no training example has: a model cannot give it."""
-    known = {label for example in splits.training for label in labels_of(example)}
-    for part, examples in (("validation", splits.validation), ("test", splits.test)):
-        for example in examples:
-            labels = labels_of(example)
-            strange = [step for step, label in enumerate(labels) if label not in known]
-            if strange:
-                few = ", ".join(map(repr, sorted(known)[:20]))
-                step = f" at step {strange[0] + 1}" if len(labels) > 1 else ""
-                raise DataError(
-                    f"{example.origin}: expected a label that the training examples have ({few}), "
-                    f"found {labels[strange[0]]!r}{step} in the {part} part"
-                )
     return splits

@@ -14,7 +14,7 @@ from training.data.examples import (
     TextPair,
 )
 from training.data.inspection import Inspection, inspect_examples
-from training.errors import DataError
+from training.errors import DataError, RecipeError
 from training.settings import Recipe
 
 WORDS = {"kind": "words"}
@@ -81,18 +81,20 @@ def test_a_leak_is_shown_by_an_example_of_each_part() -> None:
     assert [overlap.first for overlap in found.overlaps if overlap.count] == [(ours, theirs)]
 
 
-def test_words_of_tagged_tokens_are_the_vocabulary() -> None:
+def test_tagged_words_are_counted_in_tokens_of_the_recipe() -> None:
     splits = Splits(
         (TaggedTokens(("The", "the", "cat"), ("D", "D", "N")),),
         (TaggedTokens(("THE", "dog"), ("D", "N")),),
         (TaggedTokens(("cat",), ("N",)),),
     )
     found = inspect(splits, "labelling", tokenizer=WORDS | {"lowercase": True})
-    assert found.vocabulary_sizes == {"tokens": 2}
-    assert [part.unknown["tokens"] for part in found.parts] == [(0, 3), (1, 2), (0, 1)]
+    assert found.vocabulary_sizes == {"words": 4 + 2}
+    assert [part.unknown["words"] for part in found.parts] == [(0, 3), (1, 2), (0, 1)]
     assert found.parts[0].labels == {"D": 2, "N": 1}
     rare = inspect(splits, "labelling", tokenizer=WORDS | {"lowercase": True, "min_frequency": 2})
-    assert rare.parts[0].unknown["tokens"] == (1, 3)
+    pieces = inspect(splits, "labelling", tokenizer={"kind": "characters"})
+    assert pieces.parts[0].lengths["words"].token_counts.tolist() == [9]
+    assert rare.parts[0].unknown["words"] == (1, 3)
 
 
 def test_readings_are_described_and_shared_steps_are_found() -> None:
@@ -111,6 +113,14 @@ def test_readings_are_described_and_shared_steps_are_found() -> None:
         ("name of the series", "validation", "training"): 1,
         ("step of one series", "validation", "training"): 1,
     }
+
+
+def test_words_without_a_tokenizer_and_readings_with_one_are_refused() -> None:
+    sentence, series = TaggedTokens(("a",), ("X",)), LabelledSeries(((1.0,),), ("x",), "a", (FeatureColumn("t", ""),))
+    with pytest.raises(RecipeError, match=r"corpus any holds words, which take a \[tokenizer\]"):
+        inspect(Splits((sentence,), (), ()), "labelling")
+    with pytest.raises(RecipeError, match="holds readings, which have no use for tokenizer"):
+        inspect(Splits((series,), (), ()), "labelling", tokenizer=WORDS)
 
 
 def test_no_training_examples_are_an_error() -> None:

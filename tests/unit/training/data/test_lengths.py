@@ -22,7 +22,7 @@ from training.settings import DataSettings, TokenizerSettings
 
 REFUSE = DataSettings(corpus="any", max_token_count=10, max_output_token_count=4, too_long="refuse")
 WORDS = Tokenizer.from_bytes(train_tokenizer(["a b c"], TokenizerSettings(kind="words")))
-TOKENIZERS = {"text": WORDS, "source": WORDS, "target": WORDS}
+TOKENIZERS = {"text": WORDS, "words": WORDS, "source": WORDS, "target": WORDS}
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ TOKENIZERS = {"text": WORDS, "source": WORDS, "target": WORDS}
         pytest.param(LabelledText("a b c", "x"), {"text": 3}, id="a text"),
         pytest.param(PlainText("a b c"), {"text": 5}, id="bos and eos of a language model"),
         pytest.param(TextPair("a b c", "a"), {"source": 4, "target": 2}, id="eos of a pair"),
-        pytest.param(TaggedTokens(("a", "b c"), ("X", "Y")), {"tokens": 2}, id="tokens as they were cut"),
+        pytest.param(TaggedTokens(("a", "b c"), ("X", "Y")), {"words": 3}, id="tokens of words"),
         pytest.param(LabelledSeries(((1.0,),), ("x",)), {"steps": 1}, id="steps"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data.examples import LabelledText, PlainText, Splits, TextPair
+from training.data.examples import LabelledText, PlainText, Splits, TaggedTokens, TextPair
 from training.data.load import load_corpus, select_examples
 from training.errors import DataError
 from training.settings import DataSettings
@@ -20,7 +20,7 @@ def settings(*, max_examples: int | None = None, shuffle_labels: bool = False) -
 @pytest.mark.parametrize(
     ("name", "folder", "message"),
     [
-        pytest.param("sst3", None, "corpus 'sst3' is unknown; known are sample-reviews, .*sst2-stsa", id="unknown"),
+        pytest.param("sst3", None, "corpus 'sst3' is unknown; known are sample-clues, .*sst2-stsa", id="unknown"),
         pytest.param("sst2-stsa", None, "name the folder that holds sst2-stsa/", id="no folder named"),
         pytest.param(
             "sst2-stsa", Path("/nonexistent"), "expected the folder of corpus 'sst2-stsa'", id="no folder there"
@@ -63,6 +63,15 @@ def test_shuffled_pairs_keep_their_sources() -> None:
     assert [pair.source for pair in training] == [pair.source for pair in pairs]
     assert {pair.target for pair in training} == {pair.target for pair in pairs}
     assert sum(one == other for one, other in zip(training, pairs, strict=True)) < 10
+
+
+def test_shuffled_tags_come_from_another_sentence_and_leave_steps_without_one() -> None:
+    tagged = tuple(TaggedTokens(("he", str(index)), (tag, "_")) for index, tag in enumerate("XY" * 50))
+    training = select_examples(Splits(tagged, (), ()), settings(shuffle_labels=True), seed=1).training
+    assert [example.tokens for example in training] == [example.tokens for example in tagged]
+    assert {example.tags for example in training} == {("X", "_"), ("Y", "_")}
+    changed = sum(example != other for example, other in zip(training, tagged, strict=True))
+    assert 30 < changed < 70
 
 
 def test_shuffled_plain_texts_keep_their_characters() -> None:

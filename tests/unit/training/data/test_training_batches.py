@@ -20,13 +20,20 @@ def batches_of(columns: Columns, *, batch_tokens: int = 40, seed: int = 1, epoch
 
 def test_padding_stands_behind_each_sequence() -> None:
     padded = pad([[7, 8, 9], [5]], pad_id=0)
-    assert padded.token_ids.tolist() == [[7, 8, 9], [5, 0, 0]]
+    assert padded.values.tolist() == [[7, 8, 9], [5, 0, 0]]
     assert padded.lengths.tolist() == [3, 1]
-    assert padded.token_ids.dtype == padded.lengths.dtype == np.int64
+    assert padded.values.dtype == padded.lengths.dtype == np.int64
+
+
+def test_rows_of_readings_are_padded_with_zeros() -> None:
+    padded = pad([np.full((2, 3), 7, dtype=np.float32), np.full((1, 3), 5, dtype=np.float32)], pad_id=9)
+    assert padded.values.dtype == np.float32
+    assert padded.values.tolist() == [[[7] * 3, [7] * 3], [[5] * 3, [0] * 3]]
+    assert padded.lengths.tolist() == [2, 1]
 
 
 def test_time_can_be_rounded_up() -> None:
-    assert pad([[1, 2, 3]], pad_id=0, time_multiple=16).token_ids.shape == (1, 16)
+    assert pad([[1, 2, 3]], pad_id=0, time_multiple=16).values.shape == (1, 16)
 
 
 @pytest.mark.parametrize("sequences", [pytest.param([], id="no sequence"), pytest.param([[1], []], id="empty one")])
@@ -48,8 +55,8 @@ def test_every_example_comes_once_whole_and_within_the_budget(
     assert sorted(index for batch in batches for index in batch.indices.tolist()) == list(range(len(lengths)))
     for batch in batches:
         for column, padded in zip(columns, batch.columns, strict=True):
-            assert padded.token_ids.size <= batch_tokens
-            for index, row, length in zip(batch.indices, padded.token_ids, padded.lengths, strict=True):
+            assert padded.values.size <= batch_tokens
+            for index, row, length in zip(batch.indices, padded.values, padded.lengths, strict=True):
                 assert row[:length].tolist() == column[index]
                 assert not row[length:].any()
 
@@ -71,7 +78,7 @@ def test_sorting_by_length_keeps_padding_low() -> None:
     rng = np.random.default_rng(0)
     columns = columns_of([(length, length) for length in rng.integers(1, 40, size=1000).tolist()])
     batches = batches_of(columns, batch_tokens=512)
-    cells = sum(batch.columns[0].token_ids.size for batch in batches)
+    cells = sum(batch.columns[0].values.size for batch in batches)
     assert sum(map(len, columns[0])) / cells > 0.9
 
 

@@ -22,7 +22,7 @@ def test_every_token_but_the_first_and_a_remainder_is_predicted_once(row_count: 
 def test_windows_put_together_are_the_rows(token_count: int, seed: int | None) -> None:
     rows = stream_rows(STREAM, 4)
     windows = list(row_windows(rows, token_count, None if seed is None else np.random.default_rng(seed)))
-    parts = [window.columns[0].token_ids for window in windows]
+    parts = [window.columns[0].values for window in windows]
     assert np.concatenate([rows[:, :1], *(part[:, 1:] for part in parts)], axis=1).tolist() == rows.tolist()
     starts = np.cumsum([0, *(part.shape[1] - 1 for part in parts)])[:-1]
     assert [window.indices.tolist() for window in windows] == [[start] * 4 for start in starts.tolist()]
@@ -33,14 +33,14 @@ def test_windows_put_together_are_the_rows(token_count: int, seed: int | None) -
 
 def test_windows_have_the_length_that_was_asked_for() -> None:
     rows = stream_rows(STREAM, 4)
-    assert [window.columns[0].token_ids.shape for window in row_windows(rows, 10)] == [(4, 11), (4, 11), (4, 6)]
+    assert [window.columns[0].values.shape for window in row_windows(rows, 10)] == [(4, 11), (4, 11), (4, 6)]
 
 
 def test_random_windows_are_as_many_as_even_ones_and_near_their_length() -> None:
     rows = np.zeros((2, 70_001), dtype=np.int64)
     windows = list(row_windows(rows, 70, np.random.default_rng(0)))
     assert len(windows) == window_count(70_000, 70) == 1000
-    lengths = np.array([window.columns[0].token_ids.shape[1] - 1 for window in windows])
+    lengths = np.array([window.columns[0].values.shape[1] - 1 for window in windows])
     assert lengths.sum() == 70_000
     assert 30 < (lengths < 50).sum() < 80, "one in twenty is half as long"
     assert 55 < np.median(lengths) < 80

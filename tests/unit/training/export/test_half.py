@@ -28,6 +28,8 @@ Tiny = Mapping[str, AnySplits]
 CASES = list(matrix())
 VARIETIES = [
     pytest.param("classification", {"bidirectional": True}, id="classifier"),
+    pytest.param("labelling", {}, id="labeller of words"),
+    pytest.param("readings", {"bidirectional": True}, id="labeller of readings"),
     pytest.param("generation", {"cell": "gru", "layers": 2, "tie_weights": True}, id="language model"),
     pytest.param("translation", {"attention": "general", "bidirectional": True, "layers": 2}, id="translator"),
 ]
@@ -87,7 +89,7 @@ def test_the_variant_is_proven_against_pytorch_and_served_on_cuda_alone(
     golden = draft.manifest.variants["fp16"].golden
     assert (golden.reference, golden.absolute_tolerance, golden.relative_tolerance) == ("pytorch", 0.02, 0.01)
     loaded = load_model(draft.opened(), precision="fp16", emulate_fp16=True)
-    assert loaded.proof.absolute == pytest.approx(golden.deviation_from_fp32)
+    assert 0 < loaded.proof.absolute <= golden.deviation_from_fp32 * 1.0001
     assert 0 < golden.deviation_from_fp32 < 0.02
     with pytest.raises(SettingsError, match="proven on provider cuda alone"):
         load_model(draft.opened(), precision="fp16")

@@ -29,6 +29,8 @@ CARD = "MODEL_CARD.md"
 VARIETIES = [
     pytest.param("classification", {"dropout": 0.3}, id="classifier"),
     pytest.param("classification", {"bidirectional": True, "cell": "gru", "layers": 2}, id="classifier, both"),
+    pytest.param("labelling", {"bidirectional": True}, id="labeller of words, both"),
+    pytest.param("readings", {"cell": "gru", "layers": 2}, id="labeller of readings"),
     pytest.param("generation", {"cell": "gru", "tie_weights": True}, id="language model, tied"),
     pytest.param("translation", {"cell": "rnn"}, id="translator without attention"),
     pytest.param(

@@ -1,0 +1,1 @@
+"""The sections of a report, one file per subject: each turns findings into texts, tables and pictures."""
