@@ -1,13 +1,14 @@
 """Whole data sets through the engine, without a service: what evaluation and benchmarks' limits run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from service.engine.batches import pad, pad_features, pad_ids
 from service.engine.classify import logits_by_row
-from service.engine.decode import DecodeLoop, DecodeRequest
+from service.engine.decode import DecodeLoop
+from service.engine.requests import DEFAULT_LENGTH_PENALTY, DecodeOptions, DecodeRequest
 from service.engine.steps import Classify, FloatArray, IntArray, Label, LanguageSteps, RowModel, Step
 
 
@@ -53,24 +54,38 @@ def label_all(
 
 
 def decode_all(
-    model: RowModel, sequences: Sequence[Sequence[int]], *, max_output_token_count: int, capacity: int = 32
+    model: RowModel,
+    sequences: Sequence[Sequence[int]],
+    *,
+    max_output_token_count: int,
+    beam_size: int = 1,
+    length_penalty: float = DEFAULT_LENGTH_PENALTY,
+    capacity: int = 32,
 ) -> list[list[int]]:
-    """Decode every prompt or source greedily, rows joining as others leave.
+    """Decode every prompt or source, greedily or by beam search, requests joining as others leave.
+
+    Args:
+        model: its steps.
+        sequences: token ids, without special tokens.
+        max_output_token_count: most tokens to write.
+        beam_size: hypotheses kept at every step; 1 is greedy.
+        length_penalty: as `DecodeOptions` takes it.
+        capacity: rows that step together, at least `beam_size`.
 
     Returns:
-        Produced ids per sequence, in the order given, without the end-of-sequence token.
+        Ids of the best hypothesis per sequence, in the order given, without the end-of-sequence token.
     """
-    loop = DecodeLoop(model, capacity=capacity)
+    options = DecodeOptions(max_output_token_count, beam_size=beam_size, length_penalty=length_penalty)
+    loop = DecodeLoop(model, capacity=max(capacity, beam_size))
     outputs: list[list[int]] = [[] for _ in sequences]
     waiting = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
     while waiting or loop.count:
-        joining = [waiting.pop() for _ in range(min(loop.free, len(waiting)))]
-        news = loop.step()
-        if joining:
-            news += loop.join([DecodeRequest(i, _ids(sequences[i]), max_output_token_count) for i in joining])
-        for produced in news:
-            if produced.token_id is not None:
-                outputs[produced.key].append(produced.token_id)
+        joining = [waiting.pop() for _ in range(min(loop.free // beam_size, len(waiting)))]
+        ended = (
+            loop.join([DecodeRequest(index, _ids(sequences[index]), options) for index in joining]) if joining else []
+        )
+        for finished in ended + loop.step():
+            outputs[finished.key] = finished.hypotheses[0].token_ids if finished.hypotheses else []
     return outputs
 
 
@@ -93,17 +108,44 @@ def token_log_likelihoods(
     return [found[index] for index in range(len(sequences))]
 
 
+def stream_log_likelihoods(model: LanguageSteps, sequences: Iterable[Sequence[int]]) -> list[npt.NDArray[np.float64]]:
+    """Compute ln p(token | all before it) over sequences that follow one another: the state is carried on.
+
+    The beginning-of-sequence token is read before each sequence and is no news. One token is read at a time, so that
+    sequences may be of any length.
+
+    Returns:
+        As `token_log_likelihoods`.
+    """
+    state = np.zeros((1, model.state_size), dtype=np.float32)
+    found = []
+    for sequence in sequences:
+        inputs, targets = _ids([model.bos_id, *sequence]), _ids([*sequence, model.eos_id])
+        row = np.empty(len(targets), dtype=np.float64)
+        for time in range(len(inputs)):
+            logits, state = model.step(inputs[time : time + 1], state)
+            row[time] = _log_probabilities(logits, targets[time : time + 1])[0]
+        _, state = model.step(targets[-1:], state)  # the end is read, too, before the next begins
+        found.append(row)
+    return found
+
+
+def _log_probabilities(logits: FloatArray, token_ids: IntArray) -> npt.NDArray[np.float64]:
+    """Log p of one token per row: `logits` [rows, vocabulary], `token_ids` [rows]."""
+    scores = logits.astype(np.float64)
+    top = scores.max(axis=-1, keepdims=True)
+    normaliser: npt.NDArray[np.float64] = top[:, 0] + np.log(np.exp(scores - top).sum(axis=-1))
+    chosen: npt.NDArray[np.float64] = scores[np.arange(len(scores)), token_ids] - normaliser
+    return chosen
+
+
 def _batch_log_likelihoods(model: LanguageSteps, inputs: IntArray, targets: IntArray) -> npt.NDArray[np.float64]:
     """Return ln p of `targets` after `inputs`, all [rows, time]; what stands on padding is of no meaning."""
-    rows = np.arange(len(inputs))
     state = np.zeros((len(inputs), model.state_size), dtype=np.float32)
     steps = []
     for time in range(inputs.shape[1]):
         logits, state = model.step(inputs[:, time].copy(), state)
-        scores = logits.astype(np.float64)
-        top = scores.max(axis=-1, keepdims=True)
-        normaliser = top[:, 0] + np.log(np.exp(scores - top).sum(axis=-1))
-        steps.append(scores[rows, targets[:, time]] - normaliser)
+        steps.append(_log_probabilities(logits, targets[:, time]))
     return np.stack(steps, axis=1)
 
 

@@ -83,8 +83,7 @@ class LabellingTask(CarriesNothing):
     def loss(self, batch: Batch, _step: int = 0, /) -> Loss:
         """Cross-entropy of the labels, over the steps that have one."""
         logits = self.model.label(*tensors(batch.columns[0], device_of(self.model)))  # [rows, time, labels]
-        label_ids = [self.label_ids[index] for index in batch.indices]
-        padded = pad(label_ids, pad_id=_IGNORED, time_multiple=logits.shape[1])  # rows of a batch keep its width
+        padded = pad([self.label_ids[index] for index in batch.indices], pad_id=_IGNORED)
         expected = torch.from_numpy(padded.values).to(logits.device)  # [rows, time]
         total = functional.cross_entropy(
             logits.flatten(0, 1),
@@ -110,21 +109,21 @@ class LabellingTask(CarriesNothing):
         """Logits [time, labels] of each sequence."""
         logits: dict[int, FloatArray] = {}
         for batch in ordered_batches([sequences], batch_tokens=self.recipe.training.batch_tokens, pad_id=PAD_ID):
-            found = self.model.label(*tensors(batch.columns[0], device_of(self.model))).float().cpu().numpy()
+            found = self.model.label(*tensors(batch.columns[0], device_of(self.model))).cpu().numpy()
             for index, row, length in zip(batch.indices, found, batch.columns[0].lengths, strict=True):
                 logits[int(index)] = row[:length]
         return [logits[index] for index in range(len(sequences))]
 
 
-def prepare_tagging(recipe: Recipe, splits: Splits[TaggedTokens]) -> LabellingTask:
-    """Learn the tokenizer, encode words, build the model.   Errors as `training.prepare.prepare`.
+def prepare_tagging(recipe: Recipe, splits: Splits[TaggedTokens], text: Text | None = None) -> LabellingTask:
+    """Learn the tokenizer if there is none yet, encode words, build the model.   Errors as `training.prepare.prepare`.
 
     Sentences of more tokens than the recipe allows are left out of training.
     """
     check_reads(recipe, "words")
     labels, scheme = _labels(recipe, splits)
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
-    text = Text.learn([word for example in examples for word in example.tokens], given(recipe.tokenizer))
+    text = text or Text.learn([word for example in examples for word in example.tokens], given(recipe.tokenizer))
     refuse_too_long(splits, {"words": text.tokenizer}, recipe.data)
     training, validation = (
         [

@@ -253,11 +253,6 @@ def test_settings_without_a_use_are_refused(
         prepare(make_recipe(task, labelling=changes), tiny_splits[task])
 
 
-def test_readings_have_no_words_to_drop(make_recipe: MakeRecipe, readings: Splits[LabelledSeries]) -> None:
-    with pytest.raises(RecipeError, match=r"holds readings, which have no use for model\.word_dropout"):
-        prepare(make_recipe("readings", model={"word_dropout": 0.1}), readings)
-
-
 def test_words_take_a_tokenizer_and_readings_none(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
     with pytest.raises(RecipeError, match="corpus tiny holds words, which take a"):
         prepare(make_recipe("readings"), tiny_splits["labelling"])
