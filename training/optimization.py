@@ -31,7 +31,7 @@ def new_optimizer(
     ]
     if settings.optimizer == "sgd":
         return SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
-    return AdamW(groups, lr=settings.learning_rate, betas=(settings.beta1, settings.beta2))
+    return AdamW(groups, lr=settings.learning_rate, betas=(settings.beta1, settings.beta2), fused=True)
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float, *, step: int, steps_per_epoch: int) -> None:

@@ -7,6 +7,7 @@ decoder that is run step by step.
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -55,7 +56,7 @@ class Clock:
             raise EnoughError
 
 
-def train_with_seqserve(sources: list[str], targets: list[str], clock: Clock) -> None:
+def train_with_seqserve(sources: list[str], targets: list[str], clock: Clock, precision: str) -> None:
     """The project's own loop, from recipe to updates."""
     pairs = tuple(TextPair(source, target) for source, target in zip(sources, targets, strict=True))
     words = {"kind": "words", "vocabulary_size": 100_000}
@@ -83,6 +84,7 @@ def train_with_seqserve(sources: list[str], targets: list[str], clock: Clock) ->
             "clip_norm": CLIP,
             "label_smoothing": SMOOTHING,
             "threads": THREADS,
+            "precision": precision,
         },
     }
     task = prepare(Recipe.model_validate(document), Splits(pairs, pairs[:10], ()))
@@ -184,7 +186,11 @@ def main() -> None:
         Path(folder, f"train.{side}").read_text(encoding="utf-8").splitlines() for side in ("source", "target")
     )
     clock = Clock(int(updates), int(every))
-    run = {"seqserve": train_with_seqserve, "naive": train_naively}[contender]
+    run = {
+        "seqserve": partial(train_with_seqserve, precision="float32"),
+        "seqserve-bfloat16": partial(train_with_seqserve, precision="bfloat16"),
+        "naive": train_naively,
+    }[contender]
     try:
         run(sources, targets, clock)
     except EnoughError:

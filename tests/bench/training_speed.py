@@ -138,7 +138,8 @@ def document(rates: dict[str, list[float]], absent: dict[str, str]) -> str:
 def _contenders() -> tuple[list[Contender], dict[str, str]]:
     """Who can run here, and of the others why not."""
     here = [
-        Contender("seqserve", _own("seqserve"), OURS),
+        Contender("seqserve, bfloat16", _own("seqserve-bfloat16"), OURS),
+        Contender("seqserve, float32", _own("seqserve"), OURS),
         Contender("naive PyTorch loop, step by step", _own("naive"), OURS),
     ]
     absent: dict[str, str] = {}
