@@ -128,13 +128,14 @@ def evaluate(
         Path | None,
         typer.Option(help="Recipe that names the corpus [default: the bundle's own].", metavar="RECIPE.toml"),
     ] = None,
+    beam_size: Annotated[int, typer.Option(min=1, help="How wide a translator searches; 1 is greedy.")] = 1,
     data: DataFolder = None,
 ) -> None:
     """Measure a bundle on its corpus's test examples, through the service's own engine."""
     opened = open_bundle(bundle)
     path = recipe or RECIPES / f"{opened.manifest.producer.recipe}.toml"
     splits = load_examples(load_recipe(path).data, data_folder=data, files_folder=path.parent)
-    evaluations = evaluate_variants(opened, splits)
+    evaluations = evaluate_variants(opened, splits, beam_size=beam_size)
     _say_scores(f"{opened.manifest.name}@{opened.manifest.version}", evaluations)
 
 

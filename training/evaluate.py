@@ -5,6 +5,7 @@ Beside each score stands what is had for nothing: the commonest label, the untra
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 from service.bundle.manifest import Precision, TextSpec
@@ -34,10 +35,18 @@ Evaluations = Mapping[Precision, Evaluation]
 """One per variant of a bundle, the default first."""
 
 
-def evaluate_bundle(bundle: OpenedBundle, splits: AnySplits, precision: Precision | None = None) -> Evaluation:
+def evaluate_bundle(
+    bundle: OpenedBundle, splits: AnySplits, precision: Precision | None = None, *, beam_size: int = 1
+) -> Evaluation:
     """Load one variant of a bundle (None: the default), its golden runs replayed, and score it on the test split.
 
     It runs on a CPU, fp16 too.
+
+    Args:
+        bundle: what was exported.
+        splits: of its corpus.
+        precision: the variant.
+        beam_size: how wide a translator searches; 1 is greedy.
 
     Raises:
         DataError: the corpus is for another task, or has no test examples.
@@ -55,15 +64,15 @@ def evaluate_bundle(bundle: OpenedBundle, splits: AnySplits, precision: Precisio
         case LanguageModel() if kind is PlainText:
             return _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits))
         case TranslationModel() if kind is TextPair:
-            return _evaluate_translator(model, bundle, cast("Splits[TextPair]", splits))
+            return _evaluate_translator(model, bundle, cast("Splits[TextPair]", splits), beam_size)
     raise DataError(f"the corpus has no test examples for {bundle.manifest.spec.task}")
 
 
-def evaluate_variants(bundle: OpenedBundle, splits: AnySplits) -> Evaluations:
-    """Score every variant of a bundle, the default first.   Errors as `evaluate_bundle`."""
+def evaluate_variants(bundle: OpenedBundle, splits: AnySplits, *, beam_size: int = 1) -> Evaluations:
+    """Score every variant of a bundle, the default first.   Arguments and errors as `evaluate_bundle`."""
     manifest = bundle.manifest
     order = sorted(manifest.variants, key=lambda precision: precision != manifest.default_precision)
-    return {precision: evaluate_bundle(bundle, splits, precision) for precision in order}
+    return {precision: evaluate_bundle(bundle, splits, precision, beam_size=beam_size) for precision in order}
 
 
 def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: Splits[LabelledText]) -> Evaluation:
@@ -104,13 +113,16 @@ def _evaluate_language_model(model: LanguageModel, bundle: OpenedBundle, splits:
     return Evaluation(score, of("a 3-gram model", baseline), (), answers)
 
 
-def _evaluate_translator(model: TranslationModel, bundle: OpenedBundle, splits: Splits[TextPair]) -> Evaluation:
+def _evaluate_translator(
+    model: TranslationModel, bundle: OpenedBundle, splits: Splits[TextPair], beam_size: int
+) -> Evaluation:
     spec = model.spec
     groups = group_references(splits.test)
     source = _tokenizer(bundle, spec.source)
     # the engine appends the end of a source itself
     sequences = [source.encode(group.source)[: spec.max_token_count - 1] for group in groups]
-    produced = decode_all(TranslationRows(model), sequences, max_output_token_count=spec.max_output_token_count)
+    limit = spec.max_output_token_count
+    produced = decode_all(TranslationRows(model), sequences, max_output_token_count=limit, beam_size=beam_size)
     target = _tokenizer(bundle, spec.target)
     hypotheses = [target.decode(ids) for ids in produced]
     references = [group.references for group in groups]
@@ -120,8 +132,11 @@ def _evaluate_translator(model: TranslationModel, bundle: OpenedBundle, splits: 
         if hypothesis not in group.references
     ]
     baseline = bleu([group.source for group in groups], references)
+    score = bleu(hypotheses, references)
+    if beam_size > 1:
+        score = replace(score, method=f"{score.method}, beam of {beam_size}")
     answers = TranslationAnswers(groups, tuple(hypotheses), tuple(len(sequence) + 1 for sequence in sequences))
-    return Evaluation(bleu(hypotheses, references), of("the source, copied", baseline), few(wrong), answers)
+    return Evaluation(score, of("the source, copied", baseline), few(wrong), answers)
 
 
 def _tokenizer(bundle: OpenedBundle, text: TextSpec) -> Tokenizer:
