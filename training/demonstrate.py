@@ -48,7 +48,7 @@ def translate_attentively(bundle: OpenedBundle, sources: Sequence[str]) -> list[
     model = load_model(bundle)
     if not isinstance(model, TranslationModel):
         raise DataError(f"{bundle.path}: expected a translator, found one for {bundle.manifest.spec.task}")
-    if not model.has_attention:
+    if model.spec.key_size is None:
         return []
     source, target = (tokenizer_of(bundle, text) for text in (model.spec.source, model.spec.target))
     encoded = [source.encode(text)[: model.spec.max_token_count - 1] for text in sources]
