@@ -98,6 +98,16 @@ def test_the_loss_is_a_sum_over_labelled_steps_whatever_the_batches(
     assert sums[0][1] == pytest.approx(sums[1][1], rel=1e-5)
 
 
+def test_part_of_a_batch_costs_its_part(make_recipe: MakeRecipe, words: Splits[TaggedTokens]) -> None:
+    task = prepared(make_recipe("labelling", training={"batch_tokens": 1000}), words)
+    task.model.eval()
+    (batch,) = task.batches(1)
+    with torch.no_grad():
+        whole, *parts = (task.loss(part) for part in (batch, batch.rows(slice(0, 1)), batch.rows(slice(1, None))))
+    assert whole.count == sum(part.count for part in parts)
+    assert whole.total.item() == pytest.approx(sum(part.total.item() for part in parts), rel=1e-5)
+
+
 def test_long_series_are_cut_into_windows_and_never_left_out(
     make_recipe: MakeRecipe, readings: Splits[LabelledSeries], caplog: pytest.LogCaptureFixture
 ) -> None:
