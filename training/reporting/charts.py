@@ -36,12 +36,12 @@ def draw_curves(epochs: Sequence[Epoch], *, best: float, metric: str) -> bytes:
     return to_png(figure)
 
 
-def draw_lengths(counts_by_part: Mapping[str, IntArray], *, limit: int, unit: str, bin_count: int = 40) -> bytes:
+def draw_lengths(counts_by_part: Mapping[str, IntArray], *, limit: int | None, unit: str, bin_count: int = 40) -> bytes:
     """Draw how long the examples of each part are.
 
     Args:
         counts_by_part: by part, [examples], in `unit`.
-        limit: of the recipe.
+        limit: of the recipe, if it has one.
         unit: tokens or steps.
         bin_count: at most so many bars.
     """
@@ -55,7 +55,7 @@ def draw_lengths(counts_by_part: Mapping[str, IntArray], *, limit: int, unit: st
         shares = 100 * np.histogram(counts, bins=edges)[0] / len(counts)
         label = f"{part}, {len(counts):,}"
         axes.stairs(shares, edges - 0.5, color=colour, linestyle=style, linewidth=1.8, label=label)
-    if limit <= edges[-1]:
+    if limit is not None and limit <= edges[-1]:
         axes.axvline(limit + 0.5, color="black", linewidth=1, label=f"limit, {limit:,}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(f"length ({unit})")

@@ -1,6 +1,7 @@
 """How long the examples are, part by part."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -11,6 +12,7 @@ from training.data.examples import PlainText, Splits
 from training.data.lengths import lengths_of
 from training.data.load import select_examples
 from training.data.statistics import PARTS
+from training.data.tokenization import encode_long
 from training.demonstrate import tokenizer_of
 from training.reporting.charts import IntArray, draw_lengths
 from training.reporting.document import Block, Picture, Section, Table
@@ -23,15 +25,23 @@ def lengths_section(findings: Findings) -> Section:
     blocks: list[Block] = []
     for side, by_part in counts.items():
         unit = f"{findings.step_name}s"
-        counted = "the special ones included" if unit == "tokens" else "as they were read"
-        caption = (
-            f"How many {unit} an example has ({side}), {counted}: the share of each part that has so many. The parts "
-            "should look alike; a part of longer examples is a harder one. What is beyond the limit was left out or "
-            "cut, as the recipe says."
-        )
-        picture = draw_lengths(by_part, limit=limits[side], unit=unit)
-        blocks += [Picture(f"length: {side}", caption, picture), _table(side, by_part, limits[side])]
+        limit = None if findings.recipe.windows else limits[side]
+        picture = draw_lengths(by_part, limit=limit, unit=unit)
+        blocks += [Picture(f"length: {side}", _caption(side, unit, limit), picture), _table(side, by_part, limit)]
     return Section("Lengths", blocks)
+
+
+def _caption(side: str, unit: str, limit: int | None) -> str:
+    counted = "the special ones included" if unit == "tokens" else "as they were read"
+    beyond = (
+        "The recipe reads texts in windows, so that none is too long."
+        if limit is None
+        else "What is beyond the limit was left out or cut, as the recipe says."
+    )
+    return (
+        f"How many {unit} an example has ({side}), {counted}: the share of each part that has so many. The parts "
+        f"should look alike; a part of longer examples is a harder one. {beyond}"
+    )
 
 
 def _measure(findings: Findings) -> tuple[dict[str, dict[str, IntArray]], dict[str, int]]:
@@ -39,7 +49,7 @@ def _measure(findings: Findings) -> tuple[dict[str, dict[str, IntArray]], dict[s
     recipe = findings.recipe
     of_one_kind = cast("Splits[PlainText]", findings.splits)  # of any kind, but of one
     selected = select_examples(of_one_kind, recipe.data, seed=recipe.seed)
-    encode = {side: tokenizer.encode for side, tokenizer in _tokenizers(findings).items()}
+    encode = {side: partial(encode_long, tokenizer) for side, tokenizer in _tokenizers(findings).items()}
     found: dict[str, dict[str, list[int]]] = {}
     limits: dict[str, int] = {}
     for part in PARTS:
@@ -65,15 +75,16 @@ def _tokenizers(findings: Findings) -> Mapping[str, Tokenizer]:
             return {"text": tokenizer_of(bundle, spec.text)}
 
 
-def _table(side: str, by_part: Mapping[str, IntArray], limit: int) -> Table:
+def _table(side: str, by_part: Mapping[str, IntArray], limit: int | None) -> Table:
     rows = [
         (
             part,
             f"{len(counts):,}",
             *(f"{np.percentile(counts, share):,.0f}" for share in (0, 50, 99, 100)),
-            f"{int((counts > limit).sum()):,}",
+            *(() if limit is None else (f"{int((counts > limit).sum()):,}",)),
         )
         for part, counts in by_part.items()
     ]
-    headings = ("part", "examples", "shortest", "median", "99 %", "longest", f"over {limit:,}")
+    over = () if limit is None else (f"over {limit:,}",)
+    headings = ("part", "examples", "shortest", "median", "99 %", "longest", *over)
     return Table(f"length: {side}", headings, rows)

@@ -17,7 +17,8 @@ DoubleArray = npt.NDArray[np.float64]
 Signals = Mapping[str, npt.NDArray[np.float32]]
 
 _TOKENS_DRAWN = 30
-_CHARACTERS_SHOWN = 500
+_CHARACTERS_READ = 500
+"""Of a text: more than the tokens that are drawn. What comes later changes nothing in them."""
 _WANTED_CHARACTERS = 60
 """Length of an example that shows something and still fits."""
 
@@ -63,8 +64,8 @@ def _trace(findings: Findings, text: str | None) -> tuple[str, Signals, list[str
     if text is None and isinstance(task, LabellingTask) and isinstance(test[0], LabelledSeries):
         return f"the first steps of {test[0].name or 'the first test series'}", *trace_rows(task, _rows_of(test[0]))
     shown = example_text(test) if text is None else text
-    short = shown if len(shown) <= _CHARACTERS_SHOWN else shown[:_CHARACTERS_SHOWN] + "\N{HORIZONTAL ELLIPSIS}"
-    return repr(short), *trace_gates(task, shown)
+    short = shown[:_CHARACTERS_READ]
+    return repr(short), *trace_gates(task, short)
 
 
 def _rows_of(series: LabelledSeries) -> list[dict[str, float]]:

@@ -16,18 +16,18 @@ _PACKAGES = ("torch", "onnx", "onnxruntime", "tokenizers", "numpy")
 def facts_section(findings: Findings) -> Section:
     """How long it took, on what, with which versions."""
     outcome, manifest, splits = findings.outcome, findings.bundle.manifest, findings.splits
-    architecture, token_count = manifest.architecture, _tokens_per_epoch(findings)
-    unit = f"{findings.step_name}s"
-    speed = token_count * len(outcome.epochs) / outcome.seconds
+    architecture, unit = manifest.architecture, f"{findings.step_name}s"
+    token_count = sum(epoch.token_count for epoch in outcome.epochs)
+    training_seconds = outcome.seconds - sum(epoch.validation_seconds for epoch in outcome.epochs)
     run = [
         ("task", findings.recipe.task),
         ("data", findings.recipe.data.origin),
-        ("training examples", f"{len(splits.training):,}, of which an epoch reads {token_count:,} {unit}"),
+        ("training examples", f"{len(splits.training):,}, of which all epochs read {token_count:,} {unit}"),
         ("validation, test examples", f"{len(splits.validation):,}, {len(splits.test):,}"),
         ("model", f"{architecture.cell.upper()}, {architecture.parameter_count:,} parameters"),
-        ("epochs", f"{len(outcome.epochs)}; the weights after {findings.best_epoch:g} were kept"),
-        ("duration", f"{outcome.seconds:.1f} s of training, validation included"),
-        ("speed", f"{speed:,.0f} training {unit}/s, validation included in the time"),
+        ("epochs", f"{len(outcome.epochs)}; the weights after {findings.best_epoch:.3g} of them were kept"),
+        ("duration", f"{training_seconds:.1f} s of training, {outcome.seconds:.1f} s with validation"),
+        ("speed", f"{token_count / training_seconds:,.0f} {unit}/s in training, padding left out"),
         ("seed", str(findings.recipe.seed)),
         ("SHA-256 of recipe and data", manifest.producer.recipe_sha256),
     ]
@@ -82,9 +82,3 @@ def _machine(threads: int) -> Table:
     ]
     caption = "Of the machine that wrote this report, which is the one that trained unless the report was written anew."
     return Table("the machine", ("", ""), rows, caption)
-
-
-def _tokens_per_epoch(findings: Findings) -> int:
-    """Count what one pass over the training examples reads: all columns, special tokens included, padding not."""
-    batches = findings.task.batches(1)
-    return sum(int(column.lengths.sum()) for batch in batches for column in batch.columns)

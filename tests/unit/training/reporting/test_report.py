@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.data.examples import LabelledText, Splits
+from training.data.examples import LabelledText, PlainText, Splits
 from training.errors import DataError
 from training.reporting.findings import Findings
 from training.reporting.report import write_report
@@ -170,6 +170,17 @@ def test_a_translator_without_attention_says_so(
 ) -> None:
     page = write_report(train_tiny("translation", findings_of("translation").splits), tmp_path, written=NOON)
     assert "This model has no attention" in page.read_text()
+
+
+def test_texts_of_any_length_are_reported_when_a_recipe_reads_windows(train_tiny: FindingsOf, tmp_path: Path) -> None:
+    texts = tuple(PlainText("the cat sat on the mat. " * count) for count in (400, 40, 1500))
+    windows = {"token_count": 16}
+    findings = train_tiny("generation", Splits(texts[:1], texts[1:2], texts[2:]), windows=windows)
+    text = write_report(findings, tmp_path, written=NOON).read_text()
+    lengths = text.partition('id="lengths"')[2].partition("</section>")[0]
+    assert "none is too long" in lengths
+    assert f"<td>{len(texts[2].text) + 2:,}</td>" in lengths
+    assert Page(text).headings == [*ALWAYS, "Samples", "Loss by place", "Memory", "Recipe"]
 
 
 def test_an_example_without_tokens_is_refused_and_leaves_no_file(findings_of: FindingsOf, tmp_path: Path) -> None:
