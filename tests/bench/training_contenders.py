@@ -6,6 +6,7 @@ decoder that is run step by step.
 
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from training.data.examples import Splits, TextPair
 from training.loop import train
 from training.prepare import prepare
 from training.settings import Recipe
-from training.tasks.base import Loss, Task
+from training.tasks.base import Task
 
 EMBEDDING, HIDDEN, DROPOUT, SMOOTHING, CLIP, LEARNING_RATE = 256, 256, 0.2, 0.1, 1.0, 1e-3
 SENTENCES = 64
@@ -93,21 +94,20 @@ def train_with_seqserve(sources: list[str], targets: list[str], clock: Clock, pr
 
 
 class _Timed:
-    """The task, its updates counted: each begins with one call for its loss."""
+    """The task, its updates counted: one for each batch."""
 
     def __init__(self, task: Task, clock: Clock) -> None:
-        self._task, self._clock, self._token_counts = task, clock, [0]
+        self._task, self._clock, self._updates = task, clock, 0
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._task, name)
 
-    def loss(self, batch: Batch, step: int = 0, /) -> Loss:
-        """As the task's."""
-        if len(self._token_counts) > 1:
-            self._clock.tick(len(self._token_counts) - 1, self._token_counts[-1])
-        loss = self._task.loss(batch, step)
-        self._token_counts.append(loss.count)
-        return loss
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """As the task's; the next one is asked for when the last was learnt from."""
+        for batch in self._task.batches(epoch):
+            yield batch
+            self._updates += 1
+            self._clock.tick(self._updates, int((batch.columns[1].lengths - 1).sum()))
 
 
 class NaiveTranslator(nn.Module):
@@ -186,13 +186,13 @@ def main() -> None:
         Path(folder, f"train.{side}").read_text(encoding="utf-8").splitlines() for side in ("source", "target")
     )
     clock = Clock(int(updates), int(every))
-    run = {
+    contenders: dict[str, Callable[[list[str], list[str], Clock], None]] = {
         "seqserve": partial(train_with_seqserve, precision="float32"),
         "seqserve-bfloat16": partial(train_with_seqserve, precision="bfloat16"),
         "naive": train_naively,
-    }[contender]
+    }
     try:
-        run(sources, targets, clock)
+        contenders[contender](sources, targets, clock)
     except EnoughError:
         return
 

@@ -31,7 +31,7 @@ from training.tasks.base import Text
 ROOT = Path(__file__).parents[2]
 CORPUS = "multi30k-en-de-tok"
 VOCABULARY = 6000
-UPDATES, EVERY = 120, 20
+UPDATES, EVERY = 80, 20
 ROUNDS = 3
 DOCUMENT = ROOT / "docs" / "training-speed.md"
 
