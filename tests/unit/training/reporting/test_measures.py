@@ -107,12 +107,12 @@ def test_the_confusion_matrix_adds_up_to_the_accuracy(findings_of: FindingsOf) -
     assert 100 * np.trace(counts) / counts.sum() == pytest.approx(evaluation.score.value)
 
 
-def test_the_losses_by_place_add_up_to_the_perplexity(findings_of: FindingsOf) -> None:
+def test_the_losses_by_place_add_up_to_the_bits_per_character(findings_of: FindingsOf) -> None:
     evaluation = findings_of("generation").evaluation
     assert isinstance(evaluation.answers, LikelihoodAnswers)
     places = losses_by_place(evaluation.answers)
     mean = sum(one.loss * one.token_count for one in places) / sum(one.token_count for one in places)
-    assert np.exp(mean) == pytest.approx(evaluation.score.value)
+    assert mean / np.log(2) == pytest.approx(evaluation.score.value)
 
 
 def test_every_test_source_is_in_a_range_of_lengths(findings_of: FindingsOf) -> None:
