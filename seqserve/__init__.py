@@ -8,7 +8,7 @@ with Client("localhost:50051") as client:
 
 from seqserve.async_client import AsyncClient, AsyncGenerationStream
 from seqserve.client import Client, GenerationStream
-from seqserve.convert import GenerateOptions, InputSequence, Readings
+from seqserve.convert import InputSequence, Readings
 from seqserve.errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -24,6 +24,7 @@ from seqserve.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from seqserve.options import GenerateOptions, TranslateOptions
 from seqserve.results import (
     Attention,
     Classification,
@@ -32,6 +33,7 @@ from seqserve.results import (
     FinishReason,
     GeneratedChunk,
     GeneratedText,
+    Hypothesis,
     LabelledSequence,
     LabelledStep,
     LabelResult,
@@ -41,10 +43,13 @@ from seqserve.results import (
     Model,
     ModelState,
     ModelVersion,
+    ScoreResult,
     Task,
     Timings,
+    TokenScore,
     TranslateResult,
     Translation,
+    TranslationScore,
 )
 
 __all__ = [
@@ -64,6 +69,7 @@ __all__ = [
     "GeneratedChunk",
     "GeneratedText",
     "GenerationStream",
+    "Hypothesis",
     "InputSequence",
     "InternalError",
     "InvalidArgumentError",
@@ -80,11 +86,15 @@ __all__ = [
     "PermissionDeniedError",
     "Readings",
     "ResourceExhaustedError",
+    "ScoreResult",
     "SeqserveError",
     "Task",
     "Timings",
+    "TokenScore",
+    "TranslateOptions",
     "TranslateResult",
     "Translation",
+    "TranslationScore",
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",

@@ -20,7 +20,16 @@ from seqserve.connection import (
     checked_timeout,
 )
 from seqserve.errors import from_rpc_error
-from seqserve.results import ClassifyResult, GeneratedChunk, GeneratedText, LabelResult, Model, TranslateResult
+from seqserve.options import GenerateOptions, TranslateOptions
+from seqserve.results import (
+    ClassifyResult,
+    GeneratedChunk,
+    GeneratedText,
+    LabelResult,
+    Model,
+    ScoreResult,
+    TranslateResult,
+)
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceStub
@@ -140,7 +149,7 @@ class AsyncClient:
         prompt: str = "",
         *,
         timeout_s: float | None = None,
-        **options: Unpack[convert.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> AsyncGenerationStream:
         """As Client.generate; not to be awaited, but iterated with `async for`."""
         request = convert.generate_request(model, prompt, options)
@@ -152,26 +161,41 @@ class AsyncClient:
         prompt: str = "",
         *,
         timeout_s: float | None = None,
-        **options: Unpack[convert.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> GeneratedText:
         """As Client.generate_text."""
+        return (await self.generate_texts(model, prompt, timeout_s=timeout_s, **options))[0]
+
+    async def generate_texts(
+        self,
+        model: str,
+        prompt: str = "",
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> tuple[GeneratedText, ...]:
+        """As Client.generate_texts."""
         async with self.generate(model, prompt, timeout_s=timeout_s, **options) as stream:
-            return convert.generated_text([chunk async for chunk in stream])
+            return convert.generated_texts([chunk async for chunk in stream])
 
     async def translate(
         self,
         model: str,
         texts: str | Sequence[str],
         *,
-        include_attention: bool = False,
-        max_output_token_count: int | None = None,
         timeout_s: float | None = None,
+        **options: Unpack[TranslateOptions],
     ) -> TranslateResult:
         """As Client.translate."""
-        request = convert.translate_request(
-            model, texts, max_output_token_count=max_output_token_count, include_attention=include_attention
-        )
+        request = convert.translate_request(model, texts, options)
         return convert.translate_result(await self._call(self._inference.TranslateText, request, timeout_s))
+
+    async def score_translation(
+        self, model: str, pairs: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+    ) -> ScoreResult:
+        """As Client.score_translation."""
+        request = convert.score_request(model, pairs)
+        return convert.score_result(await self._call(self._inference.ScoreTranslation, request, timeout_s))
 
     async def list_models(self, *, timeout_s: float | None = None) -> tuple[Model, ...]:
         """As Client.list_models."""

@@ -18,7 +18,16 @@ from seqserve.connection import (
     checked_timeout,
 )
 from seqserve.errors import from_rpc_error
-from seqserve.results import ClassifyResult, GeneratedChunk, GeneratedText, LabelResult, Model, TranslateResult
+from seqserve.options import GenerateOptions, TranslateOptions
+from seqserve.results import (
+    ClassifyResult,
+    GeneratedChunk,
+    GeneratedText,
+    LabelResult,
+    Model,
+    ScoreResult,
+    TranslateResult,
+)
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceStub
@@ -145,7 +154,7 @@ class Client:
         prompt: str = "",
         *,
         timeout_s: float | None = None,
-        **options: Unpack[convert.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> GenerationStream:
         """Continue a prompt: a stream of chunks, each with its `text`.
 
@@ -153,7 +162,7 @@ class Client:
             model: `name` (newest ready version) or `name@version`.
             prompt: text to continue; empty means start from nothing.
             timeout_s: as in Client, for the stream as a whole.
-            options: `max_output_token_count`, `temperature`, `top_k`, `top_p`, `seed`; see GenerateOptions.
+            options: `max_output_token_count`, `temperature`, `seed` and others; see GenerateOptions.
         """
         request = convert.generate_request(model, prompt, options)
         return GenerationStream(self._inference.GenerateText(request, timeout=self._timeout(timeout_s)))
@@ -164,34 +173,54 @@ class Client:
         prompt: str = "",
         *,
         timeout_s: float | None = None,
-        **options: Unpack[convert.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> GeneratedText:
-        """Continue a prompt and wait for all of it. Arguments as in `generate`."""
+        """Continue a prompt and wait for all of it. Arguments as in `generate`; of several samples, the first."""
+        return self.generate_texts(model, prompt, timeout_s=timeout_s, **options)[0]
+
+    def generate_texts(
+        self,
+        model: str,
+        prompt: str = "",
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> tuple[GeneratedText, ...]:
+        """Continue a prompt `sample_count` times and wait for all of it. Arguments as in `generate`."""
         with self.generate(model, prompt, timeout_s=timeout_s, **options) as stream:
-            return convert.generated_text(list(stream))
+            return convert.generated_texts(list(stream))
 
     def translate(
         self,
         model: str,
         texts: str | Sequence[str],
         *,
-        include_attention: bool = False,
-        max_output_token_count: int | None = None,
         timeout_s: float | None = None,
+        **options: Unpack[TranslateOptions],
     ) -> TranslateResult:
-        """Translate each text.
+        """Translate each text: greedily, by beam search, or by sampling.
 
         Args:
             model: `name` (newest ready version) or `name@version`.
             texts: one text, or 1 to 64.
-            include_attention: whether each translation brings its attention weights.
-            max_output_token_count: most tokens to produce per text; None means the model's own limit.
+            timeout_s: as in Client.
+            options: `beam_size`, `hypothesis_count`, `include_attention` and others; see TranslateOptions.
+        """
+        request = convert.translate_request(model, texts, options)
+        return convert.translate_result(self._call(self._inference.TranslateText, request, timeout_s))
+
+    def score_translation(
+        self, model: str, pairs: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+    ) -> ScoreResult:
+        """Tell what the model thinks of given translations: the log-probability of each of their tokens.
+
+        Args:
+            model: `name` (newest ready version) or `name@version`.
+            pairs: 1 to 64 texts, each with its translation.
             timeout_s: as in Client.
         """
-        request = convert.translate_request(
-            model, texts, max_output_token_count=max_output_token_count, include_attention=include_attention
-        )
-        return convert.translate_result(self._call(self._inference.TranslateText, request, timeout_s))
+        request = convert.score_request(model, pairs)
+        return convert.score_result(self._call(self._inference.ScoreTranslation, request, timeout_s))
 
     def list_models(self, *, timeout_s: float | None = None) -> tuple[Model, ...]:
         """Every version that the server knows, by name, then by version. `timeout_s` is for each page of 100."""

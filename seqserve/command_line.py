@@ -1,23 +1,38 @@
 """The verbs of the `seqserve` command.   Reads arguments and standard input, calls the client, prints what it says."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from seqserve.client import Client
-from seqserve.command_output import OutputFormat, as_json, classification_lines, labelled_lines, models_table
+from seqserve.command_input import (
+    given_pairs,
+    given_texts,
+    grouped,
+    table_sources,
+    text_sources,
+    valid_text,
+    valid_texts,
+)
+from seqserve.command_output import (
+    OutputFormat,
+    as_json,
+    classification_lines,
+    labelled_lines,
+    models_table,
+    translation_lines,
+)
 from seqserve.connection import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
-from seqserve.convert import InputSequence
-from seqserve.feature_file import read_feature_file
+from seqserve.options import GenerateOptions, TranslateOptions
 
 LABEL_SEQUENCES_PER_CALL = 16  # LabelSequence takes 256, but only so many labels of long ones
 CLASSIFY_TEXTS_PER_CALL = 256  # the most that ClassifyText takes
 TRANSLATE_TEXTS_PER_CALL = 64  # the most that TranslateText takes
+MAX_BEAM_SIZE = 32
 MAX_INT32 = 2**31 - 1
 MAX_INT64 = 2**63 - 1
 PIPE_WIDTH = 200  # columns of a table that goes to no terminal
@@ -41,16 +56,24 @@ MaxTokensOption = Annotated[
     int | None,
     typer.Option("--max-output-token-count", min=1, max=MAX_INT32, help="Most tokens to produce; default the model's."),
 ]
-
-Item = TypeVar("Item")
-
-
-class Source(NamedTuple):
-    """A sequence to label: what to call it, what to call its rows if it has rows, and itself."""
-
-    name: str
-    row_names: list[str] | None
-    sequence: InputSequence
+TopKOption = Annotated[
+    int | None, typer.Option(min=1, max=MAX_INT32, help="Sample among this many most probable tokens; default all.")
+]
+TopPOption = Annotated[
+    float | None, typer.Option(help="Sample among the tokens that reach this mass, above 0 to 1; default 1.")
+]
+MinPOption = Annotated[
+    float | None, typer.Option(help="Sample among tokens this share as probable as the best, 0 to 1; default 0.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option(min=0, max=MAX_INT64, help="The same seed gives the same text; default drawn.")
+]
+TokenScoresOption = Annotated[
+    bool, typer.Option("--include-token-scores", help="With --output json: the log-probability of each token.")
+]
+PartialOption = Annotated[
+    bool, typer.Option("--allow-partial", help="Take what there is when the time is up, instead of failing.")
+]
 
 
 def run(arguments: Sequence[str] | None) -> int:
@@ -129,39 +152,62 @@ def generate(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Text to continue.")] = "",
     *,
     max_output_token_count: MaxTokensOption = None,
+    min_output_token_count: Annotated[
+        int | None, typer.Option(min=0, max=MAX_INT32, help="Tokens to produce before the text may end; default 0.")
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option(help="0 to 100; 0 takes the most probable token always; default 1.")
     ] = None,
-    top_k: Annotated[
-        int | None, typer.Option(min=1, max=MAX_INT32, help="Sample among this many tokens; default all.")
+    top_k: TopKOption = None,
+    top_p: TopPOption = None,
+    min_p: MinPOption = None,
+    seed: SeedOption = None,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(help="Makes what came before less probable, above 0 to 10; default 1.")
     ] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Sample among the tokens that reach this mass, above 0 to 1; default 1.")
+    no_repeat_ngram_size: Annotated[
+        int | None, typer.Option(min=1, max=32, help="So many tokens in a row never come again; default no rule.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=MAX_INT64, help="The same seed gives the same text.")] = None,
+    banned_token: Annotated[
+        list[str] | None, typer.Option(help="Token that is never produced; may be repeated.")
+    ] = None,
+    stop_sequence: Annotated[
+        list[str] | None, typer.Option(help="String that ends the text where it begins; may be repeated.")
+    ] = None,
+    sample_count: Annotated[
+        int | None, typer.Option(min=1, max=16, help="Texts to generate, each under a line with its number; default 1.")
+    ] = None,
+    include_token_scores: TokenScoresOption = False,
+    alternative_count: Annotated[
+        int | None, typer.Option(min=1, max=16, help="Most probable tokens beside each, with --include-token-scores.")
+    ] = None,
+    echo: Annotated[bool, typer.Option("--echo", help="Begin with the prompt.")] = False,
+    allow_partial: PartialOption = False,
     target: TargetOption = DEFAULT_TARGET,
     output: OutputOption = OutputFormat.TEXT,
     timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
 ) -> None:
-    """Continue a prompt, printed as it comes."""
+    """Continue a prompt, printed as it comes; several texts when all are complete."""
+    options = GenerateOptions(
+        max_output_token_count=max_output_token_count, min_output_token_count=min_output_token_count,
+        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed,
+        repetition_penalty=repetition_penalty, no_repeat_ngram_size=no_repeat_ngram_size,
+        banned_tokens=valid_texts(banned_token), stop_sequences=valid_texts(stop_sequence),
+        sample_count=sample_count, include_token_scores=include_token_scores,
+        alternative_count=alternative_count, echo=echo, allow_partial=allow_partial,
+    )  # fmt: skip
     prompt = valid_text(prompt)
-    with (
-        connect(target, timeout_s) as client,
-        client.generate(
-            model,
-            prompt,
-            max_output_token_count=max_output_token_count,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-        ) as stream,
-    ):
-        for chunk in stream:
-            if output is OutputFormat.JSON:
-                typer.echo(as_json(chunk))
-            else:
-                typer.echo(chunk.text, nl=chunk.finish_reason is not None)
+    with connect(target, timeout_s) as client:
+        if sample_count is not None and output is OutputFormat.TEXT:
+            for number, text in enumerate(client.generate_texts(model, prompt, **options), start=1):
+                typer.echo(f"--- {number}\n{text.text}")
+            return
+        with client.generate(model, prompt, **options) as stream:
+            for chunk in stream:
+                if output is OutputFormat.JSON:
+                    typer.echo(as_json(chunk))
+                else:
+                    typer.echo(chunk.text, nl=chunk.finish_reason is not None)
 
 
 @app.command()
@@ -169,20 +215,81 @@ def translate(
     model: ModelArgument,
     texts: TextsArgument = None,
     *,
+    beam_size: Annotated[
+        int | None, typer.Option(min=1, max=MAX_BEAM_SIZE, help="Hypotheses kept by beam search; default 1, greedy.")
+    ] = None,
+    hypothesis_count: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_BEAM_SIZE, help="Translations per text, best first, with their scores; default 1."),
+    ] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option(help="0 to 10; 0 favours short translations; default 0.6.")
+    ] = None,
+    coverage_penalty: Annotated[
+        float | None, typer.Option(help="0 to 10; more lowers what leaves out parts of the source; default 0.")
+    ] = None,
+    max_length_factor: Annotated[
+        float | None, typer.Option(help="Most tokens per token of the source, above 0 to 100; default no limit.")
+    ] = None,
     max_output_token_count: MaxTokensOption = None,
+    replace_unknowns: Annotated[
+        bool, typer.Option("--replace-unknowns", help="Copy the source word where the unknown token would stand.")
+    ] = False,
+    include_token_scores: TokenScoresOption = False,
+    allow_partial: PartialOption = False,
+    temperature: Annotated[
+        float | None, typer.Option(help="Sample, above 0 to 100, instead of searching; default no sampling.")
+    ] = None,
+    top_k: TopKOption = None,
+    top_p: TopPOption = None,
+    min_p: MinPOption = None,
+    seed: SeedOption = None,
     target: TargetOption = DEFAULT_TARGET,
     output: OutputOption = OutputFormat.TEXT,
     timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
 ) -> None:
-    """Translate each text, one line for one."""
+    """Translate each text, one line for one; several translations of a text are lines of score, tabulator and text."""
+    options = TranslateOptions(
+        beam_size=beam_size, hypothesis_count=hypothesis_count, length_penalty=length_penalty,
+        coverage_penalty=coverage_penalty, max_length_factor=max_length_factor,
+        max_output_token_count=max_output_token_count, replace_unknowns=replace_unknowns,
+        include_token_scores=include_token_scores, allow_partial=allow_partial, temperature=temperature, top_k=top_k,
+        top_p=top_p, min_p=min_p, seed=seed,
+    )  # fmt: skip
     with connect(target, timeout_s) as client:
         for group in grouped(given_texts(texts), TRANSLATE_TEXTS_PER_CALL):
-            result = client.translate(model, group, max_output_token_count=max_output_token_count)
+            result = client.translate(model, group, **options)
             for text, translation in zip(group, result.translations, strict=True):
                 if output is OutputFormat.JSON:
                     typer.echo(as_json(translation, source=text, model=str(result.model_version)))
                 else:
-                    typer.echo(translation.text)
+                    typer.echo(translation_lines(translation, scored=hypothesis_count is not None))
+
+
+@app.command()
+def score(
+    model: ModelArgument,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE TARGET",
+            help="Texts, each with its translation after it. Without any, tabbed lines of standard input.",
+        ),
+    ] = None,
+    *,
+    target: TargetOption = DEFAULT_TARGET,
+    output: OutputOption = OutputFormat.TEXT,
+    timeout_s: TimeoutOption = DEFAULT_TIMEOUT_S,
+) -> None:
+    """Score given translations: a line of log-probability, text and translation for each."""
+    with connect(target, timeout_s) as client:
+        for group in grouped(given_pairs(pairs), TRANSLATE_TEXTS_PER_CALL):
+            result = client.score_translation(model, group)
+            for (text, translation), found in zip(group, result.scores, strict=True):
+                if output is OutputFormat.JSON:
+                    typer.echo(as_json(found, source=text, target=translation, model=str(result.model_version)))
+                else:
+                    typer.echo(f"{found.log_probability:.4f}\t{text}\t{translation}")
 
 
 @app.command()
@@ -229,44 +336,3 @@ def connect(target: str, timeout_s: float) -> Client:
         return Client(target, timeout_s=timeout_s)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--timeout-s") from error
-
-
-def text_sources(texts: Iterable[str], *, words: bool) -> Iterator[Source]:
-    """Texts as sequences; as the words between their blanks where `words` is set."""
-    return (Source(text, None, text.split() if words else text) for text in texts)
-
-
-def table_sources(paths: Sequence[Path], key_columns: Sequence[str]) -> list[Source]:
-    """CSV files as sequences; all are read, so that a bad one is told before anything is asked."""
-    try:
-        tables = [read_feature_file(path, key_columns) for path in paths]
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--features") from error
-    return [Source(str(path), table.row_names, table.rows) for path, table in zip(paths, tables, strict=True)]
-
-
-def given_texts(arguments: Sequence[str] | None) -> Iterator[str]:
-    """The texts of the command line, or else the lines of standard input that are not blank."""
-    if arguments:
-        yield from map(valid_text, arguments)
-        return
-    try:
-        yield from (valid_text(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"standard input is not UTF-8: {error}") from error
-
-
-def valid_text(text: str) -> str:
-    """`text` itself; refuses what no UTF-8 can spell, such as bytes of another encoding in an argument."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise typer.BadParameter(f"text is not UTF-8: {error}") from error
-    return text
-
-
-def grouped(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """`items` in lists of at most `size`, each as soon as it is full."""
-    remaining = iter(items)
-    while group := list(islice(remaining, size)):
-        yield group

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from seqserve.results import Classification, LabelledSequence, Model
+from seqserve.results import Classification, LabelledSequence, Model, Translation
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -48,6 +48,14 @@ def labelled_lines(sequence: LabelledSequence, names: Sequence[str] | None = Non
         for span in sequence.spans
     ]
     return "\n".join([*steps, *spans, ""])
+
+
+def translation_lines(translation: Translation, *, scored: bool) -> str:
+    """The translation; where `scored`, a line for it and for each alternative: score, tabulator, text."""
+    if not scored:
+        return translation.text
+    found = (translation, *translation.alternatives)
+    return "\n".join(f"{'' if one.score is None else f'{one.score:.4f}'}\t{one.text}" for one in found)
 
 
 def models_table(models: Iterable[Model]) -> Table:

@@ -1,12 +1,13 @@
 """Arguments to request messages, response messages to results.   Shared by both clients; does no I/O."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias, TypedDict, cast
+from typing import TypeAlias, cast
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from seqserve.errors import InternalError
+from seqserve.options import GenerateOptions, TranslateOptions
 from seqserve.results import (
     Attention,
     Classification,
@@ -15,6 +16,7 @@ from seqserve.results import (
     FinishReason,
     GeneratedChunk,
     GeneratedText,
+    Hypothesis,
     LabelledSequence,
     LabelledStep,
     LabelResult,
@@ -24,10 +26,13 @@ from seqserve.results import (
     Model,
     ModelState,
     ModelVersion,
+    ScoreResult,
     Task,
     Timings,
+    TokenScore,
     TranslateResult,
     Translation,
+    TranslationScore,
 )
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
@@ -35,6 +40,7 @@ from seqserve.v1 import model_service_pb2 as models
 FINISH_REASONS = {
     inference.FINISH_REASON_STOP: FinishReason.STOP,
     inference.FINISH_REASON_LENGTH: FinishReason.LENGTH,
+    inference.FINISH_REASON_DEADLINE: FinishReason.DEADLINE,
 }
 MODEL_STATES = {
     models.Model.STATE_LOADING: ModelState.LOADING,
@@ -137,23 +143,6 @@ def _labelled_sequence(message: inference.LabelledSequence) -> LabelledSequence:
     )
 
 
-class GenerateOptions(TypedDict, total=False):
-    """What a caller may set for a generation. Absent or None means the server's default.
-
-    `max_output_token_count`: most tokens to produce, 1 to the model's own limit, which is the default.
-    `temperature`: divides the logits, 0 to 100; 0 takes the most probable token always; default 1.
-    `top_k`: samples among this many most probable tokens, 1 and up; default all.
-    `top_p`: samples among the fewest tokens that reach this mass, above 0 to 1; default 1, which keeps all.
-    `seed`: starts the random numbers, 0 to 2**63 - 1; the same seed gives the same text; default drawn by the server.
-    """
-
-    max_output_token_count: int | None
-    temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    seed: int | None
-
-
 def generate_request(model: str, prompt: str, options: GenerateOptions) -> inference.GenerateTextRequest:
     """Request for GenerateText; None leaves a field unset."""
     return inference.GenerateTextRequest(model=model, prompt=prompt, **options)
@@ -170,54 +159,96 @@ def generated_chunk(response: inference.GenerateTextResponse) -> GeneratedChunk:
         seed=response.seed if first else None,
         finish_reason=_finish_reason(response.finish_reason) if response.finish_reason else None,
         timings=_timings(response.timings) if response.HasField("timings") else None,
+        sample_index=response.sample_index,
+        token_scores=_token_scores(response.token_scores),
+        prompt_token_count=response.prompt_token_count if response.HasField("prompt_token_count") else None,
     )
 
 
-def generated_text(chunks: Sequence[GeneratedChunk]) -> GeneratedText:
-    """All chunks of one stream as one text.
+def generated_texts(chunks: Sequence[GeneratedChunk]) -> tuple[GeneratedText, ...]:
+    """All chunks of one stream as texts, one per sample.
 
     Raises:
-        InternalError: the first or the last chunk lacks what the protocol promises.
+        InternalError: a chunk that the protocol promises is missing.
     """
     model_version, seed = (chunks[0].model_version, chunks[0].seed) if chunks else (None, None)
-    finish_reason, timings = (chunks[-1].finish_reason, chunks[-1].timings) if chunks else (None, None)
-    if model_version is None or seed is None or finish_reason is None or timings is None:
-        raise InternalError("the server's stream lacks its first or its last message", code=grpc.StatusCode.INTERNAL)
-    return GeneratedText(
-        text="".join(chunk.text for chunk in chunks),
-        token_count=sum(chunk.token_count for chunk in chunks),
-        finish_reason=finish_reason,
-        model_version=model_version,
-        seed=seed,
-        timings=timings,
-    )
+    timings = chunks[-1].timings if chunks else None
+    if model_version is None or seed is None or timings is None:
+        raise _unfinished()
+    found = []
+    for sample in sorted({chunk.sample_index for chunk in chunks}):
+        own = [chunk for chunk in chunks if chunk.sample_index == sample]
+        if own[-1].finish_reason is None:
+            raise _unfinished()
+        text = GeneratedText(
+            text="".join(chunk.text for chunk in own),
+            token_count=sum(chunk.token_count for chunk in own),
+            finish_reason=own[-1].finish_reason,
+            model_version=model_version,
+            seed=seed,
+            timings=timings,
+            token_scores=tuple(score for chunk in own for score in chunk.token_scores),
+            prompt_token_count=chunks[0].prompt_token_count or 0,
+        )
+        found.append(text)
+    return tuple(found)
+
+
+def _unfinished() -> InternalError:
+    return InternalError("the server's stream lacks its first or its last message", code=grpc.StatusCode.INTERNAL)
 
 
 def translate_request(
-    model: str, texts: str | Sequence[str], *, max_output_token_count: int | None, include_attention: bool
+    model: str, texts: str | Sequence[str], options: TranslateOptions
 ) -> inference.TranslateTextRequest:
     """Request for TranslateText; None leaves a field unset."""
-    return inference.TranslateTextRequest(
-        model=model,
-        texts=as_texts(texts),
-        max_output_token_count=max_output_token_count,
-        include_attention=include_attention,
-    )
+    return inference.TranslateTextRequest(model=model, texts=as_texts(texts), **options)
 
 
 def translate_result(response: inference.TranslateTextResponse) -> TranslateResult:
     """Answer of TranslateText."""
     return TranslateResult(
         model_version=_model_version(response.model_version),
-        translations=tuple(
-            Translation(
-                text=translation.text,
-                source_token_count=translation.source_token_count,
-                token_count=translation.token_count,
-                finish_reason=_finish_reason(translation.finish_reason),
-                attention=_attention(translation.attention) if translation.HasField("attention") else None,
-            )
-            for translation in response.translations
+        translations=tuple(map(_translation, response.translations)),
+        timings=_timings(response.timings),
+        seed=response.seed if response.HasField("seed") else None,
+    )
+
+
+def _translation(message: inference.Translation) -> Translation:
+    best = _hypothesis(message)
+    return Translation(
+        **vars(best),
+        source_token_count=message.source_token_count,
+        alternatives=tuple(map(_hypothesis, message.alternatives)),
+    )
+
+
+def _hypothesis(message: inference.Translation | inference.Hypothesis) -> Hypothesis:
+    return Hypothesis(
+        text=message.text,
+        token_count=message.token_count,
+        finish_reason=_finish_reason(message.finish_reason),
+        score=message.score if message.HasField("score") else None,
+        token_scores=_token_scores(message.token_scores),
+        attention=_attention(message.attention) if message.HasField("attention") else None,
+    )
+
+
+def score_request(model: str, pairs: Iterable[tuple[str, str]]) -> inference.ScoreTranslationRequest:
+    """Request for ScoreTranslation."""
+    return inference.ScoreTranslationRequest(
+        model=model, pairs=[inference.TextPair(source=source, target=target) for source, target in pairs]
+    )
+
+
+def score_result(response: inference.ScoreTranslationResponse) -> ScoreResult:
+    """Answer of ScoreTranslation."""
+    return ScoreResult(
+        model_version=_model_version(response.model_version),
+        scores=tuple(
+            TranslationScore(score.log_probability, _token_scores(score.token_scores), score.source_token_count)
+            for score in response.scores
         ),
         timings=_timings(response.timings),
     )
@@ -256,6 +287,17 @@ def _feature(message: models.Feature) -> Feature:
 
 def _label_scores(messages: Iterable[inference.LabelScore]) -> tuple[LabelScore, ...]:
     return tuple(LabelScore(score.label, score.probability) for score in messages)
+
+
+def _token_scores(messages: Iterable[inference.TokenScore]) -> tuple[TokenScore, ...]:
+    return tuple(
+        TokenScore(
+            score.token,
+            score.log_probability,
+            tuple(TokenScore(other.token, other.log_probability) for other in score.alternatives),
+        )
+        for score in messages
+    )
 
 
 def _model_version(message: inference.ModelVersion) -> ModelVersion:

@@ -12,6 +12,7 @@ class FinishReason(Enum):
 
     STOP = "stop"
     LENGTH = "length"
+    DEADLINE = "deadline"
     OTHER = "other"
 
 
@@ -140,10 +141,23 @@ class LabelResult:
 
 
 @dataclass(frozen=True)
-class GeneratedChunk:
-    """One message of a generation; its text is to be appended to what came before.
+class TokenScore:
+    """A token as text, and the natural logarithm of the model's probability of it after those before it.
 
-    `model_version` and `seed` are set in the first chunk, `finish_reason` and `timings` in the last, and only there.
+    `alternatives` are the most probable tokens in its place, best first, where they were asked for.
+    """
+
+    token: str
+    log_probability: float
+    alternatives: tuple["TokenScore", ...] = ()
+
+
+@dataclass(frozen=True)
+class GeneratedChunk:
+    """One message of a generation; its text is to be appended to what came before of the same sample.
+
+    `model_version`, `seed` and `prompt_token_count` are set in the first chunk, `finish_reason` in the last one of each
+    sample, `timings` in the last of all, and only there.
     """
 
     text: str
@@ -153,11 +167,14 @@ class GeneratedChunk:
     seed: int | None = None
     finish_reason: FinishReason | None = None
     timings: Timings | None = None
+    sample_index: int = 0
+    token_scores: tuple[TokenScore, ...] = ()
+    prompt_token_count: int | None = None
 
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """A whole generation. `seed` produces it again."""
+    """A whole text that was generated. `seed` produces it again. `token_scores` are set where they were asked for."""
 
     text: str
     token_count: int
@@ -165,6 +182,8 @@ class GeneratedText:
     model_version: ModelVersion
     seed: int
     timings: Timings
+    token_scores: tuple[TokenScore, ...] = ()
+    prompt_token_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,22 +196,54 @@ class Attention:
 
 
 @dataclass(frozen=True)
-class Translation:
-    """Translation of one text. `attention` is set when it was asked for."""
+class Hypothesis:
+    """A translation that was found.
+
+    `score` is what hypotheses are compared by; it is set where there are several, or token scores were asked for.
+    `token_scores` end with the end-of-sequence token if that was produced. `attention` is set when it was asked for.
+    """
 
     text: str
-    source_token_count: int
     token_count: int
     finish_reason: FinishReason
+    score: float | None = None
+    token_scores: tuple[TokenScore, ...] = ()
     attention: Attention | None = None
 
 
 @dataclass(frozen=True)
+class Translation(Hypothesis):
+    """Translation of one text: the best hypothesis, and others, best first; of samples, the first and the others."""
+
+    source_token_count: int = 0
+    alternatives: tuple[Hypothesis, ...] = ()
+
+
+@dataclass(frozen=True)
 class TranslateResult:
-    """Answer to `translate`: one translation per text, in the order of the texts."""
+    """Answer to `translate`: one translation per text, in the order of the texts. `seed` is set if it was sampled."""
 
     model_version: ModelVersion
     translations: tuple[Translation, ...]
+    timings: Timings
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class TranslationScore:
+    """What a model thinks of a translation. `log_probability` is the sum of the token scores, the end token's last."""
+
+    log_probability: float
+    token_scores: tuple[TokenScore, ...]
+    source_token_count: int
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """Answer to `score_translation`: one score per pair, in the order of the pairs."""
+
+    model_version: ModelVersion
+    scores: tuple[TranslationScore, ...]
     timings: Timings
 
 

@@ -128,6 +128,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Recipe that names the corpus [default: the bundle's own].", metavar="RECIPE.toml"),
     ] = None,
+    beam_size: Annotated[int, typer.Option(min=1, help="How wide a translator searches; 1 is greedy.")] = 1,
     data: DataFolder = None,
 ) -> None:
     """Measure a bundle on its corpus's test examples, through the service's own engine."""
@@ -135,7 +136,7 @@ def evaluate(
     path = recipe or RECIPES / f"{opened.manifest.producer.recipe}.toml"
     found = load_recipe(path)
     splits = load_examples(found.data, data_folder=data, files_folder=path.parent)
-    evaluations = evaluate_variants(opened, splits, continuous=found.continuous)
+    evaluations = evaluate_variants(opened, splits, beam_size=beam_size, continuous=found.continuous)
     _say_scores(f"{opened.manifest.name}@{opened.manifest.version}", evaluations)
 
 
@@ -154,7 +155,8 @@ def report(
     run = _opened(recipe, max_epochs, runs=runs, data=data)
     task, outcome = restore_run(run)
     bundle = exported_bundle(run, task, models)
-    typer.echo(report_run(run, task, outcome, bundle, evaluate_variants(bundle, run.splits), text=text))
+    evaluations = evaluate_variants(bundle, run.splits, continuous=run.recipe.continuous)
+    typer.echo(report_run(run, task, outcome, bundle, evaluations, text=text))
 
 
 @app.command()

@@ -37,17 +37,23 @@ Evaluations = Mapping[Precision, Evaluation]
 
 
 def evaluate_bundle(
-    bundle: OpenedBundle, splits: AnySplits, precision: Precision | None = None, *, continuous: bool = False
+    bundle: OpenedBundle,
+    splits: AnySplits,
+    precision: Precision | None = None,
+    *,
+    beam_size: int = 1,
+    continuous: bool = False,
 ) -> Evaluation:
     """Load one variant of a bundle, its golden runs replayed, and score it on the test split.
+
+    It runs on a CPU, fp16 too.
 
     Args:
         bundle: as it was opened.
         splits: of its corpus.
         precision: of the variant; None: the default.
+        beam_size: how wide a translator searches; 1 is greedy.
         continuous: of texts for a language model: they follow one another, and the state is carried on.
-
-    It runs on a CPU, fp16 too.
 
     Raises:
         DataError: the corpus is for another task, or has no test examples.
@@ -65,15 +71,20 @@ def evaluate_bundle(
         case LanguageModel() if kind is PlainText:
             return _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits), continuous=continuous)
         case TranslationModel() if kind is TextPair:
-            return _evaluate_translator(model, bundle, cast("Splits[TextPair]", splits))
+            return _evaluate_translator(model, bundle, cast("Splits[TextPair]", splits), beam_size)
     raise DataError(f"the corpus has no test examples for {bundle.manifest.spec.task}")
 
 
-def evaluate_variants(bundle: OpenedBundle, splits: AnySplits, *, continuous: bool = False) -> Evaluations:
+def evaluate_variants(
+    bundle: OpenedBundle, splits: AnySplits, *, beam_size: int = 1, continuous: bool = False
+) -> Evaluations:
     """Score every variant of a bundle, the default first.   Arguments and errors as `evaluate_bundle`."""
     manifest = bundle.manifest
     order = sorted(manifest.variants, key=lambda precision: precision != manifest.default_precision)
-    return {precision: evaluate_bundle(bundle, splits, precision, continuous=continuous) for precision in order}
+    return {
+        precision: evaluate_bundle(bundle, splits, precision, beam_size=beam_size, continuous=continuous)
+        for precision in order
+    }
 
 
 def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: Splits[LabelledText]) -> Evaluation:
@@ -120,13 +131,16 @@ def _evaluate_language_model(
     return Evaluation(score, baseline, (), answers)
 
 
-def _evaluate_translator(model: TranslationModel, bundle: OpenedBundle, splits: Splits[TextPair]) -> Evaluation:
+def _evaluate_translator(
+    model: TranslationModel, bundle: OpenedBundle, splits: Splits[TextPair], beam_size: int
+) -> Evaluation:
     spec = model.spec
     groups = group_references(splits.test)
     source = _tokenizer(bundle, spec.source)
     # the engine appends the end of a source itself
     sequences = [source.encode(group.source)[: spec.max_token_count - 1] for group in groups]
-    produced = decode_all(TranslationRows(model), sequences, max_output_token_count=spec.max_output_token_count)
+    limit = spec.max_output_token_count
+    produced = decode_all(TranslationRows(model), sequences, max_output_token_count=limit, beam_size=beam_size)
     target = _tokenizer(bundle, spec.target)
     hypotheses = [target.decode(ids) for ids in produced]
     references = [group.references for group in groups]
@@ -136,8 +150,11 @@ def _evaluate_translator(model: TranslationModel, bundle: OpenedBundle, splits: 
         if hypothesis not in group.references
     ]
     baseline = bleu([group.source for group in groups], references)
+    score = bleu(hypotheses, references)
+    if beam_size > 1:
+        score = replace(score, method=f"{score.method}, beam of {beam_size}")
     answers = TranslationAnswers(groups, tuple(hypotheses), tuple(len(sequence) + 1 for sequence in sequences))
-    return Evaluation(bleu(hypotheses, references), of("the source, copied", baseline), few(wrong), answers)
+    return Evaluation(score, of("the source, copied", baseline), few(wrong), answers)
 
 
 def _tokenizer(bundle: OpenedBundle, text: TextSpec) -> Tokenizer:

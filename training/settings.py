@@ -162,8 +162,10 @@ class Recipe(_Strict):
         return self
 
     @model_validator(mode="after")
-    def _dropped_words_have_a_token(self) -> Self:
+    def _dropped_tokens_are_there(self) -> Self:
         learnt = (self.tokenizer, self.source_tokenizer, self.target_tokenizer)
+        if not any(learnt) and (self.model.word_dropout > 0 or self.model.embedding_dropout > 0):
+            raise ValueError("model.word_dropout and model.embedding_dropout drop tokens, and readings have none")
         lacking = [one.kind for one in learnt if one is not None and one.kind in _OVER_BYTES]
         if self.model.word_dropout > 0 and lacking:
             raise ValueError(

@@ -16,9 +16,11 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_UNSPECIFIED: _ClassVar[FinishReason]
     FINISH_REASON_STOP: _ClassVar[FinishReason]
     FINISH_REASON_LENGTH: _ClassVar[FinishReason]
+    FINISH_REASON_DEADLINE: _ClassVar[FinishReason]
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
+FINISH_REASON_DEADLINE: FinishReason
 
 class ClassifyTextRequest(_message.Message):
     __slots__ = ("model", "texts", "top_label_count")
@@ -130,7 +132,14 @@ class LabelSpan(_message.Message):
     def __init__(self, label: _Optional[str] = ..., first_step_index: _Optional[int] = ..., last_step_index: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
 
 class GenerateTextRequest(_message.Message):
-    __slots__ = ("model", "prompt", "max_output_token_count", "temperature", "top_k", "top_p", "seed")
+    __slots__ = ("model", "prompt", "max_output_token_count", "temperature", "top_k", "top_p", "seed", "min_p", "min_output_token_count", "repetition_penalty", "no_repeat_ngram_size", "banned_tokens", "token_biases", "stop_sequences", "sample_count", "include_token_scores", "alternative_count", "echo", "allow_partial")
+    class TokenBiasesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     MAX_OUTPUT_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +147,18 @@ class GenerateTextRequest(_message.Message):
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     TOP_P_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    MIN_P_FIELD_NUMBER: _ClassVar[int]
+    MIN_OUTPUT_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REPETITION_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    NO_REPEAT_NGRAM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BANNED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_BIASES_FIELD_NUMBER: _ClassVar[int]
+    STOP_SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_TOKEN_SCORES_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ECHO_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_PARTIAL_FIELD_NUMBER: _ClassVar[int]
     model: str
     prompt: str
     max_output_token_count: int
@@ -145,10 +166,22 @@ class GenerateTextRequest(_message.Message):
     top_k: int
     top_p: float
     seed: int
-    def __init__(self, model: _Optional[str] = ..., prompt: _Optional[str] = ..., max_output_token_count: _Optional[int] = ..., temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
+    min_p: float
+    min_output_token_count: int
+    repetition_penalty: float
+    no_repeat_ngram_size: int
+    banned_tokens: _containers.RepeatedScalarFieldContainer[str]
+    token_biases: _containers.ScalarMap[str, float]
+    stop_sequences: _containers.RepeatedScalarFieldContainer[str]
+    sample_count: int
+    include_token_scores: bool
+    alternative_count: int
+    echo: bool
+    allow_partial: bool
+    def __init__(self, model: _Optional[str] = ..., prompt: _Optional[str] = ..., max_output_token_count: _Optional[int] = ..., temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., min_p: _Optional[float] = ..., min_output_token_count: _Optional[int] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., banned_tokens: _Optional[_Iterable[str]] = ..., token_biases: _Optional[_Mapping[str, float]] = ..., stop_sequences: _Optional[_Iterable[str]] = ..., sample_count: _Optional[int] = ..., include_token_scores: bool = ..., alternative_count: _Optional[int] = ..., echo: bool = ..., allow_partial: bool = ...) -> None: ...
 
 class GenerateTextResponse(_message.Message):
-    __slots__ = ("text", "first_token_index", "token_count", "finish_reason", "model_version", "seed", "timings")
+    __slots__ = ("text", "first_token_index", "token_count", "finish_reason", "model_version", "seed", "timings", "sample_index", "token_scores", "prompt_token_count")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     FIRST_TOKEN_INDEX_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +189,9 @@ class GenerateTextResponse(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_SCORES_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     text: str
     first_token_index: int
     token_count: int
@@ -163,43 +199,152 @@ class GenerateTextResponse(_message.Message):
     model_version: ModelVersion
     seed: int
     timings: ServerTimings
-    def __init__(self, text: _Optional[str] = ..., first_token_index: _Optional[int] = ..., token_count: _Optional[int] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., seed: _Optional[int] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ...) -> None: ...
+    sample_index: int
+    token_scores: _containers.RepeatedCompositeFieldContainer[TokenScore]
+    prompt_token_count: int
+    def __init__(self, text: _Optional[str] = ..., first_token_index: _Optional[int] = ..., token_count: _Optional[int] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., seed: _Optional[int] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ..., sample_index: _Optional[int] = ..., token_scores: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ..., prompt_token_count: _Optional[int] = ...) -> None: ...
 
 class TranslateTextRequest(_message.Message):
-    __slots__ = ("model", "texts", "max_output_token_count", "include_attention")
+    __slots__ = ("model", "texts", "max_output_token_count", "include_attention", "beam_size", "hypothesis_count", "length_penalty", "coverage_penalty", "target_prefixes", "max_length_factor", "replace_unknowns", "include_token_scores", "temperature", "top_k", "top_p", "min_p", "seed", "allow_partial")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     MAX_OUTPUT_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_ATTENTION_FIELD_NUMBER: _ClassVar[int]
+    BEAM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    HYPOTHESIS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    TARGET_PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    MAX_LENGTH_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    REPLACE_UNKNOWNS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_TOKEN_SCORES_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    TOP_P_FIELD_NUMBER: _ClassVar[int]
+    MIN_P_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_PARTIAL_FIELD_NUMBER: _ClassVar[int]
     model: str
     texts: _containers.RepeatedScalarFieldContainer[str]
     max_output_token_count: int
     include_attention: bool
-    def __init__(self, model: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., max_output_token_count: _Optional[int] = ..., include_attention: bool = ...) -> None: ...
+    beam_size: int
+    hypothesis_count: int
+    length_penalty: float
+    coverage_penalty: float
+    target_prefixes: _containers.RepeatedScalarFieldContainer[str]
+    max_length_factor: float
+    replace_unknowns: bool
+    include_token_scores: bool
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    seed: int
+    allow_partial: bool
+    def __init__(self, model: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., max_output_token_count: _Optional[int] = ..., include_attention: bool = ..., beam_size: _Optional[int] = ..., hypothesis_count: _Optional[int] = ..., length_penalty: _Optional[float] = ..., coverage_penalty: _Optional[float] = ..., target_prefixes: _Optional[_Iterable[str]] = ..., max_length_factor: _Optional[float] = ..., replace_unknowns: bool = ..., include_token_scores: bool = ..., temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., min_p: _Optional[float] = ..., seed: _Optional[int] = ..., allow_partial: bool = ...) -> None: ...
 
 class TranslateTextResponse(_message.Message):
-    __slots__ = ("model_version", "translations", "timings")
+    __slots__ = ("model_version", "translations", "timings", "seed")
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     TRANSLATIONS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     model_version: ModelVersion
     translations: _containers.RepeatedCompositeFieldContainer[Translation]
     timings: ServerTimings
-    def __init__(self, model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., translations: _Optional[_Iterable[_Union[Translation, _Mapping]]] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ...) -> None: ...
+    seed: int
+    def __init__(self, model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., translations: _Optional[_Iterable[_Union[Translation, _Mapping]]] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class Translation(_message.Message):
-    __slots__ = ("text", "source_token_count", "token_count", "finish_reason", "attention")
+    __slots__ = ("text", "source_token_count", "token_count", "finish_reason", "attention", "score", "token_scores", "alternatives")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     ATTENTION_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_SCORES_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
     text: str
     source_token_count: int
     token_count: int
     finish_reason: FinishReason
     attention: Attention
-    def __init__(self, text: _Optional[str] = ..., source_token_count: _Optional[int] = ..., token_count: _Optional[int] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., attention: _Optional[_Union[Attention, _Mapping]] = ...) -> None: ...
+    score: float
+    token_scores: _containers.RepeatedCompositeFieldContainer[TokenScore]
+    alternatives: _containers.RepeatedCompositeFieldContainer[Hypothesis]
+    def __init__(self, text: _Optional[str] = ..., source_token_count: _Optional[int] = ..., token_count: _Optional[int] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., attention: _Optional[_Union[Attention, _Mapping]] = ..., score: _Optional[float] = ..., token_scores: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ..., alternatives: _Optional[_Iterable[_Union[Hypothesis, _Mapping]]] = ...) -> None: ...
+
+class Hypothesis(_message.Message):
+    __slots__ = ("text", "token_count", "finish_reason", "score", "token_scores", "attention")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_SCORES_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    token_count: int
+    finish_reason: FinishReason
+    score: float
+    token_scores: _containers.RepeatedCompositeFieldContainer[TokenScore]
+    attention: Attention
+    def __init__(self, text: _Optional[str] = ..., token_count: _Optional[int] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., score: _Optional[float] = ..., token_scores: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ..., attention: _Optional[_Union[Attention, _Mapping]] = ...) -> None: ...
+
+class TokenScore(_message.Message):
+    __slots__ = ("token", "log_probability", "alternatives")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    log_probability: float
+    alternatives: _containers.RepeatedCompositeFieldContainer[TokenAlternative]
+    def __init__(self, token: _Optional[str] = ..., log_probability: _Optional[float] = ..., alternatives: _Optional[_Iterable[_Union[TokenAlternative, _Mapping]]] = ...) -> None: ...
+
+class TokenAlternative(_message.Message):
+    __slots__ = ("token", "log_probability")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    log_probability: float
+    def __init__(self, token: _Optional[str] = ..., log_probability: _Optional[float] = ...) -> None: ...
+
+class ScoreTranslationRequest(_message.Message):
+    __slots__ = ("model", "pairs")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PAIRS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    pairs: _containers.RepeatedCompositeFieldContainer[TextPair]
+    def __init__(self, model: _Optional[str] = ..., pairs: _Optional[_Iterable[_Union[TextPair, _Mapping]]] = ...) -> None: ...
+
+class TextPair(_message.Message):
+    __slots__ = ("source", "target")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
+
+class ScoreTranslationResponse(_message.Message):
+    __slots__ = ("model_version", "scores", "timings")
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    model_version: ModelVersion
+    scores: _containers.RepeatedCompositeFieldContainer[TranslationScore]
+    timings: ServerTimings
+    def __init__(self, model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., scores: _Optional[_Iterable[_Union[TranslationScore, _Mapping]]] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ...) -> None: ...
+
+class TranslationScore(_message.Message):
+    __slots__ = ("log_probability", "token_scores", "source_token_count")
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_SCORES_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    log_probability: float
+    token_scores: _containers.RepeatedCompositeFieldContainer[TokenScore]
+    source_token_count: int
+    def __init__(self, log_probability: _Optional[float] = ..., token_scores: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ..., source_token_count: _Optional[int] = ...) -> None: ...
 
 class Attention(_message.Message):
     __slots__ = ("source_tokens", "target_tokens", "rows")

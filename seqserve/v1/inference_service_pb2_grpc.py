@@ -60,6 +60,11 @@ class InferenceServiceStub(object):
                 request_serializer=seqserve_dot_v1_dot_inference__service__pb2.TranslateTextRequest.SerializeToString,
                 response_deserializer=seqserve_dot_v1_dot_inference__service__pb2.TranslateTextResponse.FromString,
                 _registered_method=True)
+        self.ScoreTranslation = channel.unary_unary(
+                '/seqserve.v1.InferenceService/ScoreTranslation',
+                request_serializer=seqserve_dot_v1_dot_inference__service__pb2.ScoreTranslationRequest.SerializeToString,
+                response_deserializer=seqserve_dot_v1_dot_inference__service__pb2.ScoreTranslationResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer(object):
@@ -89,8 +94,9 @@ class InferenceServiceServicer(object):
     def GenerateText(self, request, context):
         """Continues a prompt, one chunk of text per message.
 
-        The last message, and only the last, has a `finish_reason`. Failures end
-        the stream with a status; they are never reported inside a message.
+        The last message of each sample, and no other, has a `finish_reason`; the
+        last of all has `timings`. Failures end the stream with a status; they are
+        never reported inside a message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,6 +104,14 @@ class InferenceServiceServicer(object):
 
     def TranslateText(self, request, context):
         """Translates each text from the model's source to its target language.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScoreTranslation(self, request, context):
+        """Tells what the model thinks of given translations: the log-probability of
+        each of their tokens.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +139,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.TranslateText,
                     request_deserializer=seqserve_dot_v1_dot_inference__service__pb2.TranslateTextRequest.FromString,
                     response_serializer=seqserve_dot_v1_dot_inference__service__pb2.TranslateTextResponse.SerializeToString,
+            ),
+            'ScoreTranslation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScoreTranslation,
+                    request_deserializer=seqserve_dot_v1_dot_inference__service__pb2.ScoreTranslationRequest.FromString,
+                    response_serializer=seqserve_dot_v1_dot_inference__service__pb2.ScoreTranslationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -241,6 +260,33 @@ class InferenceService(object):
             '/seqserve.v1.InferenceService/TranslateText',
             seqserve_dot_v1_dot_inference__service__pb2.TranslateTextRequest.SerializeToString,
             seqserve_dot_v1_dot_inference__service__pb2.TranslateTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScoreTranslation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/seqserve.v1.InferenceService/ScoreTranslation',
+            seqserve_dot_v1_dot_inference__service__pb2.ScoreTranslationRequest.SerializeToString,
+            seqserve_dot_v1_dot_inference__service__pb2.ScoreTranslationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -17,12 +17,14 @@ class InferenceServiceStub:
     LabelSequence: grpc.UnaryUnaryMultiCallable[inference_service_pb2.LabelSequenceRequest, inference_service_pb2.LabelSequenceResponse]
     GenerateText: grpc.UnaryStreamMultiCallable[inference_service_pb2.GenerateTextRequest, inference_service_pb2.GenerateTextResponse]
     TranslateText: grpc.UnaryUnaryMultiCallable[inference_service_pb2.TranslateTextRequest, inference_service_pb2.TranslateTextResponse]
+    ScoreTranslation: grpc.UnaryUnaryMultiCallable[inference_service_pb2.ScoreTranslationRequest, inference_service_pb2.ScoreTranslationResponse]
 
 class InferenceServiceAsyncStub:
     ClassifyText: grpc.aio.UnaryUnaryMultiCallable[inference_service_pb2.ClassifyTextRequest, inference_service_pb2.ClassifyTextResponse]
     LabelSequence: grpc.aio.UnaryUnaryMultiCallable[inference_service_pb2.LabelSequenceRequest, inference_service_pb2.LabelSequenceResponse]
     GenerateText: grpc.aio.UnaryStreamMultiCallable[inference_service_pb2.GenerateTextRequest, inference_service_pb2.GenerateTextResponse]
     TranslateText: grpc.aio.UnaryUnaryMultiCallable[inference_service_pb2.TranslateTextRequest, inference_service_pb2.TranslateTextResponse]
+    ScoreTranslation: grpc.aio.UnaryUnaryMultiCallable[inference_service_pb2.ScoreTranslationRequest, inference_service_pb2.ScoreTranslationResponse]
 
 class InferenceServiceServicer:
     def ClassifyText(
@@ -37,6 +39,9 @@ class InferenceServiceServicer:
     def TranslateText(
         self, request: inference_service_pb2.TranslateTextRequest, context: grpc.aio.ServicerContext[inference_service_pb2.TranslateTextRequest, inference_service_pb2.TranslateTextResponse]
     ) -> Awaitable[inference_service_pb2.TranslateTextResponse]: ...
+    def ScoreTranslation(
+        self, request: inference_service_pb2.ScoreTranslationRequest, context: grpc.aio.ServicerContext[inference_service_pb2.ScoreTranslationRequest, inference_service_pb2.ScoreTranslationResponse]
+    ) -> Awaitable[inference_service_pb2.ScoreTranslationResponse]: ...
 
 def add_InferenceServiceServicer_to_server(
     servicer: InferenceServiceServicer, server: grpc.Server | grpc.aio.Server

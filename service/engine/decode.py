@@ -1,198 +1,335 @@
-"""The step loop: rows join, step together, and leave at any step.   Knows no queue, no deadline, no text.
+"""The step loop: requests join, step together, and leave at any step.   Knows no queue, no deadline, no text.
 
-Row i of every array below belongs to `_requests[i]`; rows 0 to count - 1 are in use. A row that leaves is overwritten
-by the last one, so that a step always runs on the front of each array, without gathering.
+Greedy, sampled and beam requests share the rows of one batch. Per step and token, Python touches arrays over all rows;
+only what joins, ends or streams is touched one by one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from operator import itemgetter
 
 import numpy as np
-import numpy.typing as npt
 
+from service.engine.beam import DoubleArray, expand, length_penalty, log_normalisers
+from service.engine.constraints import ConstraintRows
 from service.engine.memory import SourceMemory
-from service.engine.sampling import GREEDY, Sampling, SamplingRows, choose_tokens
+from service.engine.records import Records
+from service.engine.requests import DecodeRequest, Ending, Finished, Hypothesis, News
+from service.engine.sampling import choose_tokens
+from service.engine.slots import Slots
 from service.engine.steps import FloatArray, IntArray, RowModel, Started
 
 
-class Ending(Enum):
-    """Why a row left."""
-
-    STOP = "stop"
-    LENGTH = "length"
-    NOT_FINITE = "not_finite"
-
-
-@dataclass(frozen=True)
-class DecodeRequest:
-    """A sequence to decode.
-
-    Args:
-        key: the caller's name for it, unique among the rows in use.
-        token_ids: [time] prompt or source, without special tokens.
-        max_output_token_count: most tokens to produce, 1 and up; the end-of-sequence token is not counted.
-        sampling: how tokens are chosen.
-        keep_attention: whether the ending brings the attention weights.
-    """
-
-    key: int
-    token_ids: IntArray
-    max_output_token_count: int
-    sampling: Sampling = GREEDY
-    keep_attention: bool = False
-
-
-@dataclass(frozen=True)
-class Produced:
-    """One row's news after a step: a token, an ending, or both.
-
-    Args:
-        key: as in the request.
-        token_id: the token produced, or None where the row ended without one.
-        ending: why the row left, or None while it goes on.
-        attention: [tokens, source time] float32 with the ending, where the request asked for it.
-    """
-
-    key: int
-    token_id: int | None
-    ending: Ending | None = None
-    attention: FloatArray | None = None
-
-
 @dataclass
-class _Row:
+class _Running:
+    """A request in use. `hypotheses` are in order of their end, with the sample that each is."""
+
     request: DecodeRequest
-    token_count: int = 0
-    attention: list[FloatArray] = field(default_factory=list)
+    hypotheses: list[tuple[int, Hypothesis]] = field(default_factory=list)
 
 
 class DecodeLoop:
-    """Decodes up to `capacity` sequences side by side."""
+    """Decodes requests side by side, on `capacity` rows."""
 
     def __init__(self, model: RowModel, *, capacity: int) -> None:
         self._model = model
         self._banned = np.array(model.banned_ids, dtype=np.int64)
-        self._rows: list[_Row] = []
-        self._capacity = capacity
-        self._inputs = np.zeros(capacity, dtype=np.int64)
-        self._state = np.zeros((capacity, model.state_size), dtype=np.float32)
+        self._slots = Slots(capacity, model.state_size)
         self._memory = SourceMemory(capacity)
-        self._temperature = np.zeros(capacity, dtype=np.float64)
-        self._top_k = np.zeros(capacity, dtype=np.int64)
-        self._top_p = np.ones(capacity, dtype=np.float64)
-        self._seed = np.zeros(capacity, dtype=np.uint64)
-        self._drawn = np.zeros(capacity, dtype=np.uint64)
+        self._constraints = ConstraintRows(capacity)
+        self._records = Records(self._slots, self._memory)
+        self._running: dict[int, _Running] = {}
+        self._finished: list[Finished] = []
+        self._ended: list[_Running] = []
+        self._last_news: list[News] = []
+        self._steps = 0
 
     @property
     def count(self) -> int:
         """Rows in use."""
-        return len(self._rows)
+        return self._slots.count
 
     @property
     def free(self) -> int:
-        """Rows that may still join."""
-        return self._capacity - len(self._rows)
+        """Rows that may still be taken."""
+        return self._slots.capacity - self._slots.count
 
-    def join(self, requests: Sequence[DecodeRequest]) -> list[Produced]:
-        """Let sequences join: read their prompts or sources in one batch.
+    def join(self, requests: Sequence[DecodeRequest]) -> list[Finished]:
+        """Let requests join: read their prompts or sources in one batch.
 
         Returns:
-            The first tokens, where the model gives them right away (a language model does).
+            Requests that have ended already: a language model gives the first token right away.
 
         Raises:
-            ValueError: there are more requests than free rows.
+            ValueError: they take more rows than are free.
         """
-        if len(requests) > self.free:
-            raise ValueError(f"{len(requests)} sequences cannot join: {self.free} rows are free")
+        if not requests:
+            return []
+        row_counts = [request.options.row_count for request in requests]
+        if sum(row_counts) > self.free:
+            raise ValueError(f"{sum(row_counts)} rows cannot join: {self.free} rows are free")
         started = self._model.start([request.token_ids for request in requests])
-        first = len(self._rows)
+        first = self.count
         for offset, request in enumerate(requests):
             self._take_in(request, started, offset)
         if started.logits is None:
             return []
-        return self._choose(started.logits, first)
+        return self._advance(np.arange(first, self.count), np.repeat(started.logits, row_counts, axis=0))
 
-    def step(self) -> list[Produced]:
-        """Produce one token for every row in use."""
-        count = len(self._rows)
+    def step(self) -> list[Finished]:
+        """Write one token in every row in use; return the requests that have ended."""
+        slots, count = self._slots, self.count
         if not count:
             return []
         keys, values, lengths = self._memory.first(count)
-        logits, state, attention = self._model.step(self._inputs[:count], self._state[:count], keys, values, lengths)
-        self._state[:count] = state
+        logits, state, attention = self._model.step(slots.inputs[:count], slots.state[:count], keys, values, lengths)
+        slots.state[:count] = state
         if attention is not None:
-            self._record(attention)
-        return self._choose(logits, 0)
+            self._records.observe(self._steps, attention, lengths)
+        finished = self._advance(np.arange(count), logits)
+        self._steps += 1
+        return finished
+
+    def news(self) -> list[News]:
+        """What streaming requests have written since the last call, in the order in which it may be told."""
+        slots, count = self._slots, self.count
+        news, self._last_news = self._last_news, []
+        rows = np.flatnonzero(slots.streaming[:count] & (slots.length[:count] > slots.told[:count]))
+        return news + [self._records.news(row, None) for row in rows.tolist()]
 
     def leave(self, key: int) -> None:
-        """Drop a sequence, if it is still here."""
-        for index, row in enumerate(self._rows):
-            if row.request.key == key:
-                self._free(index)
-                return
+        """Drop a request, if it is still here."""
+        running = self._running.pop(key, None)
+        if running is not None:
+            self._release(self._rows_of(key))
+            self._records.forget(key, running.request.options.row_count)
+
+    def cut(self, key: int) -> list[Finished]:
+        """End a request with what it has found so far, if it is still here.
+
+        A beam answers with the hypotheses that have ended, and with others where these are too few.
+        """
+        running, rows = self._running.get(key), self._rows_of(key)
+        if running is None:
+            return []
+        if running.request.options.beam_size > 1:
+            self._cut_beam(running, rows.tolist())
+        for row in rows.tolist() if running.request.options.beam_size == 1 else ():
+            self._end_row(row, Ending.DEADLINE, end_written=False)
+        self._release(rows)
+        return self._take_finished([])
+
+    def stop(self, key: int, sample: int) -> list[Finished]:
+        """End one sample of a request, whose text has come to a stop that the model knows nothing of."""
+        rows = self._rows_of(key)
+        rows = rows[(self._slots.rank[rows] == sample) & (self._slots.beam_size[rows] == 1)]
+        for row in rows.tolist():
+            self._end_row(row, Ending.STOP, end_written=False)
+        self._release(rows)
+        return self._take_finished([])
+
+    def _rows_of(self, key: int) -> IntArray:
+        return np.flatnonzero(self._slots.key[: self.count] == key)
+
+    # Joining
 
     def _take_in(self, request: DecodeRequest, started: Started, offset: int) -> None:
-        row = len(self._rows)
-        self._rows.append(_Row(request))
-        self._inputs[row] = started.first_inputs[offset]
-        self._state[row] = started.state[offset]
+        slots, options = self._slots, request.options
+        first, last = self.count, self.count + options.row_count
+        self._running[request.key] = _Running(request)
+        slots.count = last
+        slots.reserve(options.max_output_token_count, started.padded_time, len(request.forced_ids))
         if started.keys is not None and started.values is not None:
-            self._memory.put(row, started.keys[offset], started.values[offset], int(started.lengths[offset]))
-        sampling = request.sampling
-        self._temperature[row], self._top_k[row], self._top_p[row] = (
-            sampling.temperature,
-            sampling.top_k,
-            sampling.top_p,
-        )
-        self._seed[row], self._drawn[row] = sampling.seed, 0
+            for row in range(first, last):
+                self._memory.put(row, started.keys[offset], started.values[offset], int(started.lengths[offset]))
+        rows = slice(first, last)
+        slots.key[rows], slots.rank[rows] = request.key, np.arange(options.row_count)
+        slots.inputs[rows], slots.state[rows] = started.first_inputs[offset], started.state[offset]
+        slots.limit[rows], slots.length[rows] = options.limit(len(request.token_ids)), 0
+        slots.first_step[rows] = self._steps
+        slots.beam_size[rows] = options.beam_size
+        slots.total[rows], slots.coverage[rows] = 0.0, 0.0
+        slots.scored[rows] = options.keep_scores or options.beam_size > 1
+        slots.attended[rows], slots.aligning[rows] = options.keep_attention, options.keep_alignment
+        sampling = options.sampling
+        slots.temperature[rows], slots.top_k[rows] = sampling.temperature, sampling.top_k
+        slots.top_p[rows], slots.min_p[rows], slots.seed[rows] = sampling.top_p, sampling.min_p, sampling.seed
+        slots.alpha[rows], slots.beta[rows] = options.length_penalty, options.coverage_penalty
+        slots.finished[rows], slots.worst[rows] = 0, -np.inf
+        slots.streaming[rows], slots.told[rows] = request.streams and options.beam_size == 1, 0
+        slots.alternatives[rows] = options.alternative_count
+        for row in range(first, last):
+            self._constraints.put(row, options.constraints, request.token_ids, options.max_output_token_count)
+        slots.forced_count[rows] = len(request.forced_ids)
+        slots.forced[rows, : len(request.forced_ids)] = request.forced_ids
+        if options.beam_size > 1:
+            slots.total[first + 1 : last] = -np.inf  # a beam begins as one hypothesis
 
-    def _record(self, attention: FloatArray) -> None:
-        lengths = self._memory.first(len(self._rows))[2]
-        for index, row in enumerate(self._rows):
-            if row.request.keep_attention:
-                row.attention.append(attention[index, : lengths[index]].copy())
+    # Steps
 
-    def _choose(self, logits: FloatArray, first: int) -> list[Produced]:
-        """Choose a token for the rows from `first` on, to which `logits` belong, and let the ended ones leave."""
-        rows = slice(first, len(self._rows))
-        finite: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(logits), axis=-1)
+    def _advance(self, rows: IntArray, logits: FloatArray) -> list[Finished]:
+        """Write the next token of `rows`, to which `logits` belong, and let the ended requests leave."""
+        slots = self._slots
+        finite = np.isfinite(logits.sum(axis=-1))
+        broken = sorted(set(slots.key[rows[~finite]].tolist()))
+        logits[~finite] = 0.0
+        normalisers = self._normalisers(rows, logits)
         logits[:, self._banned] = -np.inf
-        settings = SamplingRows(
-            self._temperature[rows], self._top_k[rows], self._top_p[rows], self._seed[rows], self._drawn[rows]
-        )
-        tokens = choose_tokens(np.where(finite[:, None], logits, 0.0), settings)
-        self._drawn[rows] += np.uint64(1)
-        self._inputs[rows] = tokens
-        produced = [self._advance(first + i, int(token), bool(finite[i])) for i, token in enumerate(tokens)]
-        for i in reversed(range(len(produced))):
-            if produced[i].ending is not None:
-                self._free(first + i)
-        return produced
+        self._force(rows, logits)
+        sizes = slots.beam_size[rows]
+        ended: list[int] = []
+        for size in np.unique(sizes).tolist():
+            chosen = np.flatnonzero(sizes == size)
+            of_size = logits if len(chosen) == len(rows) else logits[chosen]
+            advance = self._write if size == 1 else self._expand
+            ended += advance(rows[chosen], of_size, normalisers[chosen])
+        self._release(np.array(sorted(ended), dtype=np.int64))
+        for key in broken:
+            self.leave(key)
+        return self._take_finished(broken)
 
-    def _advance(self, index: int, token: int, finite: bool) -> Produced:
-        row = self._rows[index]
-        key = row.request.key
-        if not finite:
-            return Produced(key, None, Ending.NOT_FINITE)
-        if token == self._model.eos_id:
-            return Produced(key, None, Ending.STOP, _stacked(row.attention[: row.token_count]))
-        row.token_count += 1
-        if row.token_count == row.request.max_output_token_count:
-            return Produced(key, token, Ending.LENGTH, _stacked(row.attention[: row.token_count]))
-        return Produced(key, token)
+    def _normalisers(self, rows: IntArray, logits: FloatArray) -> DoubleArray:
+        """[rows], of those that need log-probabilities; 0 for the others, whose totals nobody looks at."""
+        scored = self._slots.scored[rows]
+        normalisers = np.zeros(len(rows))
+        if scored.any():
+            normalisers[scored] = log_normalisers(logits if scored.all() else logits[scored])
+        return normalisers
 
-    def _free(self, index: int) -> None:
-        last = len(self._rows) - 1
-        if index != last:
-            self._rows[index] = self._rows[last]
-            self._memory.move(last, index)
-            for array in (
-                self._inputs, self._state, self._temperature, self._top_k, self._top_p, self._seed, self._drawn
-            ):  # fmt: skip
-                array[index] = array[last]
-        self._rows.pop()
+    def _force(self, rows: IntArray, logits: FloatArray) -> None:
+        """Leave only the forced token to choose, where a row has one."""
+        slots = self._slots
+        forced = np.flatnonzero(slots.length[rows] < slots.forced_count[rows])
+        if forced.size:
+            tokens = slots.forced[rows[forced], slots.length[rows[forced]]]
+            kept = logits[forced, tokens]
+            logits[forced] = -np.inf
+            logits[forced, tokens] = kept
+
+    def _write(self, rows: IntArray, logits: FloatArray, normalisers: DoubleArray) -> list[int]:
+        """Choose a token for rows without a beam; return the rows that have ended."""
+        slots = self._slots
+        length = slots.length[rows]
+        allowed = self._constraints.applied(rows, logits, length, self._model.eos_id)
+        tokens = choose_tokens(allowed, slots.sampling(rows))
+        self._constraints.wrote(rows, tokens)
+        self._records.keep_alternatives(rows, logits, normalisers)
+        log_probabilities = logits[np.arange(len(rows)), tokens] - normalisers
+        slots.inputs[rows] = slots.tokens[rows, length] = tokens
+        slots.log_probabilities[rows, length] = log_probabilities
+        stopped = tokens == self._model.eos_id
+        slots.length[rows] = length + ~stopped
+        ended = np.flatnonzero(stopped | (slots.length[rows] >= slots.limit[rows]))
+        for index in ended.tolist():
+            written = bool(stopped[index])
+            self._end_row(int(rows[index]), Ending.STOP if written else Ending.LENGTH, end_written=written)
+        left: list[int] = rows[ended].tolist()
+        return left
+
+    def _expand(self, rows: IntArray, logits: FloatArray, normalisers: DoubleArray) -> list[int]:
+        """Continue the hypotheses of beams of one size; return the rows of the searches that are over."""
+        slots = self._slots
+        size = int(slots.beam_size[rows[0]])
+        order = np.lexsort((slots.rank[rows], slots.key[rows]))
+        beams = rows[order].reshape(-1, size)
+        if (order[1:] < order[:-1]).any():
+            logits, normalisers = logits[order], normalisers[order]
+        by_beam = logits.reshape(*beams.shape, -1), normalisers.reshape(beams.shape)
+        expansion = expand(slots.total[beams], *by_beam, self._model.eos_id)
+        for beam, rank in np.argwhere(expansion.ended).tolist():
+            log_probability = expansion.end_log_probabilities[beam, rank]
+            self._end_hypothesis(int(beams[beam, 0]), int(beams[beam, rank]), log_probability)
+        targets = beams.ravel()
+        slots.continue_hypotheses(targets, np.take_along_axis(beams, expansion.parents, axis=1).ravel())
+        length = slots.length[targets]
+        slots.inputs[targets] = slots.tokens[targets, length] = expansion.tokens.ravel()
+        slots.log_probabilities[targets, length] = expansion.log_probabilities.ravel()
+        slots.total[beams] = expansion.totals
+        slots.length[targets] = length + 1
+        return self._end_searches(beams)
+
+    # Endings
+
+    def _end_row(self, row: int, ending: Ending, *, end_written: bool) -> None:
+        """End a row without a beam, and its request with it if it was the last."""
+        running = self._running[int(self._slots.key[row])]
+        hypothesis = self._records.hypothesis(row, ending, end_written=end_written)
+        running.hypotheses.append((int(self._slots.rank[row]), hypothesis))
+        if self._slots.streaming[row]:
+            self._last_news.append(self._records.news(row, ending, end_written=end_written))
+        if len(running.hypotheses) == running.request.options.sample_count:
+            samples = [hypothesis for _, hypothesis in sorted(running.hypotheses, key=itemgetter(0))]
+            self._finish(running.request.key, samples)
+
+    def _end_hypothesis(self, head: int, row: int, end_log_probability: float) -> None:
+        """Note a hypothesis that has written its end; `head` is the row of rank 0 of its beam."""
+        slots = self._slots
+        slots.log_probabilities[row, slots.length[row]] = end_log_probability
+        running = self._running[int(slots.key[row])]
+        self._add(running, row, Ending.STOP, end_written=True)
+        slots.finished[head] += 1
+        wanted = running.request.options.hypothesis_count
+        if len(running.hypotheses) >= wanted:
+            slots.worst[head] = _best(running.hypotheses, wanted)[-1].score
+
+    def _end_searches(self, beams: IntArray) -> list[int]:
+        """End the searches that are over, [beams, beam_size] rows; return their rows."""
+        slots = self._slots
+        heads = beams[:, 0]
+        # what goes on can at best reach the longest length without losing anything more
+        bound = slots.total[beams].max(axis=1) / length_penalty(slots.limit[heads], slots.alpha[heads])
+        at_limit = slots.length[heads] >= slots.limit[heads]
+        over = at_limit | (slots.finished[heads] >= beams.shape[1]) | (bound <= slots.worst[heads])
+        for index in np.flatnonzero(over).tolist():
+            running = self._running[int(slots.key[heads[index]])]
+            for row in beams[index].tolist() if at_limit[index] else ():
+                if np.isfinite(slots.total[row]):
+                    self._add(running, row, Ending.LENGTH, end_written=False)
+            self._finish(running.request.key, _best(running.hypotheses, running.request.options.hypothesis_count))
+        left: list[int] = beams[over].ravel().tolist()
+        return left
+
+    def _cut_beam(self, running: _Running, rows: list[int]) -> None:
+        """End a search before its time: what has written its end comes first."""
+        wanted = running.request.options.hypothesis_count
+        ended = _best(running.hypotheses, wanted)
+        running.hypotheses = []
+        for row in rows:
+            if np.isfinite(self._slots.total[row]):
+                self._add(running, row, Ending.DEADLINE, end_written=False)
+        self._finish(running.request.key, ended + _best(running.hypotheses, wanted - len(ended)))
+
+    def _add(self, running: _Running, row: int, ending: Ending, *, end_written: bool) -> None:
+        hypothesis = self._records.hypothesis(row, ending, end_written=end_written)
+        running.hypotheses.append((len(running.hypotheses), hypothesis))
+
+    def _finish(self, key: int, hypotheses: list[Hypothesis]) -> None:
+        self._ended.append(self._running.pop(key))
+        self._finished.append(Finished(key, hypotheses))
+
+    def _take_finished(self, broken: list[int]) -> list[Finished]:
+        for running in self._ended:
+            self._records.forget(running.request.key, running.request.options.row_count)
+        self._ended.clear()
+        finished, self._finished = self._finished, []
+        self._last_news = [news for news in self._last_news if news.key not in broken]
+        return [Finished(key, None) for key in broken] + [one for one in finished if one.key not in broken]
+
+    def _release(self, rows: IntArray) -> None:
+        """Free rows, given in order."""
+        if not rows.size:
+            return
+        targets, sources = self._slots.release(rows)
+        self._constraints.move(targets, sources)
+        for target, source in zip(targets.tolist(), sources.tolist(), strict=True):
+            self._memory.move(source, target)
 
 
-def _stacked(rows: list[FloatArray]) -> FloatArray | None:
-    return np.stack(rows) if rows else None
+def _best(hypotheses: list[tuple[int, Hypothesis]], count: int) -> list[Hypothesis]:
+    """The best `count`, best first; of equal ones the earlier."""
+    ranked = sorted(hypotheses, key=lambda entry: (-_score(entry[1]), entry[0]))
+    return [hypothesis for _, hypothesis in ranked[:count]]
+
+
+def _score(hypothesis: Hypothesis) -> float:
+    return -np.inf if hypothesis.score is None else hypothesis.score

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from service.engine.batches import pad, pad_features, pad_ids
 from service.engine.classify import logits_by_row
-from service.engine.decode import DecodeLoop, DecodeRequest
+from service.engine.decode import DecodeLoop
+from service.engine.requests import DEFAULT_LENGTH_PENALTY, DecodeOptions, DecodeRequest
 from service.engine.steps import Classify, FloatArray, IntArray, Label, LanguageSteps, RowModel, Step
 
 
@@ -53,24 +54,38 @@ def label_all(
 
 
 def decode_all(
-    model: RowModel, sequences: Sequence[Sequence[int]], *, max_output_token_count: int, capacity: int = 32
+    model: RowModel,
+    sequences: Sequence[Sequence[int]],
+    *,
+    max_output_token_count: int,
+    beam_size: int = 1,
+    length_penalty: float = DEFAULT_LENGTH_PENALTY,
+    capacity: int = 32,
 ) -> list[list[int]]:
-    """Decode every prompt or source greedily, rows joining as others leave.
+    """Decode every prompt or source, greedily or by beam search, requests joining as others leave.
+
+    Args:
+        model: its steps.
+        sequences: token ids, without special tokens.
+        max_output_token_count: most tokens to write.
+        beam_size: hypotheses kept at every step; 1 is greedy.
+        length_penalty: as `DecodeOptions` takes it.
+        capacity: rows that step together, at least `beam_size`.
 
     Returns:
-        Produced ids per sequence, in the order given, without the end-of-sequence token.
+        Ids of the best hypothesis per sequence, in the order given, without the end-of-sequence token.
     """
-    loop = DecodeLoop(model, capacity=capacity)
+    options = DecodeOptions(max_output_token_count, beam_size=beam_size, length_penalty=length_penalty)
+    loop = DecodeLoop(model, capacity=max(capacity, beam_size))
     outputs: list[list[int]] = [[] for _ in sequences]
     waiting = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
     while waiting or loop.count:
-        joining = [waiting.pop() for _ in range(min(loop.free, len(waiting)))]
-        news = loop.step()
-        if joining:
-            news += loop.join([DecodeRequest(i, _ids(sequences[i]), max_output_token_count) for i in joining])
-        for produced in news:
-            if produced.token_id is not None:
-                outputs[produced.key].append(produced.token_id)
+        joining = [waiting.pop() for _ in range(min(loop.free // beam_size, len(waiting)))]
+        ended = (
+            loop.join([DecodeRequest(index, _ids(sequences[index]), options) for index in joining]) if joining else []
+        )
+        for finished in ended + loop.step():
+            outputs[finished.key] = finished.hypotheses[0].token_ids if finished.hypotheses else []
     return outputs
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, Protocol
 
+from service.engine.requests import DEFAULT_LENGTH_PENALTY
+
 ModelState = Literal["loading", "active", "failed"]
 ModelTask = Literal["classification", "labelling", "generation", "translation"]
 LabelScheme = Literal["plain", "bio"]
@@ -15,6 +17,7 @@ class FinishReason(Enum):
 
     STOP = "stop"
     LENGTH = "length"
+    DEADLINE = "deadline"
 
 
 @dataclass(frozen=True)
@@ -147,18 +150,36 @@ class SamplingOptions:
         temperature: divides the logits, 0 to 100; 0 takes the most probable token.
         top_k: sample among this many most probable tokens; 0 means all.
         top_p: sample among the fewest tokens that reach this mass, in (0, 1]; 1 means all.
+        min_p: sample among tokens at least this share as probable as the most probable one, 0 to 1; 0 means all.
         seed: starts the random numbers, 0 to 2**63 - 1.
     """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
     seed: int = 0
 
 
 @dataclass(frozen=True)
+class TokenScore:
+    """A token as text, and its log-probability (natural) after the tokens before it.
+
+    `alternatives` are the most probable tokens in its place, best first, where they were asked for.
+    """
+
+    token: str
+    log_probability: float
+    alternatives: tuple["TokenScore", ...] = ()
+
+
+@dataclass(frozen=True)
 class GeneratedChunk:
-    """One message of a generation. `finish_reason` and `timings` are set in the last, and only there."""
+    """One message of a generation.
+
+    `finish_reason` is set in the last one of each sample, `timings` in the last of all, `prompt_token_count` in the
+    first of all. `token_scores` end with the end-of-sequence token if that was written.
+    """
 
     model: str
     version: int
@@ -167,6 +188,9 @@ class GeneratedChunk:
     token_count: int
     finish_reason: FinishReason | None = None
     timings: Timings | None = None
+    sample_index: int = 0
+    token_scores: tuple[TokenScore, ...] = ()
+    prompt_token_count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -179,40 +203,132 @@ class Attention:
 
 
 @dataclass(frozen=True)
-class Translation:
-    """Translation of one text."""
+class Hypothesis:
+    """A translation that was found.
+
+    `score` is set where hypotheses are compared or token scores are asked for; `token_scores` ends with the
+    end-of-sequence token if that was written.
+    """
 
     text: str
-    source_token_count: int
     token_count: int
     finish_reason: FinishReason
+    score: float | None = None
+    token_scores: tuple[TokenScore, ...] = ()
     attention: Attention | None = None
 
 
 @dataclass(frozen=True)
+class Translation:
+    """Translations of one text, best first; one at least."""
+
+    source_token_count: int
+    hypotheses: tuple[Hypothesis, ...]
+
+
+@dataclass(frozen=True)
 class TranslateResult:
-    """Answer to `InferenceFront.translate`, in the order of the texts."""
+    """Answer to `InferenceFront.translate`, in the order of the texts. `seed` is set where tokens were sampled."""
 
     model: str
     version: int
     translations: tuple[Translation, ...]
     timings: Timings
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class TextPair:
+    """A text, and a translation of it."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class TranslationScore:
+    """What a model thinks of a translation: the log-probability of each token, the end-of-sequence token last."""
+
+    source_token_count: int
+    token_scores: tuple[TokenScore, ...]
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """Answer to `InferenceFront.score`, in the order of the pairs."""
+
+    model: str
+    version: int
+    scores: tuple[TranslationScore, ...]
+    timings: Timings
 
 
 @dataclass(frozen=True)
 class TranslateOptions:
-    """What a caller may set for a translation. None means the model's own limit."""
+    """What a caller may set for translations; their own checks have been made.
+
+    Args:
+        max_output_token_count: most tokens to write; None means the model's own limit.
+        max_length_factor: most tokens to write per source token; None means no such limit.
+        beam_size: hypotheses kept at every step, 1 and up; 1 is greedy, or samples.
+        hypothesis_count: hypotheses to return, 1 to `beam_size`; of samples, how many.
+        length_penalty: exponent of the penalty that hypotheses are compared by, 0 and up.
+        coverage_penalty: weight of the penalty for source tokens that are attended to too little, 0 and up.
+        sampling: how tokens are sampled; None does not sample.
+        target_prefixes: what each translation must begin with, one per text; empty where none must.
+        replace_unknowns: whether source words stand in for unknown tokens.
+        include_token_scores: whether hypotheses bring the log-probabilities of their tokens.
+        include_attention: whether hypotheses bring their attention weights.
+        allow_partial: whether to answer with the best so far when the deadline is near.
+    """
 
     max_output_token_count: int | None = None
     include_attention: bool = False
+    beam_size: int = 1
+    hypothesis_count: int = 1
+    length_penalty: float = DEFAULT_LENGTH_PENALTY
+    coverage_penalty: float = 0.0
+    max_length_factor: float | None = None
+    sampling: SamplingOptions | None = None
+    target_prefixes: tuple[str, ...] = ()
+    replace_unknowns: bool = False
+    include_token_scores: bool = False
+    allow_partial: bool = False
 
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """What a caller may set for a generation. None means the model's own limit."""
+    """What a caller may set for a generation; its own checks have been made.
+
+    Args:
+        max_output_token_count: most tokens to write; None means the model's own limit.
+        sampling: how tokens are chosen.
+        min_output_token_count: tokens to write before the text may end.
+        repetition_penalty: for tokens that were read or written before; 1 changes nothing.
+        no_repeat_ngram_size: so many tokens in a row never come again; 0 means no rule.
+        banned_tokens: tokens, as text, that are never written.
+        token_biases: numbers that are added to the logits of tokens, given as text.
+        stop_sequences: strings that end the text, which are not part of it.
+        sample_count: texts to generate.
+        include_token_scores: whether chunks bring the log-probabilities of their tokens.
+        alternative_count: how many of the most probable tokens come with each of them.
+        echo: whether the text begins with the prompt.
+        allow_partial: whether to answer with what there is when the deadline is near.
+    """
 
     max_output_token_count: int | None = None
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    min_output_token_count: int = 0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    banned_tokens: tuple[str, ...] = ()
+    token_biases: Mapping[str, float] = field(default_factory=dict)
+    stop_sequences: tuple[str, ...] = ()
+    sample_count: int = 1
+    include_token_scores: bool = False
+    alternative_count: int = 0
+    echo: bool = False
+    allow_partial: bool = False
 
 
 class InferenceFront(Protocol):
@@ -251,5 +367,9 @@ class InferenceFront(Protocol):
     async def translate(
         self, model: str, texts: Sequence[str], options: TranslateOptions, *, deadline: float
     ) -> TranslateResult:
-        """A translation of every text, greedy."""
+        """The best translations of every text."""
+        ...
+
+    async def score(self, model: str, pairs: Sequence[TextPair], *, deadline: float) -> ScoreResult:
+        """What the model thinks of given translations."""
         ...

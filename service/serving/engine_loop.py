@@ -41,6 +41,7 @@ from service.serving.messages import (
     Ping,
     Pong,
     Stop,
+    StopSample,
     Unload,
 )
 from service.serving.scheduler import Scheduler
@@ -128,6 +129,8 @@ class EngineLoop:
         if isinstance(command, Cancel):
             for waiting in self._queues.values():
                 waiting.cancel(command.work_id)
+        elif isinstance(command, StopSample):
+            return [event for waiting in self._queues.values() for event in _stop_sample(waiting, command)]
         elif isinstance(command, Load):
             self._loading += 1
             threading.Thread(target=self._open, args=(command,), name="load", daemon=True).start()
@@ -198,6 +201,12 @@ class EngineLoop:
             slots=limits.decode_slots,
             padding_budget=limits.padding_budget,
         )
+
+
+def _stop_sample(waiting: TaskQueue, command: StopSample) -> list[Event]:
+    if isinstance(waiting, Scheduler):
+        return waiting.stop_sample(command.work_id, command.sample)
+    return []
 
 
 def _turn(waiting: TaskQueue) -> list[Event]:

@@ -4,53 +4,52 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from service.bundle.manifest import Classification as ClassificationSpec
 from service.bundle.manifest import Generation as GenerationSpec
 from service.bundle.manifest import Labelling as LabellingSpec
 from service.bundle.manifest import Translation as TranslationSpec
+from service.engine.requests import DecodeOptions
 from service.engine.steps import Step
 from service.errors import (
-    AttentionNotAvailableError,
     DeadlineExceededError,
     InferenceFailedError,
     InvalidArgumentError,
     QueueFullError,
     ServiceError,
-    TextTooLongError,
     WrongTaskError,
 )
 from service.metrics import REJECTION_REASONS, Metrics
 from service.serving.api import (
-    Attention,
     Classification,
     ClassifyResult,
-    FinishReason,
     GeneratedChunk,
     GenerateOptions,
     InputSequence,
     LabelledSequence,
     LabelResult,
     ModelInfo,
+    ScoreResult,
+    TextPair,
     Timings,
     TranslateOptions,
     TranslateResult,
-    Translation,
 )
 from service.serving.catalog import Catalog, ReadyModel
+from service.serving.generating import GenerationWriter, generate_decoding
 from service.serving.labelling import SequenceReader, character_counts, labelled_sequence, ranked_labels, reading_count
-from service.serving.messages import Classified, ClassifyWork, Decoded, DecodedRow, DecodeWork, Work
+from service.serving.messages import Classified, ClassifyWork, Decoded, DecodeWork, Tokens, Work
 from service.serving.pool import EnginePool, Ticket
+from service.serving.reading import TextLimits, in_turn
+from service.serving.translating import (
+    TranslationWriter,
+    check_attention_size,
+    decode_options,
+    translation_score,
+)
 from service.settings import MAX_REQUEST_CHARACTERS
-from service.text.tokenizer import TextStream, Tokenizer
-
-INLINE_CHARACTERS = 4_000
-"""Characters of a request up to which it is split into tokens on the event loop, in 1 to 2 ms; more go to a thread.
-
-Of readings and of labels as many take as long.
-"""
 
 CLOCK_SLACK_SECONDS = 0.01
 """A cancellation so shortly before the deadline is the deadline's: gRPC ends calls by a clock of its own."""
@@ -83,20 +82,21 @@ class Front:
         pool: the engines that do the work.
         metrics: receives queue times, refusals and tokens.
         queue_capacity: most sequences per model version that wait or run; more are refused at once.
+        decode_slots: rows that an engine decodes side by side; no beam is wider.
         max_text_characters: longest text that is looked at at all.
         max_request_characters: longest texts of one request, in sum, that are looked at at all.
     """
 
     def __init__(
-        self, catalog: Catalog, pool: EnginePool, metrics: Metrics, *, queue_capacity: int, max_text_characters: int,
-        max_request_characters: int = MAX_REQUEST_CHARACTERS,
+        self, catalog: Catalog, pool: EnginePool, metrics: Metrics, *, queue_capacity: int, decode_slots: int,
+        max_text_characters: int, max_request_characters: int = MAX_REQUEST_CHARACTERS,
     ) -> None:  # fmt: skip
         self._catalog = catalog
         self._pool = pool
         self._metrics = metrics
         self._queue_capacity = queue_capacity
-        self._max_text_characters = max_text_characters
-        self._max_request_characters = max_request_characters
+        self._decode_slots = decode_slots
+        self._limits = TextLimits(max_text_characters, max_request_characters)
 
     def list_models(self) -> Sequence[ModelInfo]:
         """Every known version, by name, then by version."""
@@ -112,7 +112,7 @@ class Front:
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, ClassificationSpec, "classification")
             with self._place(ready, len(texts), arrival, deadline) as place:
-                rows = await self._encode_all(place, texts, spec.max_token_count)
+                rows = await self._encode(place, 0, _fields("texts", texts), spec.max_token_count)
                 answer = await self._classified(place, rows)
                 timings = self._timings(place, answer)
             found = tuple(
@@ -129,17 +129,19 @@ class Front:
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, LabellingSpec, "labelling")
             with self._place(ready, len(sequences), arrival, deadline) as place:
-                character_count = self._checked_character_count(character_counts(sequences), "sequences")
+                character_count = self._limits.checked_character_count(character_counts(sequences), "sequences")
                 reader = SequenceReader(spec, ready.tokenizers)
                 size = character_count + reading_count(sequences)
-                read = await _in_turn(place, size, lambda: reader.read(sequences))
+                read = await in_turn(place.deadline, size, lambda: reader.read(sequences))
                 answer = await self._classified(place, [one.row for one in read])
 
                 def labelled() -> tuple[LabelledSequence, ...]:
                     pairs = zip(read, answer.probabilities, strict=True)
                     return tuple(labelled_sequence(spec, *pair, top_label_count) for pair in pairs)
 
-                found = await _in_turn(place, len(spec.labels) * sum(len(one.positions) for one in read), labelled)
+                found = await in_turn(
+                    place.deadline, len(spec.labels) * sum(len(one.positions) for one in read), labelled
+                )
                 timings = self._timings(place, answer)
             return LabelResult(ready.info.name, ready.info.version, found, timings)
 
@@ -151,61 +153,106 @@ class Front:
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, GenerationSpec, "generation")
             limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
-            sampling = options.sampling
+            tokenizer = ready.tokenizers[0]
+            decoding = generate_decoding(options, tokenizer, limit=limit, slots=self._decode_slots)
             with self._place(ready, 1, arrival, deadline) as place:
-                rows = await self._encode_all(place, [prompt], spec.max_token_count, "prompt") if prompt else [[]]
+                rows = await self._encode(place, 0, [("prompt", prompt)], spec.max_token_count, may_be_empty=not prompt)
 
                 def make_work(work_id: int) -> Work:
                     return DecodeWork(
-                        work_id,
-                        ready.model_id,
-                        rows,
-                        arrival,
-                        deadline,
-                        limit,
-                        temperature=sampling.temperature,
-                        top_k=sampling.top_k,
-                        top_p=sampling.top_p,
-                        seed=sampling.seed,
-                        streams=True,
-                    )
+                        work_id, ready.model_id, rows, arrival, deadline, decoding, streams=True,
+                        allow_partial=options.allow_partial,
+                    )  # fmt: skip
 
                 ticket = self._submit(place, make_work)
-                async for chunk in self._chunks(place, ticket):
+                writer = GenerationWriter(ready.info, tokenizer, spec.text.eos_id or 0, rows[0], options, prompt)
+                async for chunk in self._chunks(place, ticket, writer):
                     yield chunk
 
     async def translate(
         self, model: str, texts: Sequence[str], options: TranslateOptions, *, deadline: float
     ) -> TranslateResult:
-        """A translation of every text, greedy."""
+        """The best translations of every text."""
         arrival = time.monotonic()
-        keep = options.include_attention
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, TranslationSpec, "translation")
-            if keep and spec.key_size is None:
-                raise AttentionNotAvailableError(
-                    f"model {ready.reference} has no attention", field="include_attention", model=ready.info.name
-                )
             limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
+            decoding = decode_options(options, spec, limit=limit, slots=self._decode_slots)
             with self._place(ready, len(texts), arrival, deadline) as place:
                 # the end-of-sequence token takes one place
-                rows = await self._encode_all(place, texts, spec.max_token_count - 1)
-
-                def make_work(work_id: int) -> Work:
-                    return DecodeWork(work_id, ready.model_id, rows, arrival, deadline, limit, keep_attention=keep)
-
-                answer = await self._submit(place, make_work).answer()
-                if not isinstance(answer, Decoded):
-                    raise TypeError(f"a translation was answered by {type(answer).__name__}")
+                rows = await self._encode(place, 0, _fields("texts", texts), spec.max_token_count - 1)
+                check_attention_size(options, [len(row) for row in rows], limit)
+                prefixes = _fields("target_prefixes", options.target_prefixes)
+                forced = await self._encode(place, 1, prefixes, limit - 1, may_be_empty=True)
+                partial = options.allow_partial
+                answer = await self._decoded(place, rows, decoding, forced, allow_partial=partial)
+                writer = TranslationWriter(spec, ready.tokenizers, options)
+                found = tuple(
+                    writer.translation(text, row, hypotheses)
+                    for text, row, hypotheses in zip(texts, rows, answer.rows, strict=True)
+                )
                 timings = self._timings(place, answer)
-            self._count_tokens(ready.info.name, sum(len(row.token_ids) for row in answer.rows))
-            if answer.first_token_seconds is not None:
-                self._observe_first_token(ready.info.name, answer.first_token_seconds)
-            found = tuple(
-                _translation(ready.tokenizers, spec, source, row, keep)
-                for source, row in zip(rows, answer.rows, strict=True)
+            seed = None if options.sampling is None else options.sampling.seed
+            return TranslateResult(ready.info.name, ready.info.version, found, timings, seed)
+
+    async def score(self, model: str, pairs: Sequence[TextPair], *, deadline: float) -> ScoreResult:
+        """What the model thinks of given translations."""
+        arrival = time.monotonic()
+        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
+            spec = _spec_of(ready, TranslationSpec, "translation")
+            limit = spec.max_output_token_count
+            with self._place(ready, len(pairs), arrival, deadline) as place:
+                sources = [(f"pairs[{index}].source", pair.source) for index, pair in enumerate(pairs)]
+                targets = [(f"pairs[{index}].target", pair.target) for index, pair in enumerate(pairs)]
+                rows = await self._encode(place, 0, sources, spec.max_token_count - 1)
+                forced = await self._encode(place, 1, targets, limit)
+                ends = [] if spec.target.eos_id is None else [spec.target.eos_id]
+                options = DecodeOptions(limit + 1, keep_scores=True)
+                answer = await self._decoded(place, rows, options, [row + ends for row in forced])
+                timings = self._timings(place, answer)
+            target = ready.tokenizers[1]
+            scores = tuple(
+                translation_score(target, spec, row, hypotheses[0])
+                for row, hypotheses in zip(rows, answer.rows, strict=True)
             )
-            return TranslateResult(ready.info.name, ready.info.version, found, timings)
+            return ScoreResult(ready.info.name, ready.info.version, scores, timings)
+
+    async def _decoded(
+        self, place: _Place, rows: list[list[int]], options: DecodeOptions, forced: list[list[int]], *,
+        allow_partial: bool = False,
+    ) -> Decoded:  # fmt: skip
+        """Hypotheses of every row, once all of them have ended."""
+
+        def make_work(work_id: int) -> Work:
+            return DecodeWork(
+                work_id, place.ready.model_id, rows, place.arrival, place.deadline, options, forced,
+                allow_partial=allow_partial,
+            )  # fmt: skip
+
+        answer = await self._submit(place, make_work).answer()
+        if not isinstance(answer, Decoded):
+            raise TypeError(f"a translation was answered by {type(answer).__name__}")
+        name = place.ready.info.name
+        written = sum(len(hypothesis.token_ids) for hypotheses in answer.rows for hypothesis in hypotheses)
+        self._count_tokens(name, written)
+        if answer.first_token_seconds is not None:
+            self._observe_first_token(name, answer.first_token_seconds)
+        return answer
+
+    async def _encode(
+        self,
+        place: _Place,
+        side: int,
+        texts: Sequence[tuple[str, str]],
+        limit: int,
+        *,
+        may_be_empty: bool = False,
+    ) -> list[list[int]]:
+        """Token ids of texts by field, of the source (0) or the target (1)."""
+        return await self._limits.encode(
+            place.ready.tokenizers[side], texts, together=texts[0][0].partition("[")[0] if texts else "",
+            limit=limit, deadline=place.deadline, may_be_empty=may_be_empty,
+        )  # fmt: skip
 
     async def _classified(self, place: _Place, rows: Sequence[Sequence[Step]]) -> Classified:
         """Probabilities of every row, from a classifier or a labeller."""
@@ -218,26 +265,27 @@ class Front:
             raise TypeError(f"a classification was answered by {type(answer).__name__}")
         return answer
 
-    async def _chunks(self, place: _Place, ticket: Ticket) -> AsyncIterator[GeneratedChunk]:
-        info = place.ready.info
-        stream = TextStream(place.ready.tokenizers[0])
-        told = 0
+    async def _chunks(self, place: _Place, ticket: Ticket, writer: GenerationWriter) -> AsyncIterator[GeneratedChunk]:
+        name = place.ready.info.name
         while True:
-            token_ids, end = await ticket.news()
-            if token_ids and not place.begun:
+            told, end = await ticket.news()
+            if told and not place.begun:
                 place.begun = True
-                self._observe_first_token(info.name, time.monotonic() - place.arrival)
-            self._count_tokens(info.name, len(token_ids))
-            text = stream.push(token_ids)
+                self._observe_first_token(name, time.monotonic() - place.arrival)
+            chunks = writer.write(told)
             if isinstance(end, Decoded):
-                reason = FinishReason.STOP if end.rows[0].stopped else FinishReason.LENGTH
-                text += stream.finish()
-                timings = self._timings(place, end)
-                yield GeneratedChunk(info.name, info.version, text, told, len(token_ids), reason, timings)
+                chunks += writer.end(end.rows[0][0].ending)
+            for sample in writer.stopped:
+                self._pool.stop_sample(ticket, sample)
+            writer.stopped.clear()
+            self._count_tokens(name, sum(chunk.token_count for chunk in chunks))
+            if writer.finished:
+                answer = end if isinstance(end, Decoded) else _stopped(place, told[-1])
+                chunks[-1] = replace(chunks[-1], timings=self._timings(place, answer))
+            for chunk in chunks:
+                yield chunk
+            if writer.finished:
                 return
-            if token_ids:
-                yield GeneratedChunk(info.name, info.version, text, told, len(token_ids))
-            told += len(token_ids)
 
     @contextmanager
     def _place(self, ready: ReadyModel, text_count: int, arrival: float, deadline: float) -> Iterator[_Place]:
@@ -295,37 +343,12 @@ class Front:
     def _observe_first_token(self, name: str, seconds: float) -> None:
         self._metrics.time_to_first_token_seconds.labels(name).observe(seconds)
 
-    async def _encode_all(
-        self, place: _Place, texts: Sequence[str], limit: int, field: str | None = None
-    ) -> list[list[int]]:
-        """Token ids of every text; each has at most `limit`. Without a `field`, the texts are `texts[0]` and so on."""
-        fields = [f"texts[{index}]" for index in range(len(texts))] if field is None else [field]
-        character_count = self._checked_character_count(list(zip(fields, map(len, texts), strict=True)), "texts")
-        tokenizer = place.ready.tokenizers[0]
-        encode = tokenizer.encode if character_count <= INLINE_CHARACTERS else tokenizer.encode_beside
-        return await _in_turn(
-            place,
-            character_count,
-            lambda: [_checked_row(encode(text), limit, name) for text, name in zip(texts, fields, strict=True)],
-        )
-
-    def _checked_character_count(self, counts: Sequence[tuple[str, int]], together: str) -> int:
-        """Sum of the characters of every field; errors name one field, or what they are called together."""
-        for field, count in counts:
-            if count > self._max_text_characters:
-                raise _too_many_characters(field, count, self._max_text_characters)
-        character_count = sum(count for _, count in counts)
-        if character_count > self._max_request_characters:
-            raise _too_many_characters(together, character_count, self._max_request_characters)
-        return character_count
-
     def _timings(self, place: _Place, answer: Classified | Decoded) -> Timings:
         place.begun = True
         self._metrics.queue_seconds.labels(place.ready.info.name).observe(answer.queue_seconds)
         return Timings(answer.queue_seconds, answer.compute_seconds, time.monotonic() - place.arrival)
 
 
-_Result = TypeVar("_Result")
 _Spec = TypeVar("_Spec", ClassificationSpec, LabellingSpec, GenerationSpec, TranslationSpec)
 
 
@@ -340,32 +363,14 @@ def _spec_of(ready: ReadyModel, kind: type[_Spec], task: str) -> _Spec:
     return ready.spec
 
 
-async def _in_turn(place: _Place, size: int, work: Callable[[], _Result]) -> _Result:
-    """Do a work of so many characters, readings or labels: a small one here, a large one beside the event loop."""
-    if size <= INLINE_CHARACTERS:
-        return work()
-    try:
-        async with asyncio.timeout_at(place.deadline):
-            return await asyncio.to_thread(work)
-    except TimeoutError as error:
-        raise DeadlineExceededError("the deadline passed while the request was being read or answered") from error
+def _fields(name: str, texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Texts with the fields that they are from."""
+    return [(f"{name}[{index}]", text) for index, text in enumerate(texts)]
 
 
-def _too_many_characters(field: str, count: int, limit: int) -> TextTooLongError:
-    return TextTooLongError(
-        f"{field}: {count} characters, at most {limit} are looked at", field=field, character_count=count, limit=limit
-    )
-
-
-def _checked_row(token_ids: list[int], limit: int, field: str) -> list[int]:
-    if not token_ids:
-        raise InvalidArgumentError(f"{field} holds no token that the model knows", field=field)
-    if len(token_ids) > limit:
-        count = len(token_ids)
-        raise TextTooLongError(
-            f"{field} has {count} tokens, the model takes {limit}", field=field, token_count=count, limit=limit
-        )
-    return token_ids
+def _stopped(place: _Place, last: Tokens) -> Decoded:
+    """The end of a work whose last sample met a stop string, before the engine has told of it."""
+    return Decoded(last.work_id, [], last.queue_seconds, time.monotonic() - place.arrival - last.queue_seconds)
 
 
 def _output_limit(wanted: int | None, limit: int) -> int:
@@ -373,20 +378,3 @@ def _output_limit(wanted: int | None, limit: int) -> int:
         field = "max_output_token_count"
         raise InvalidArgumentError(f"{field} is {wanted}, the model produces at most {limit}", field=field, limit=limit)
     return limit if wanted is None else wanted
-
-
-def _translation(
-    tokenizers: tuple[Tokenizer, ...], spec: TranslationSpec, source: list[int], row: DecodedRow, with_attention: bool
-) -> Translation:
-    source_tokenizer, target_tokenizer = tokenizers
-    attention = None
-    if with_attention:
-        ends = [] if spec.source.eos_id is None else [spec.source.eos_id]
-        attention = Attention(
-            tuple(source_tokenizer.tokens(source + ends)),
-            tuple(target_tokenizer.tokens(row.token_ids)),
-            tuple(tuple(weights) for weights in row.attention or []),
-        )
-    reason = FinishReason.STOP if row.stopped else FinishReason.LENGTH
-    text = target_tokenizer.decode(row.token_ids)
-    return Translation(text, len(source), len(row.token_ids), reason, attention)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from service.engine.requests import Alternatives, DecodeOptions, Ending
 from service.engine.steps import Step
 
 
@@ -36,26 +37,34 @@ class ClassifyWork(msgspec.Struct, frozen=True, tag=True):
 
 
 class DecodeWork(msgspec.Struct, frozen=True, tag=True):
-    """Decode prompts or sources, each a row; answered by Tokens (if it `streams`), then by Decoded or Failed."""
+    """Decode prompts or sources, each a row; answered by Tokens (if it `streams`), then by Decoded or Failed.
+
+    `forced` has, for each row, the tokens that it must begin with; it is empty where no row must. `allow_partial`
+    answers with what there is when the deadline is near, and not with Failed.
+    """
 
     work_id: int
     model_id: int
     rows: list[list[int]]
     arrival: float
     deadline: float
-    max_output_token_count: int
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
+    options: DecodeOptions
+    forced: list[list[int]] = []
     streams: bool = False
-    keep_attention: bool = False
+    allow_partial: bool = False
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
     """Drop a work, wherever it is. Not answered."""
 
     work_id: int
+
+
+class StopSample(msgspec.Struct, frozen=True, tag=True):
+    """End one sample of a streaming work; what it has written so far is enough."""
+
+    work_id: int
+    sample: int
 
 
 class Ping(msgspec.Struct, frozen=True, tag=True):
@@ -67,7 +76,7 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
 
 
 Work = ClassifyWork | DecodeWork
-Command = Load | Unload | ClassifyWork | DecodeWork | Cancel | Ping | Stop
+Command = Load | Unload | ClassifyWork | DecodeWork | Cancel | StopSample | Ping | Stop
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
@@ -97,26 +106,39 @@ class Classified(msgspec.Struct, frozen=True, tag=True):
 
 
 class Tokens(msgspec.Struct, frozen=True, tag=True):
-    """More tokens of a streaming work."""
+    """More tokens of one sample of a streaming work; `ending` is set with its last ones.
+
+    `log_probabilities` and `alternatives` are as in `service.engine.requests.News`.
+    """
 
     work_id: int
     token_ids: list[int]
     queue_seconds: float
+    sample: int = 0
+    ending: Ending | None = None
+    log_probabilities: list[float] = []
+    alternatives: list[Alternatives] = []
 
 
-class DecodedRow(msgspec.Struct, frozen=True):
-    """A finished row. `attention` is [tokens][source tokens], or None."""
+class DecodedHypothesis(msgspec.Struct, frozen=True):
+    """A text that was decoded: `service.engine.requests.Hypothesis`, with attention as [tokens][source tokens]."""
 
     token_ids: list[int]
-    stopped: bool
-    attention: list[list[float]] | None
+    ending: Ending
+    log_probabilities: list[float] | None = None
+    score: float | None = None
+    attention: list[list[float]] | None = None
+    aligned: list[int] | None = None
 
 
 class Decoded(msgspec.Struct, frozen=True, tag=True):
-    """Every row of a work has ended. `first_token_seconds` counts from arrival; None: no token was produced."""
+    """Every row of a work has ended: the hypotheses of each, best first.
+
+    `first_token_seconds` counts from arrival; None: no token was produced.
+    """
 
     work_id: int
-    rows: list[DecodedRow]
+    rows: list[list[DecodedHypothesis]]
     queue_seconds: float
     compute_seconds: float
     first_token_seconds: float | None = None

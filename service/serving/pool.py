@@ -31,6 +31,7 @@ from service.serving.messages import (
     Ping,
     Pong,
     Ran,
+    StopSample,
     Tokens,
     Unload,
     Work,
@@ -67,7 +68,7 @@ class Ticket:
     def __init__(self, work_id: int, deadline: float) -> None:
         self.work_id = work_id
         self._deadline = deadline
-        self._tokens: list[int] = []
+        self._tokens: list[Tokens] = []
         self._end: Classified | Decoded | ServiceError | None = None
         self._news = asyncio.Event()
 
@@ -79,15 +80,15 @@ class Ticket:
     def tell(self, event: Event | ServiceError) -> None:
         """Take an event of this work."""
         if isinstance(event, Tokens):
-            self._tokens += event.token_ids
+            self._tokens.append(event)
         elif isinstance(event, Failed):
             self._end = _ERROR_BY_REASON.get(event.reason, InferenceFailedError)(event.message)
         elif isinstance(event, Classified | Decoded | ServiceError):
             self._end = event
         self._news.set()
 
-    async def news(self) -> tuple[list[int], Classified | Decoded | None]:
-        """Wait for something new: the tokens since the last call, and the answer if it is complete.
+    async def news(self) -> tuple[list[Tokens], Classified | Decoded | None]:
+        """Wait for something new: what was told of tokens since the last call, and the answer if it is complete.
 
         Raises:
             DeadlineExceededError: nothing came before the deadline.
@@ -229,6 +230,12 @@ class EnginePool:
         engine.works[ticket.work_id] = ticket
         engine.host.send(make_work(ticket.work_id))
         return ticket
+
+    def stop_sample(self, ticket: Ticket, sample: int) -> None:
+        """Have one sample of a streaming work end."""
+        for engine in self._engines:
+            if ticket.work_id in engine.works:
+                engine.host.send(StopSample(ticket.work_id, sample))
 
     def release(self, ticket: Ticket) -> None:
         """End the interest in a work; if it has not ended, it is cancelled."""

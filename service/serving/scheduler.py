@@ -4,35 +4,40 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from service.engine.batches import padding_ratio, pick_batch
-from service.engine.decode import DecodeLoop, DecodeRequest, Ending, Produced
-from service.engine.sampling import Sampling
+from service.engine.decode import DecodeLoop
+from service.engine.requests import DecodeRequest, Ending, Finished, Hypothesis
 from service.engine.steps import FloatArray, IntArray, RowModel, Started
 from service.errors import DeadlineExceededError, InferenceFailedError
-from service.serving.messages import Decoded, DecodedRow, DecodeWork, Event, Failed, Ran, Tokens
+from service.serving.messages import Decoded, DecodedHypothesis, DecodeWork, Event, Failed, Ran, Tokens
 
-MAX_JOINING_ROWS = 8
-"""Most rows that read their prompts in one turn, so that running rows never wait for more foreign prompts than that."""
+MAX_JOINING_SEQUENCES = 8
+"""Most prompts or sources that are read in one turn, so that running rows never wait for more foreign ones."""
 
-WINDOW_ROWS = 64
-"""How many of the oldest waiting rows are looked at for similar lengths."""
+WINDOW_SEQUENCES = 64
+"""How many of the oldest waiting sequences are looked at for similar lengths."""
+
+
+LEAST_MARGIN_SECONDS = 0.005
+MARGIN_TURNS = 2
+"""A partial answer is sent so many seconds before the deadline, or so many turns if that is longer."""
+
+TURN_MEMORY = 0.5
+"""How much of the longest turn seen the next one is expected to take at least."""
 
 
 @dataclass
 class _Pending:
-    """A work, and what its rows have produced."""
+    """A work, and the hypotheses of its rows that have ended."""
 
     work: DecodeWork
-    token_ids: list[list[int]]
-    ended: list[DecodedRow | None]
+    ended: list[list[DecodedHypothesis] | None]
     begun: float | None = None
     first_token: float | None = None
-    fresh: list[int] = field(default_factory=list)
-    """Tokens of a streaming work that have not been told yet."""
 
 
 class _TimedRows:
@@ -73,14 +78,14 @@ class _TimedRows:
 
 
 class Scheduler:
-    """Waiting and running rows of one model. `turn` lets rows join, then makes one step.
+    """Waiting and running sequences of one model. `turn` lets some join, then makes one step.
 
     Args:
         model_id: the number that events name the model by.
         model: its steps.
         graphs: names of the graph that starts rows and of the one that steps, for the metrics.
-        slots: most rows that run side by side.
-        padding_budget: largest share of padded positions among rows that join together, 0 to 1.
+        slots: most rows that run side by side; a beam or several samples of one sequence take a row each.
+        padding_budget: largest share of padded positions among sequences that join together, 0 to 1.
         clock: seconds, monotonic.
     """
 
@@ -95,7 +100,10 @@ class Scheduler:
         self._keys = itertools.count()
         self._works: dict[int, _Pending] = {}
         self._waiting: deque[tuple[_Pending, int]] = deque()  # (work, row index), oldest first
-        self._running: dict[int, tuple[_Pending, int]] = {}  # by the row's key in the loop
+        self._running: dict[int, tuple[_Pending, int]] = {}  # by the sequence's key in the loop
+        self._starting: list[_Pending] = []  # works that have yet to make their first step
+        self._turn_begun: float | None = None  # when the last turn began, if work was left
+        self._turn_seconds = 0.0
 
     @property
     def busy(self) -> bool:
@@ -104,7 +112,7 @@ class Scheduler:
 
     def submit(self, work: DecodeWork) -> None:
         """Queue the rows of a work."""
-        pending = _Pending(work, [[] for _ in work.rows], [None] * len(work.rows))
+        pending = _Pending(work, [None] * len(work.rows))
         self._works[work.work_id] = pending
         self._waiting.extend((pending, row) for row in range(len(work.rows)))
 
@@ -118,22 +126,50 @@ class Scheduler:
             self._loop.leave(key)
             del self._running[key]
 
+    def stop_sample(self, work_id: int, sample: int) -> list[Event]:
+        """End one sample of a streaming work, if it still runs."""
+        keys = [key for key, (owner, _) in self._running.items() if owner.work.work_id == work_id]
+        return [event for key in keys for event in self._take(self._loop.stop(key, sample))]
+
     def abandon(self, message: str) -> list[Event]:
         """Fail everything that waits or runs."""
         return self._fail(list(self._works.values()), message)
 
     def turn(self) -> list[Event]:
-        """Drop what has expired, let rows join, make one step, and tell what came of it."""
-        events = self._expire()
-        if self._waiting and self._loop.free:
-            events += self._join(self._take_joining())
+        """Drop what has expired, let sequences join, make one step, and tell what came of it."""
+        now = self._clock()
+        if self._turn_begun is not None:
+            self._turn_seconds = max(now - self._turn_begun, TURN_MEMORY * self._turn_seconds)
+        events = self._expire(now) + self._cut_short(now)
+        joining = self._take_joining() if self._waiting and self._loop.free else []
+        if joining:
+            events += self._join(joining)
         if self._running:
             events += self._step()
+        self._turn_begun = now if self._works else None
         ran, self._timed.ran = self._timed.ran, []
-        return ran + events + self._tell_tokens()
+        return ran + events
 
-    def _expire(self) -> list[Event]:
-        now = self._clock()
+    def _cut_short(self, now: float) -> list[Event]:
+        """Answer works whose deadline is near with what they have, if they allow it."""
+        margin = max(LEAST_MARGIN_SECONDS, MARGIN_TURNS * self._turn_seconds)
+        near = [one for one in self._works.values() if one.work.allow_partial and one.work.deadline - margin <= now]
+        return [event for pending in near for event in self._cut(pending, now)]
+
+    def _cut(self, pending: _Pending, now: float) -> list[Event]:
+        pending.begun = now if pending.begun is None else pending.begun
+        keys = [key for key, (owner, _) in self._running.items() if owner is pending]
+        events = [event for key in keys for event in self._take(self._loop.cut(key))]
+        waiting = [entry for entry in self._waiting if entry[0] is pending]
+        if waiting:
+            self._waiting = deque(entry for entry in self._waiting if entry[0] is not pending)
+            for _, row in waiting:
+                nothing = DecodedHypothesis([], Ending.DEADLINE)
+                pending.ended[row] = [nothing] * pending.work.options.sample_count
+            events += self._answer(pending)
+        return events
+
+    def _expire(self, now: float) -> list[Event]:
         expired = [work_id for work_id, pending in self._works.items() if pending.work.deadline <= now]
         for work_id in expired:
             self.cancel(work_id)
@@ -141,19 +177,28 @@ class Scheduler:
         return [Failed(work_id, DeadlineExceededError.reason, message) for work_id in expired]
 
     def _take_joining(self) -> list[tuple[_Pending, int]]:
-        window = [self._waiting[i] for i in range(min(len(self._waiting), WINDOW_ROWS))]
+        """The oldest sequence and others of similar length, as far as rows are free; none if it has no room yet."""
+        window = [self._waiting[i] for i in range(min(len(self._waiting), WINDOW_SEQUENCES))]
         lengths = [len(pending.work.rows[row]) + 1 for pending, row in window]  # a special token is added to each
-        most = min(self._loop.free, MAX_JOINING_ROWS)
-        chosen = pick_batch(lengths, max_rows=most, padding_budget=self._padding_budget)
-        for position in reversed(chosen):
+        chosen = pick_batch(lengths, max_rows=MAX_JOINING_SEQUENCES, padding_budget=self._padding_budget)
+        free, joining = self._loop.free, []
+        for position in chosen:
+            row_count = window[position][0].work.options.row_count
+            if row_count > free:
+                break  # what is older goes first, so that a wide beam does not wait for ever
+            free -= row_count
+            joining.append(position)
+        for position in reversed(joining):
             del self._waiting[position]
-        return [window[position] for position in chosen]
+        return [window[position] for position in joining]
 
     def _join(self, joining: list[tuple[_Pending, int]]) -> list[Event]:
         now = self._clock()
         requests = []
         for pending, row in joining:
-            pending.begun = now if pending.begun is None else pending.begun
+            if pending.begun is None:
+                pending.begun = now
+                self._starting.append(pending)
             key = next(self._keys)
             self._running[key] = (pending, row)
             requests.append(_request(key, pending.work, row))
@@ -162,44 +207,45 @@ class Scheduler:
         except InferenceFailedError as error:
             for request in requests:
                 del self._running[request.key]
-            if len(joining) > 1:  # one bad row must not fail the others
+            if len(joining) > 1:  # one bad sequence must not fail the others
                 return [event for entry in joining for event in self._join([entry])]
             return self._fail([joining[0][0]], error.message)
 
     def _step(self) -> list[Event]:
         try:
-            return self._take(self._loop.step())
+            finished = self._loop.step()
         except InferenceFailedError as error:
             return self._fail([pending for pending, _ in self._running.values()], error.message)
+        now = self._clock()
+        for pending in self._starting:
+            pending.first_token = now
+        self._starting.clear()
+        return self._take(finished)
 
-    def _take(self, news: list[Produced]) -> list[Event]:
-        events: list[Event] = []
-        for produced in news:
-            if produced.key not in self._running:
-                continue  # its request failed in this very step, by another of its rows
-            pending, row = self._running[produced.key]
-            if produced.token_id is not None:
-                pending.token_ids[row].append(produced.token_id)
-                pending.first_token = self._clock() if pending.first_token is None else pending.first_token
-                if pending.work.streams:
-                    pending.fresh.append(produced.token_id)
-            if produced.ending is not None:
-                del self._running[produced.key]
-                events += self._end_row(pending, row, produced)
+    def _take(self, finished: list[Finished]) -> list[Event]:
+        """Tell the tokens that streams wait for, then what has ended."""
+        events = self._tell_tokens()
+        for one in finished:
+            if one.key not in self._running:
+                continue  # its request failed in this very step, by another of its sequences
+            pending, row = self._running.pop(one.key)
+            if one.hypotheses is None:
+                events += self._fail([pending], "the logits of a step are not finite")
+                continue
+            pending.ended[row] = [_decoded(hypothesis) for hypothesis in one.hypotheses]
+            events += self._answer(pending)
         return events
 
-    def _end_row(self, pending: _Pending, row: int, produced: Produced) -> list[Event]:
-        if produced.ending is Ending.NOT_FINITE:
-            return self._fail([pending], "the logits of a step are not finite")
-        attention = None if produced.attention is None else produced.attention.tolist()
-        pending.ended[row] = DecodedRow(pending.token_ids[row], produced.ending is Ending.STOP, attention)
-        rows = [ended for ended in pending.ended if ended is not None]
+    def _answer(self, pending: _Pending) -> list[Event]:
+        """The answer to a work, if all its rows have ended."""
+        rows = [row for row in pending.ended if row is not None]
         if len(rows) < len(pending.ended) or pending.begun is None:
             return []
         work = self._works.pop(pending.work.work_id).work
-        first = None if pending.first_token is None else pending.first_token - work.arrival
+        written = any(hypothesis.token_ids for row in rows for hypothesis in row)
+        first = None if pending.first_token is None or not written else pending.first_token - work.arrival
         queued, computed = pending.begun - work.arrival, self._clock() - pending.begun
-        return [*self._tokens_of(pending), Decoded(work.work_id, rows, queued, computed, first)]
+        return [Decoded(work.work_id, rows, queued, computed, first)]
 
     def _fail(self, failed: Iterable[_Pending], message: str) -> list[Event]:
         work_ids = sorted({pending.work.work_id for pending in failed} & self._works.keys())
@@ -208,17 +254,23 @@ class Scheduler:
         return [Failed(work_id, InferenceFailedError.reason, message) for work_id in work_ids]
 
     def _tell_tokens(self) -> list[Event]:
-        owners = {id(pending): pending for pending, _ in self._running.values() if pending.fresh}
-        return [event for pending in owners.values() for event in self._tokens_of(pending)]
-
-    def _tokens_of(self, pending: _Pending) -> list[Event]:
-        if not pending.fresh or pending.begun is None:
-            return []
-        fresh, pending.fresh = pending.fresh, []
-        return [Tokens(pending.work.work_id, fresh, pending.begun - pending.work.arrival)]
+        events: list[Event] = []
+        for news in self._loop.news():
+            pending, _ = self._running[news.key]
+            queued = (pending.begun or pending.work.arrival) - pending.work.arrival
+            told = news.token_ids, queued, news.sample, news.ending, news.log_probabilities, news.alternatives
+            events.append(Tokens(pending.work.work_id, *told))
+        return events
 
 
 def _request(key: int, work: DecodeWork, row: int) -> DecodeRequest:
-    sampling = Sampling(work.temperature, work.top_k, work.top_p, work.seed)
     token_ids = np.array(work.rows[row], dtype=np.int64)
-    return DecodeRequest(key, token_ids, work.max_output_token_count, sampling, work.keep_attention)
+    forced = tuple(work.forced[row]) if work.forced else ()
+    return DecodeRequest(key, token_ids, work.options, forced, streams=work.streams)
+
+
+def _decoded(found: Hypothesis) -> DecodedHypothesis:
+    attention = None if found.attention is None else found.attention.tolist()
+    return DecodedHypothesis(
+        found.token_ids, found.ending, found.log_probabilities, found.score, attention, found.aligned
+    )

@@ -86,13 +86,20 @@ class Tokenizer:
 
     def word_spans(self, text: str) -> list[tuple[int, int]]:
         """Where the words of a text begin and end, in characters, as the pre-tokenizer cuts it; in order."""
-        found = self._encoding(text)
-        spans: dict[int, tuple[int, int]] = {}
-        for word, (start, end) in zip(found.word_ids, found.offsets, strict=True):
-            if word is not None:
-                first, last = spans.get(word, (start, end))
-                spans[word] = (min(first, start), max(last, end))
+        spans = _spans_by_word(self._encoding(text))
         return [spans[word] for word in sorted(spans)]
+
+    def token_words(self, text: str) -> list[str]:
+        """For each id of `encode(text)`, the word that it is of, as the text spells it."""
+        found = self._encoding(text)
+        spans = _spans_by_word(found)
+        return ["" if word is None else text[slice(*spans[word])].strip() for word in found.word_ids]
+
+    @property
+    def unknown_id(self) -> int | None:
+        """Id that stands for what has no token; None where everything has one."""
+        token = getattr(self._backend.model, "unk_token", None)
+        return None if token is None else self.id_of(token)
 
     def _encoding(self, text: str | list[str], *, is_pretokenized: bool = False) -> tokenizers.Encoding:
         """Ids with the words and characters they come from; other threads can run meanwhile, as in `encode_beside`."""
@@ -129,6 +136,15 @@ class Tokenizer:
         return self._backend.id_to_token(token_id) or ""  # part of a character: as the vocabulary spells it
 
 
+def _spans_by_word(encoding: tokenizers.Encoding) -> dict[int, tuple[int, int]]:
+    spans: dict[int, tuple[int, int]] = {}
+    for word, (start, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
+        if word is not None:
+            first, last = spans.get(word, (start, end))
+            spans[word] = (min(first, start), max(last, end))
+    return spans
+
+
 def _guarded(work: Callable[[], Result], error: type[ServiceError], problem: str) -> Result:
     """Run a call of the library; whatever it raises becomes an `error`.
 
@@ -148,12 +164,12 @@ class TextStream:
 
     A character may need several tokens, and a token's spacing may depend on the one before it. So new tokens are
     decoded together with the last ones that gave text, and an incomplete character is held back. The pieces joined
-    are `Tokenizer.decode` of all ids.
+    are `Tokenizer.decode` of all ids, as they stand after those of `context`.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, context: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
-        self._said: list[int] = []  # the ids that gave the last piece
+        self._said = list(context)  # the ids that gave the last piece
         self._held: list[int] = []  # the ids that gave none yet
 
     def push(self, ids: Sequence[int]) -> str:

@@ -5,6 +5,7 @@ import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from google.protobuf import duration_pb2
 
@@ -12,32 +13,27 @@ from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from service.errors import InvalidArgumentError
 from service.serving.api import (
-    Attention,
     Classification,
     ClassifyResult,
     FinishReason,
-    GeneratedChunk,
-    GenerateOptions,
     LabelScore,
     ModelInfo,
     SamplingOptions,
     Timings,
-    TranslateOptions,
-    TranslateResult,
-    Translation,
+    TokenScore,
 )
 from service.settings import MOST_TEXTS_PER_REQUEST
 
 MOST_MODEL_CHARACTERS = 200
-MOST_TRANSLATE_TEXTS = 64
 MOST_TEMPERATURE = 100.0
 DEFAULT_PAGE_SIZE = 100
 MOST_PAGE_SIZE = 1000
 SEED_BITS = 63
 
-_FINISH_REASON = {
+FINISH_REASON = {
     FinishReason.STOP: inference.FINISH_REASON_STOP,
     FinishReason.LENGTH: inference.FINISH_REASON_LENGTH,
+    FinishReason.DEADLINE: inference.FINISH_REASON_DEADLINE,
 }
 _TASK = {
     None: models.TASK_UNSPECIFIED,
@@ -67,54 +63,12 @@ class ClassifyCall:
     top_label_count: int | None
 
 
-@dataclass(frozen=True)
-class GenerateCall:
-    """A checked GenerateTextRequest."""
-
-    model: str
-    prompt: str
-    options: GenerateOptions
-
-
-@dataclass(frozen=True)
-class TranslateCall:
-    """A checked TranslateTextRequest."""
-
-    model: str
-    texts: tuple[str, ...]
-    options: TranslateOptions
-
-
 def to_classify_call(request: inference.ClassifyTextRequest) -> ClassifyCall:
     """Check a request; InvalidArgumentError names the field at fault."""
     return ClassifyCall(
         model=checked_model(request.model),
-        texts=_texts(request.texts, MOST_TEXTS_PER_REQUEST),
+        texts=checked_texts(request.texts, MOST_TEXTS_PER_REQUEST),
         top_label_count=checked_top_label_count(request),
-    )
-
-
-def to_generate_call(request: inference.GenerateTextRequest) -> GenerateCall:
-    """Check a request; InvalidArgumentError names the field at fault. Without a seed, one is drawn."""
-    model = checked_model(request.model)
-    options = GenerateOptions(
-        max_output_token_count=_output_count(request),
-        sampling=SamplingOptions(
-            temperature=_temperature(request.temperature) if request.HasField("temperature") else 1.0,
-            top_k=_count("top_k", request.top_k) if request.HasField("top_k") else 0,
-            top_p=_top_p(request.top_p) if request.HasField("top_p") else 1.0,
-            seed=_seed(request.seed) if request.HasField("seed") else secrets.randbits(SEED_BITS),
-        ),
-    )
-    return GenerateCall(model, request.prompt, options)
-
-
-def to_translate_call(request: inference.TranslateTextRequest) -> TranslateCall:
-    """Check a request; InvalidArgumentError names the field at fault."""
-    return TranslateCall(
-        model=checked_model(request.model),
-        texts=_texts(request.texts, MOST_TRANSLATE_TEXTS),
-        options=TranslateOptions(_output_count(request), request.include_attention),
     )
 
 
@@ -129,7 +83,7 @@ def to_page(request: models.ListModelsRequest, known: Sequence[ModelInfo]) -> mo
     A token names the last model of the page before, so models that come and go between two calls shift nothing.
     """
     if request.page_size < 0:
-        raise _refused("page_size", request.page_size, "0 or more")
+        raise refused("page_size", request.page_size, "0 or more")
     size = min(request.page_size or DEFAULT_PAGE_SIZE, MOST_PAGE_SIZE)
     after = _read_page_token(request.page_token)
     rest = [info for info in known if (info.name, info.version) > after]
@@ -140,32 +94,8 @@ def to_page(request: models.ListModelsRequest, known: Sequence[ModelInfo]) -> mo
 def to_classify_response(result: ClassifyResult, top_label_count: int | None) -> inference.ClassifyTextResponse:
     """Write a result, the best `top_label_count` labels of each text."""
     return inference.ClassifyTextResponse(
-        model_version=inference.ModelVersion(name=result.model, version=result.version),
+        model_version=to_model_version(result),
         classifications=[_classification(found, top_label_count) for found in result.classifications],
-        timings=to_timings(result.timings),
-    )
-
-
-def to_generate_response(chunk: GeneratedChunk, first_seed: int | None) -> inference.GenerateTextResponse:
-    """Write a chunk. `first_seed` is the seed in use for the first message of a stream, None for all others."""
-    response = inference.GenerateTextResponse(
-        text=chunk.text, first_token_index=chunk.first_token_index, token_count=chunk.token_count
-    )
-    if first_seed is not None:
-        response.model_version.CopyFrom(inference.ModelVersion(name=chunk.model, version=chunk.version))
-        response.seed = first_seed
-    if chunk.finish_reason is not None:
-        response.finish_reason = _FINISH_REASON[chunk.finish_reason]
-    if chunk.timings is not None:
-        response.timings.CopyFrom(to_timings(chunk.timings))
-    return response
-
-
-def to_translate_response(result: TranslateResult) -> inference.TranslateTextResponse:
-    """Write a result."""
-    return inference.TranslateTextResponse(
-        model_version=inference.ModelVersion(name=result.model, version=result.version),
-        translations=[_translation(found) for found in result.translations],
         timings=to_timings(result.timings),
     )
 
@@ -196,7 +126,8 @@ def to_model(info: ModelInfo) -> models.Model:
     )
 
 
-def _refused(field: str, value: object, expected: str) -> InvalidArgumentError:
+def refused(field: str, value: object, expected: str) -> InvalidArgumentError:
+    """The error of a field whose value is not what is expected."""
     return InvalidArgumentError(f"{field} is {value}, expected {expected}", field=field, value=value)
 
 
@@ -214,7 +145,8 @@ def checked_model(reference: str) -> str:
     return reference
 
 
-def _texts(texts: Sequence[str], most: int) -> tuple[str, ...]:
+def checked_texts(texts: Sequence[str], most: int) -> tuple[str, ...]:
+    """1 to `most` texts, none of them blank."""
     if not 1 <= len(texts) <= most:
         raise InvalidArgumentError(
             f"texts has {len(texts)} entries, expected 1 to {most}", field="texts", text_count=len(texts), limit=most
@@ -234,33 +166,61 @@ def checked_top_label_count(request: inference.ClassifyTextRequest | inference.L
     return _count("top_label_count", request.top_label_count) if request.HasField("top_label_count") else None
 
 
-def _count(field: str, value: int) -> int:
-    if value < 1:
-        raise _refused(field, value, "1 or more")
-    return value
-
-
-def _output_count(request: inference.GenerateTextRequest | inference.TranslateTextRequest) -> int | None:
+def checked_output_count(request: inference.GenerateTextRequest | inference.TranslateTextRequest) -> int | None:
+    """Most tokens to produce, 1 or more; None where the request does not say."""
     if not request.HasField("max_output_token_count"):
         return None
     return _count("max_output_token_count", request.max_output_token_count)
 
 
-def _temperature(value: float) -> float:
-    if math.isnan(value) or not 0 <= value <= MOST_TEMPERATURE:
-        raise _refused("temperature", value, f"0 to {MOST_TEMPERATURE:g}")
+def checked_number(field: str, value: float, least: float, most: float) -> float:
+    """A number from `least` to `most`."""
+    if math.isnan(value) or not least <= value <= most:
+        raise refused(field, value, f"{least:g} to {most:g}")
     return value
 
 
-def _top_p(value: float) -> float:
-    if math.isnan(value) or not 0 < value <= 1:
-        raise _refused("top_p", value, "above 0 and at most 1")
+def checked_positive(field: str, value: float, most: float) -> float:
+    """A number above 0, and at most `most`."""
+    if math.isnan(value) or not 0 < value <= most:
+        raise refused(field, value, f"above 0 and at most {most:g}")
+    return value
+
+
+def checked_integer(field: str, value: int, least: int, most: int) -> int:
+    """An integer from `least` to `most`."""
+    if not least <= value <= most:
+        raise InvalidArgumentError(
+            f"{field} is {value}, expected {least} to {most}", field=field, value=value, limit=most
+        )
+    return value
+
+
+def checked_sampling(
+    request: inference.GenerateTextRequest | inference.TranslateTextRequest, *, temperature: float
+) -> SamplingOptions:
+    """How tokens are sampled; `temperature` where the request does not say. Without a seed, one is drawn."""
+    given = request.HasField
+    return SamplingOptions(
+        temperature=checked_number("temperature", request.temperature, 0, MOST_TEMPERATURE)
+        if given("temperature")
+        else temperature,
+        top_k=_count("top_k", request.top_k) if given("top_k") else 0,
+        top_p=checked_positive("top_p", request.top_p, 1) if given("top_p") else 1.0,
+        min_p=checked_number("min_p", request.min_p, 0, 1) if given("min_p") else 0.0,
+        seed=_seed(request.seed) if given("seed") else secrets.randbits(SEED_BITS),
+    )
+
+
+def _count(field: str, value: int) -> int:
+    if value < 1:
+        raise refused(field, value, "1 or more")
     return value
 
 
 def _seed(value: int) -> int:
     if value < 0:
-        raise _refused("seed", value, "0 to 2^63 - 1")
+        raise refused("seed", value, "0 to 2^63 - 1")
     return value
 
 
@@ -290,22 +250,38 @@ def to_label_scores(scores: Sequence[LabelScore]) -> list[inference.LabelScore]:
     return [inference.LabelScore(label=score.label, probability=score.probability) for score in scores]
 
 
-def _translation(found: Translation) -> inference.Translation:
-    return inference.Translation(
-        text=found.text,
-        source_token_count=found.source_token_count,
-        token_count=found.token_count,
-        finish_reason=_FINISH_REASON[found.finish_reason],
-        attention=None if found.attention is None else _attention(found.attention),
-    )
+class Answer(Protocol):
+    """What every answer tells."""
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Its version."""
+        ...
 
 
-def _attention(attention: Attention) -> inference.Attention:
-    return inference.Attention(
-        source_tokens=attention.source_tokens,
-        target_tokens=attention.target_tokens,
-        rows=[inference.AttentionRow(weights=weights) for weights in attention.weights],
-    )
+def to_model_version(answer: Answer) -> inference.ModelVersion:
+    """Write which model answered."""
+    return inference.ModelVersion(name=answer.model, version=answer.version)
+
+
+def to_token_scores(scores: Sequence[TokenScore]) -> list[inference.TokenScore]:
+    """Write what a model thought of tokens."""
+    return [
+        inference.TokenScore(
+            token=score.token,
+            log_probability=score.log_probability,
+            alternatives=[
+                inference.TokenAlternative(token=other.token, log_probability=other.log_probability)
+                for other in score.alternatives
+            ],
+        )
+        for score in scores
+    ]
 
 
 def to_timings(timings: Timings) -> inference.ServerTimings:

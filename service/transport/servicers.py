@@ -15,7 +15,7 @@ from seqserve.v1 import model_service_pb2 as models
 from service.errors import InvalidArgumentError
 from service.metrics import Metrics
 from service.serving.api import GeneratedChunk, InferenceFront
-from service.transport import convert, convert_labels
+from service.transport import convert, convert_generation, convert_labels, convert_translations
 from service.transport.interceptors import deadline_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -25,6 +25,7 @@ InferenceRequest = TypeVar(
     inference.LabelSequenceRequest,
     inference.GenerateTextRequest,
     inference.TranslateTextRequest,
+    inference.ScoreTranslationRequest,
 )
 Call = TypeVar("Call")
 
@@ -65,21 +66,29 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
         self, request: inference.GenerateTextRequest, context: Context
     ) -> AsyncIterator[inference.GenerateTextResponse]:
         """Continues a prompt, one chunk of text per message."""
-        call = self._checked(convert.to_generate_call, request)
+        call = self._checked(convert_generation.to_generate_call, request)
         first_seed: int | None = call.options.sampling.seed
         chunks = self._front.generate(call.model, call.prompt, call.options, deadline=self._deadline(context))
         async with _closing(chunks):
             async for chunk in chunks:
-                yield convert.to_generate_response(chunk, first_seed)
+                yield convert_generation.to_generate_response(chunk, first_seed)
                 first_seed = None
 
     async def TranslateText(  # noqa: N802
         self, request: inference.TranslateTextRequest, context: Context
     ) -> inference.TranslateTextResponse:
         """Translates each text from the model's source to its target language."""
-        call = self._checked(convert.to_translate_call, request)
+        call = self._checked(convert_translations.to_translate_call, request)
         result = await self._front.translate(call.model, call.texts, call.options, deadline=self._deadline(context))
-        return convert.to_translate_response(result)
+        return convert_translations.to_translate_response(result)
+
+    async def ScoreTranslation(  # noqa: N802
+        self, request: inference.ScoreTranslationRequest, context: Context
+    ) -> inference.ScoreTranslationResponse:
+        """Tells what the model thinks of given translations."""
+        call = self._checked(convert_translations.to_score_call, request)
+        result = await self._front.score(call.model, call.pairs, deadline=self._deadline(context))
+        return convert_translations.to_score_response(result)
 
     def _checked(self, check: Callable[[InferenceRequest], Call], request: InferenceRequest) -> Call:
         try:

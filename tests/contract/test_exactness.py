@@ -19,7 +19,9 @@ from service.bundle.manifest import GraphRole, text_specs
 from service.bundle.store import OpenedBundle, open_bundle
 from service.engine.batches import pad
 from service.engine.classify import logits_by_row
-from service.engine.decode import DecodeLoop, DecodeRequest
+from service.engine.constraints import Constraints
+from service.engine.decode import DecodeLoop
+from service.engine.requests import DecodeOptions, DecodeRequest, Finished, Hypothesis
 from service.engine.sampling import Sampling
 from service.engine.steps import FloatArray, IntArray, RowModel, Step
 from service.runtime.models import (
@@ -43,16 +45,33 @@ LONGEST = 64
 
 
 class RecordingLoop(DecodeLoop):
-    """Keeps the bits of every row's logits."""
+    """Keeps the bits of the logits of every row, and what is found."""
 
     def __init__(self, model: RowModel, *, capacity: int) -> None:
         super().__init__(model, capacity=capacity)
         self.traces: dict[int, Trace] = {}
+        self.found: dict[int, list[Hypothesis] | None] = {}
 
-    def _choose(self, logits: FloatArray, first: int):  # type: ignore[no-untyped-def]
-        for row, bits in zip(self._rows[first:], logits, strict=True):
-            self.traces.setdefault(row.request.key, []).append(bits.tobytes())
-        return super()._choose(logits, first)
+    def _advance(self, rows: IntArray, logits: FloatArray) -> list[Finished]:
+        slots = self._slots
+        for row in np.lexsort((slots.rank[rows], slots.key[rows])):
+            if np.isfinite(slots.total[rows[row]]):  # the empty places of a beam are nobody's
+                self.traces.setdefault(int(slots.key[rows[row]]), []).append(logits[row].tobytes())
+        finished = super()._advance(rows, logits)
+        self.found |= {one.key: one.hypotheses for one in finished}
+        return finished
+
+    def answers(self) -> dict[int, tuple[Trace, str]]:
+        """Per request, the bits of its logits and all that it was answered."""
+        return {key: (trace, repr(_plain(self.found[key]))) for key, trace in self.traces.items()}
+
+
+def _plain(hypotheses: list[Hypothesis] | None) -> list[object]:
+    return [
+        (one.token_ids, one.ending, one.score, one.log_probabilities, one.aligned,
+         None if one.attention is None else one.attention.tolist())
+        for one in hypotheses or []
+    ]  # fmt: skip
 
 
 SAMPLES = (
@@ -145,30 +164,44 @@ def decoding_differences(model: LanguageModel | TranslationModel, random: np.ran
     spec = model.manifest.spec
     vocabulary = getattr(spec, "source", getattr(spec, "text", None)).vocabulary_size  # type: ignore[union-attr]
     requests = [
-        DecodeRequest(
-            key,
-            sequence,
-            max_output_token_count=int(random.integers(1, 13)),
-            sampling=Sampling(temperature=float(random.choice([0.0, 1.0])), seed=key),
-        )
+        DecodeRequest(key, sequence, random_options(model, key, random))
         for key, sequence in enumerate(random_sequences(80, vocabulary, random))
     ]
-    alone: dict[int, Trace] = {}
+    alone: dict[int, tuple[Trace, str]] = {}
     for request in requests:
-        loop = RecordingLoop(rows, capacity=1)
+        loop = RecordingLoop(rows, capacity=request.options.row_count)
         loop.join([request])
         while loop.count:
             loop.step()
-        alone |= loop.traces
+        alone |= loop.answers()
     crowd = RecordingLoop(rows, capacity=17)
     waiting = list(requests)
     while waiting or crowd.count:
-        joining = min(int(random.integers(0, 6)), crowd.free, len(waiting))
-        if joining:
-            crowd.join([waiting.pop() for _ in range(joining)])
+        joining: list[DecodeRequest] = []
+        for _ in range(int(random.integers(0, 6))):
+            taken = sum(request.options.row_count for request in joining)
+            if waiting and taken + waiting[-1].options.row_count <= crowd.free:
+                joining.append(waiting.pop())
+        crowd.join(joining)
         crowd.step()
-    assert crowd.traces.keys() == alone.keys()
-    return sum(crowd.traces[key] != alone[key] for key in alone)
+    together = crowd.answers()
+    assert together.keys() == alone.keys()
+    return sum(together[key] != alone[key] for key in alone)
+
+
+def random_options(model: LanguageModel | TranslationModel, key: int, random: np.random.Generator) -> DecodeOptions:
+    """Every mode in turn: greedy, sampled, with cuts, several samples, beams of several widths."""
+    limit = int(random.integers(1, 13))
+    attends = isinstance(model, TranslationModel) and model.has_attention
+    modes = (
+        DecodeOptions(limit),
+        DecodeOptions(limit, Sampling(1.0, seed=key), keep_scores=True),
+        DecodeOptions(limit, Sampling(1.3, top_k=40, top_p=0.9, min_p=0.01, seed=key), sample_count=3),
+        DecodeOptions(limit, Sampling(0.8, seed=key), 2, Constraints(2, 1.3, 2, ((5, 1.5), (6, -np.inf)))),
+        DecodeOptions(limit, beam_size=2, hypothesis_count=2, keep_attention=attends, keep_alignment=attends),
+        DecodeOptions(limit, beam_size=5, hypothesis_count=3, length_penalty=0.6, coverage_penalty=0.2 * attends),
+    )
+    return modes[key % len(modes)]
 
 
 def check(model: LoadedModel) -> int:

@@ -164,6 +164,60 @@ def test_a_parameter_out_of_range_is_refused_by_name(client: Client, field: str,
     assert (refusal.code, refusal.reason, refusal.fields) == (INVALID, "INVALID_ARGUMENT", (field,))
 
 
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"min_p": math.nan}, "min_p"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty"),
+        ({"no_repeat_ngram_size": 33}, "no_repeat_ngram_size"),
+        ({"min_output_token_count": 257}, "min_output_token_count"),
+        ({"banned_tokens": ["G", "GA"]}, "banned_tokens[1]"),
+        ({"token_biases": {"G": math.inf}}, "token_biases[G]"),
+        ({"stop_sequences": [""]}, "stop_sequences[0]"),
+        ({"sample_count": 2, "temperature": 0.0}, "sample_count"),
+        ({"alternative_count": 1}, "alternative_count"),
+    ],
+    ids=str,
+)
+def test_a_generation_that_cannot_be_is_refused_by_name(client: Client, fields: dict[str, Any], field: str) -> None:
+    refusal = refused(lambda: client.generate(prompt="X", **fields))
+    assert (refusal.code, refusal.reason, refusal.fields) == (INVALID, "INVALID_ARGUMENT", (field,))
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"beam_size": 0}, "beam_size"),
+        ({"beam_size": 33}, "beam_size"),
+        ({"beam_size": 2, "hypothesis_count": 3}, "hypothesis_count"),
+        ({"length_penalty": math.nan}, "length_penalty"),
+        ({"beam_size": 2, "coverage_penalty": -0.5}, "coverage_penalty"),
+        ({"coverage_penalty": 0.5}, "coverage_penalty"),
+        ({"max_length_factor": math.inf}, "max_length_factor"),
+        ({"target_prefixes": ["a", "b"]}, "target_prefixes"),
+        ({"beam_size": 4, "temperature": 0.5}, "temperature"),
+        ({"min_p": 0.5}, "min_p"),
+    ],
+    ids=str,
+)
+def test_a_search_that_cannot_be_is_refused_by_name(client: Client, fields: dict[str, Any], field: str) -> None:
+    refusal = refused(lambda: client.translate("a", **fields))
+    assert (refusal.code, refusal.reason, refusal.fields) == (INVALID, "INVALID_ARGUMENT", (field,))
+
+
+def test_a_pair_that_cannot_be_scored_is_refused_by_its_place(client: Client) -> None:
+    def score(*pairs: tuple[str, str]) -> inference.ScoreTranslationResponse:
+        given = [inference.TextPair(source=source, target=target) for source, target in pairs]
+        request = inference.ScoreTranslationRequest(model=TRANSLATOR, pairs=given)
+        return client.inference.ScoreTranslation(request, timeout=20)
+
+    assert refused(score).fields == ("pairs",)
+    assert refused(lambda: score(("a", "b"), ("a", " "))).fields == ("pairs[1].target",)
+    refusal = refused(lambda: score(("a", "\N{SNOWMAN}" * 49)))
+    assert (refusal.reason, refusal.fields) == ("TEXT_TOO_LONG", ("pairs[0].target",))
+    assert score(("a", "b")).scores[0].log_probability < 0
+
+
 def test_parameters_of_the_other_methods_are_refused_by_name(client: Client) -> None:
     assert refused(lambda: client.translate("a", max_output_token_count=49)).fields == ("max_output_token_count",)
     assert refused(lambda: client.translate("a", max_output_token_count=0)).fields == ("max_output_token_count",)

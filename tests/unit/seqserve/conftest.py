@@ -7,7 +7,7 @@ The blocking client runs in a thread meanwhile: grpc.aio wants one event loop pe
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -31,6 +31,10 @@ MODEL_VERSION = inference.ModelVersion(name="fake", version=3)
 TIMINGS = inference.ServerTimings(
     queue_duration=Duration(nanos=250_000_000), compute_duration=Duration(seconds=1), total_duration=Duration(seconds=2)
 )
+TOKEN_SCORES = [
+    inference.TokenScore(token="c", log_probability=-0.5),
+    inference.TokenScore(token="<eos>", log_probability=-0.25),
+]
 MODELS = [
     models.Model(
         name="fake-classifier",
@@ -143,6 +147,10 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
                     await asyncio.sleep(0.01)
             finally:
                 self.endless_stream_left.set()
+        if request.sample_count > 1:
+            for message in samples_of(request):
+                yield message
+            return
         words = request.prompt.split()
         for index, word in enumerate(words):
             yield inference.GenerateTextResponse(
@@ -158,7 +166,9 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
             yield inference.GenerateTextResponse(
                 first_token_index=len(words),
                 model_version=None if words else MODEL_VERSION,
-                finish_reason=inference.FINISH_REASON_STOP,
+                finish_reason=inference.FINISH_REASON_DEADLINE
+                if request.prompt == "late"
+                else inference.FINISH_REASON_STOP,
                 timings=TIMINGS,
             )
 
@@ -179,10 +189,32 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
                     token_count=1,
                     finish_reason=inference.FINISH_REASON_LENGTH,
                     attention=attention if request.include_attention else None,
+                    score=-0.5 if request.beam_size > 1 else None,
+                    token_scores=TOKEN_SCORES if request.include_token_scores else [],
+                    alternatives=[
+                        inference.Hypothesis(
+                            text=f"{text[::-1]}{rank}",
+                            token_count=2,
+                            finish_reason=inference.FINISH_REASON_STOP,
+                            score=-0.5 - rank,
+                        )
+                        for rank in range(1, request.hypothesis_count)
+                    ],
                 )
                 for text in request.texts
             ],
             timings=TIMINGS,
+            seed=request.seed or None,
+        )
+
+    async def ScoreTranslation(
+        self, request: inference.ScoreTranslationRequest, context: Any
+    ) -> inference.ScoreTranslationResponse:
+        """Every translation is as probable as the next."""
+        await self._receive("ScoreTranslation", request, context)
+        score = inference.TranslationScore(log_probability=-0.75, token_scores=TOKEN_SCORES, source_token_count=2)
+        return inference.ScoreTranslationResponse(
+            model_version=MODEL_VERSION, scores=[score for _ in request.pairs], timings=TIMINGS
         )
 
     async def ListModels(self, request: models.ListModelsRequest, context: Any) -> models.ListModelsResponse:
@@ -201,6 +233,33 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
         await asyncio.sleep(self.delay_seconds)
         if self.failures:
             await context.abort_with_status(rpc_status.to_status(self.failures.pop(0)))
+
+
+def samples_of(request: inference.GenerateTextRequest) -> Iterator[inference.GenerateTextResponse]:
+    """The words of the prompt with the number of the sample, the samples taking turns."""
+    words, count = request.prompt.split(), request.sample_count
+    scores = [
+        inference.TokenScore(
+            token=words[0],
+            log_probability=-0.5,
+            alternatives=[inference.TokenAlternative(token="uno", log_probability=-1.5)],
+        )
+    ]
+    for index, word in enumerate(words):
+        for sample in range(count):
+            last = index == len(words) - 1
+            yield inference.GenerateTextResponse(
+                text=f"{word} {sample} ",
+                first_token_index=index,
+                token_count=1,
+                sample_index=sample,
+                token_scores=scores,
+                model_version=MODEL_VERSION if (index, sample) == (0, 0) else None,
+                seed=77 if (index, sample) == (0, 0) else 0,
+                prompt_token_count=7 if (index, sample) == (0, 0) else None,
+                finish_reason=inference.FINISH_REASON_STOP if last else inference.FINISH_REASON_UNSPECIFIED,
+                timings=TIMINGS if last and sample == count - 1 else None,
+            )
 
 
 class InThread:

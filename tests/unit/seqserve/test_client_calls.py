@@ -16,6 +16,7 @@ from seqserve import (
     DeadlineExceededError,
     Feature,
     FinishReason,
+    Hypothesis,
     InternalError,
     InvalidArgumentError,
     LabelledSequence,
@@ -31,6 +32,8 @@ from seqserve import (
     SeqserveError,
     Task,
     Timings,
+    TokenScore,
+    TranslationScore,
     UnavailableError,
 )
 from seqserve.v1 import inference_service_pb2 as inference
@@ -110,6 +113,58 @@ async def test_every_generation_option_is_sent(client: AsyncClient, server: "Fak
     request = server.received[0].request
     sent = (request.max_output_token_count, request.temperature, request.top_k, request.top_p, request.seed)
     assert sent == (9, 0.5, 3, 0.25, 2**62)
+
+
+async def test_several_samples_come_back_as_several_texts(client: AsyncClient, server: "FakeServer") -> None:
+    texts = await client.generate_texts(
+        "fake", "one two", sample_count=3, include_token_scores=True, alternative_count=1, stop_sequences=["x"],
+        token_biases={"a": -1.5}, banned_tokens=None, echo=True, allow_partial=True, repetition_penalty=1.5,
+    )  # fmt: skip
+    assert [text.text for text in texts] == [f"one {sample} two {sample} " for sample in range(3)]
+    assert {(text.token_count, text.prompt_token_count, text.finish_reason) for text in texts} == {
+        (2, 7, FinishReason.STOP)
+    }
+    assert texts[2].token_scores[0] == TokenScore("one", -0.5, (TokenScore("uno", -1.5),))
+    request = server.received[0].request
+    assert (request.sample_count, list(request.stop_sequences), request.echo) == (3, ["x"], True)
+    assert (dict(request.token_biases), request.repetition_penalty) == ({"a": -1.5}, 1.5)
+    assert request.allow_partial
+
+
+async def test_a_deadlines_partial_answer_says_so(client: AsyncClient) -> None:
+    text = await client.generate_text("fake", "late", allow_partial=True)
+    assert (text.text, text.finish_reason) == ("late ", FinishReason.DEADLINE)
+
+
+async def test_a_search_brings_its_alternatives_and_scores(client: AsyncClient, server: "FakeServer") -> None:
+    result = await client.translate(
+        "fake", "ab", beam_size=4, hypothesis_count=3, length_penalty=0.5, target_prefixes=["x"],
+        include_token_scores=True, max_length_factor=2, coverage_penalty=None,
+    )  # fmt: skip
+    (translation,) = result.translations
+    assert (translation.text, translation.score, translation.source_token_count) == ("ba", -0.5, 2)
+    assert translation.token_scores == (TokenScore("c", -0.5), TokenScore("<eos>", -0.25))
+    assert translation.alternatives == tuple(
+        Hypothesis(f"ba{rank}", 2, FinishReason.STOP, -0.5 - rank) for rank in (1, 2)
+    )
+    assert result.seed is None
+    request = server.received[0].request
+    assert (request.beam_size, request.hypothesis_count, request.length_penalty) == (4, 3, 0.5)
+    assert (list(request.target_prefixes), request.max_length_factor) == (["x"], 2.0)
+    assert not request.HasField("coverage_penalty")
+
+
+async def test_a_sampled_translation_tells_its_seed(client: AsyncClient) -> None:
+    result = await client.translate("fake", "ab", temperature=0.5, top_k=4, seed=8)
+    assert (result.seed, result.translations[0].score) == (8, None)
+
+
+async def test_translations_are_scored_in_order(client: AsyncClient, server: "FakeServer") -> None:
+    result = await client.score_translation("fake", [("a b", "c"), ("d", "e")])
+    scores = (TokenScore("c", -0.5), TokenScore("<eos>", -0.25))
+    assert result.scores == (TranslationScore(-0.75, scores, 2),) * 2
+    pairs = [(pair.source, pair.target) for pair in server.received[0].request.pairs]
+    assert pairs == [("a b", "c"), ("d", "e")]
 
 
 async def test_texts_are_translated_in_order(client: AsyncClient) -> None:

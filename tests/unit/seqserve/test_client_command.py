@@ -137,13 +137,31 @@ async def test_translate_prints_json(run: Run) -> None:
             "source": "è",
             "model": "fake@3",
             "text": "è",
-            "source_token_count": 2,
             "token_count": 1,
             "finish_reason": "length",
+            "score": None,
+            "token_scores": [],
             "attention": None,
+            "source_token_count": 2,
+            "alternatives": [],
         }
     ]
     assert "è" in output
+
+
+async def test_translate_prints_several_hypotheses_with_their_scores(run: Run, server: "FakeServer") -> None:
+    options = ("--beam-size", "3", "--hypothesis-count", "2", "--length-penalty", "1", "--min-p", "0.5")
+    assert await run("translate", "fake", "abc", *options) == (0, "-0.5000\tcba\n-1.5000\tcba1\n", "")
+    request = server.received[0].request
+    assert (request.beam_size, request.length_penalty, request.min_p) == (3, 1.0, 0.5)
+
+
+async def test_score_takes_pairs_from_the_line_or_from_standard_input(run: Run, server: "FakeServer") -> None:
+    assert await run("score", "fake", "a", "b", "c", "d") == (0, "-0.7500\ta\tb\n-0.7500\tc\td\n", "")
+    assert await run("score", "fake", stdin="a\tb\n\n") == (0, "-0.7500\ta\tb\n", "")
+    _, output, _ = await run("score", "fake", "a", "b", "--output", "json")
+    assert (parsed(output)[0]["target"], parsed(output)[0]["log_probability"]) == ("b", -0.75)
+    assert len(server.received) == 3
 
 
 async def test_generate_prints_the_text_as_it_comes(run: Run, server: "FakeServer") -> None:
@@ -163,6 +181,15 @@ async def test_generate_prints_the_text_as_it_comes(run: Run, server: "FakeServe
     request = server.received[0].request
     sent = (request.max_output_token_count, request.temperature, request.top_k, request.top_p, request.seed)
     assert sent == (9, 0.5, 3, 0.25, 8)
+
+
+async def test_generate_prints_several_samples_under_their_numbers(run: Run, server: "FakeServer") -> None:
+    options = ("--stop-sequence", "x", "--stop-sequence", "y", "--banned-token", "z", "--repetition-penalty", "2")
+    code, output, _ = await run("generate", "fake", "one", "--sample-count", "2", *options)
+    assert (code, output) == (0, "--- 1\none 0 \n--- 2\none 1 \n")
+    request = server.received[0].request
+    assert (list(request.stop_sequences), list(request.banned_tokens)) == (["x", "y"], ["z"])
+    assert request.repetition_penalty == 2.0
 
 
 async def test_generate_prints_a_json_line_per_chunk(run: Run) -> None:
@@ -237,6 +264,8 @@ async def test_a_passed_deadline_is_one_line(run: Run, server: "FakeServer") -> 
         pytest.param(("generate", "fake", "--seed", str(2**63)), "--seed", id="seed beyond 63 bits"),
         pytest.param(("generate", "fake", "\udcff"), "UTF-8", id="prompt that is no UTF-8"),
         pytest.param(("translate", "fake", "\udcff"), "UTF-8", id="text that is no UTF-8"),
+        pytest.param(("translate", "fake", "x", "--beam-size", "33"), "--beam-size", id="beam beyond 32"),
+        pytest.param(("score", "fake", "a", "b", "c"), "needs a translation", id="text without a translation"),
         pytest.param(("label", "fake", "Bo", "--features", "x.csv"), "not both", id="texts and files"),
         pytest.param(("label", "fake", "--words", "--features", "x.csv"), "not both", id="words and files"),
         pytest.param(("label", "fake", "--features", "none.csv"), "none.csv: No such file", id="no such file"),
@@ -252,7 +281,7 @@ async def test_a_wrong_usage_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("verb", ["classify", "label", "generate", "translate", "models", "health"])
+@pytest.mark.parametrize("verb", ["classify", "label", "generate", "translate", "score", "models", "health"])
 async def test_every_verb_has_help(verb: str, run: Run) -> None:
     code, output, _ = await run(verb, "--help")
     assert code == 0

@@ -23,10 +23,11 @@ from service.metrics import Metrics
 from service.serving.api import FeatureRows, GenerateOptions, InputSequence, LabelResult, TranslateOptions, Words
 from service.serving.catalog import Catalog, ReadyModel
 from service.serving.engine_loop import EngineLimits
-from service.serving.front import INLINE_CHARACTERS, Front
+from service.serving.front import Front
 from service.serving.hosts import InlineHost
 from service.serving.messages import ClassifyWork, Command, DecodeWork
 from service.serving.pool import EnginePool
+from service.serving.reading import INLINE_CHARACTERS
 from service.text.tokenizer import Tokenizer
 from tests.bundles import publish_tiny
 
@@ -92,7 +93,13 @@ async def running(repository: Path, host: type[InlineHost] = InlineHost) -> Asyn
         catalog = Catalog(repository, pool, metrics, device="cpu", kept_versions=1, on_change=lambda names: None)
         await catalog.refresh()
         front = Front(
-            catalog, pool, metrics, queue_capacity=64, max_text_characters=10_000, max_request_characters=30_000
+            catalog,
+            pool,
+            metrics,
+            queue_capacity=64,
+            decode_slots=4,
+            max_text_characters=10_000,
+            max_request_characters=30_000,
         )
         yield Running(front, catalog, registry)
     finally:

@@ -29,6 +29,7 @@ from service.serving.api import (
     InputSequence,
     LabelledSequence,
     SamplingOptions,
+    TextPair,
     TranslateOptions,
     Words,
 )
@@ -67,7 +68,7 @@ async def running(repository: Path, layout: str, *, count: int = 1, capacity: in
     try:
         catalog = Catalog(repository, pool, metrics, device="cpu", kept_versions=1, on_change=lambda names: None)
         await catalog.refresh()
-        front = Front(catalog, pool, metrics, queue_capacity=capacity, max_text_characters=1_000)
+        front = Front(catalog, pool, metrics, queue_capacity=capacity, decode_slots=8, max_text_characters=1_000)
         yield Running(front, catalog, pool, metrics, ups)
     finally:
         await pool.close()
@@ -91,7 +92,11 @@ async def answers(front: Front) -> list[object]:
     stream = front.generate("tiny-generation", "A", GenerateOptions(20, sampling), deadline=deadline)
     text = "".join([chunk.text async for chunk in stream])
     translated = await front.translate("tiny-translation", ["the dog"], TranslateOptions(5, True), deadline=deadline)
-    return [classified.classifications, tagged.sequences, forecast.sequences, text, translated.translations]
+    searching = TranslateOptions(9, beam_size=4, hypothesis_count=3, include_token_scores=True, replace_unknowns=True)
+    searched = await front.translate("tiny-translation", ["the dog", "a cat"], searching, deadline=deadline)
+    scored = await front.score("tiny-translation", [TextPair("the dog", "il cane")], deadline=deadline)
+    labelled = [classified.classifications, tagged.sequences, forecast.sequences]
+    return [*labelled, text, translated.translations, searched.translations, scored.scores]
 
 
 async def test_every_layout_gives_the_same_answers(repository: Path) -> None:

@@ -1,11 +1,15 @@
 """Decode scheduling: joining, bounds, deadlines, cancellation, failures; driven by a fake step and a manual clock."""
 
+from typing import Any
+
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from service.engine.requests import DecodeOptions, Ending
 from service.serving.messages import Decoded, DecodeWork, Event, Failed, Ran, Tokens
-from service.serving.scheduler import MAX_JOINING_ROWS, Scheduler
+from service.serving.scheduler import MAX_JOINING_SEQUENCES, Scheduler
 from tests.fakes import CountingRows, ManualClock
 
 
@@ -13,8 +17,23 @@ def make(model: CountingRows, clock: ManualClock, *, slots: int = 4) -> Schedule
     return Scheduler(7, model, graphs=("encoder", "decoder_step"), slots=slots, padding_budget=1.0, clock=clock)
 
 
-def work(work_id: int, *rows: list[int], limit: int = 3, deadline: float = 1e9, streams: bool = False) -> DecodeWork:
-    return DecodeWork(work_id, 7, list(rows), 99.0, deadline, limit, streams=streams)
+def work(
+    work_id: int,
+    *rows: list[int],
+    limit: int = 3,
+    deadline: float = 1e9,
+    streams: bool = False,
+    beam_size: int = 1,
+    sample_count: int = 1,
+    allow_partial: bool = False,
+) -> DecodeWork:
+    options = DecodeOptions(limit, beam_size=beam_size, hypothesis_count=beam_size, sample_count=sample_count)
+    return DecodeWork(work_id, 7, list(rows), 99.0, deadline, options, streams=streams, allow_partial=allow_partial)
+
+
+def best(decoded: Decoded) -> list[list[int]]:
+    """The best hypothesis of each row."""
+    return [hypotheses[0].token_ids for hypotheses in decoded.rows]
 
 
 def finish(scheduler: Scheduler) -> list[Event]:
@@ -29,7 +48,8 @@ def test_all_rows_of_a_request_come_back_in_order() -> None:
     scheduler.submit(work(1, [3], [5], [6]))
     (decoded,) = finish(scheduler)
     assert isinstance(decoded, Decoded)
-    assert [(row.token_ids, row.stopped) for row in decoded.rows] == [([4, 5, 6], False), ([6], True), ([], True)]
+    assert best(decoded) == [[4, 5, 6], [6], []]
+    assert [row[0].ending for row in decoded.rows] == [Ending.LENGTH, Ending.STOP, Ending.STOP]
 
 
 def test_a_streaming_request_tells_tokens_as_they_come() -> None:
@@ -38,7 +58,7 @@ def test_a_streaming_request_tells_tokens_as_they_come() -> None:
     *told, decoded = finish(scheduler)
     assert [event.token_ids for event in told if isinstance(event, Tokens)] == [[4], [5], [6]]
     assert isinstance(decoded, Decoded)
-    assert decoded.rows[0].token_ids == [4, 5, 6]
+    assert best(decoded) == [[4, 5, 6]]
 
 
 def test_waiting_rows_join_as_soon_as_running_ones_leave() -> None:
@@ -54,10 +74,31 @@ def test_waiting_rows_join_as_soon_as_running_ones_leave() -> None:
 def test_no_turn_lets_more_rows_join_than_its_bound() -> None:
     model = CountingRows()
     scheduler = make(model, ManualClock(), slots=100)
-    scheduler.submit(work(1, *([[3]] * (MAX_JOINING_ROWS + 3)), limit=5))
+    scheduler.submit(work(1, *([[3]] * (MAX_JOINING_SEQUENCES + 3)), limit=5))
     scheduler.turn()
     scheduler.turn()
-    assert model.batches == [MAX_JOINING_ROWS, MAX_JOINING_ROWS + 3]
+    assert model.batches == [MAX_JOINING_SEQUENCES, MAX_JOINING_SEQUENCES + 3]
+
+
+def test_beams_and_greedy_rows_share_a_batch_and_a_wide_beam_waits_its_turn() -> None:
+    model = CountingRows()
+    scheduler = make(model, ManualClock(), slots=4)
+    scheduler.submit(work(1, [3], limit=2))
+    scheduler.submit(work(2, [3], limit=1, beam_size=3))
+    scheduler.submit(work(3, [3], limit=1, beam_size=4))
+    scheduler.submit(work(4, [3], limit=1))  # younger than the wide beam, and not before it
+    answers = [event.work_id for event in finish(scheduler) if isinstance(event, Decoded)]
+    assert (model.batches, answers) == ([4, 1, 4, 1], [2, 1, 3, 4])
+
+
+def test_a_beam_answers_its_hypotheses_best_first() -> None:
+    scheduler = make(CountingRows(), ManualClock())
+    scheduler.submit(work(1, [3], limit=2, beam_size=3))
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    scores = [one.score or 0.0 for one in decoded.rows[0]]
+    assert (len(scores), scores) == (3, sorted(scores, reverse=True))
+    assert best(decoded) == [[4, 5]]
 
 
 def test_an_expired_request_leaves_before_the_next_step() -> None:
@@ -72,6 +113,75 @@ def test_an_expired_request_leaves_before_the_next_step() -> None:
     assert model.batches == [2, 1]
 
 
+class SlowRows(CountingRows):
+    """A step takes a while of a manual clock."""
+
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
+        super().__init__()
+        self._clock, self._seconds = clock, seconds
+
+    def step(self, *inputs: Any) -> Any:
+        self._clock.now += self._seconds
+        return super().step(*inputs)
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "steps"),
+    [pytest.param(0.001, 15, id="5 ms before"), pytest.param(0.01, 8, id="two turns before")],
+)
+def test_a_partial_answer_comes_early_enough_to_arrive(step_seconds: float, steps: int) -> None:
+    clock = ManualClock()
+    scheduler = make(SlowRows(clock, step_seconds), clock)
+    seconds = 0.02 if step_seconds < 0.005 else 0.1
+    deadline = clock.now + seconds
+    scheduler.submit(work(1, [3], limit=99, deadline=deadline, allow_partial=True))
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert decoded.rows[0][0].ending is Ending.DEADLINE
+    assert len(decoded.rows[0][0].token_ids) in {steps, steps - 1}
+    assert deadline - clock.now >= max(0.005, 2 * step_seconds) - step_seconds - 1e-9
+
+
+def test_what_has_not_begun_when_the_deadline_nears_is_part_of_the_partial_answer() -> None:
+    clock = ManualClock()
+    scheduler = make(CountingRows(), clock, slots=2)
+    scheduler.submit(work(1, [3], [3], [4], limit=9, deadline=clock.now + 1, allow_partial=True, sample_count=2))
+    scheduler.turn()
+    clock.now += 0.996
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert [[one.token_ids for one in row] for row in decoded.rows] == [[[4], [4]], [[], []], [[], []]]
+    assert {one.ending for row in decoded.rows for one in row} == {Ending.DEADLINE}
+
+
+def test_a_stream_is_told_its_last_tokens_before_its_partial_answer() -> None:
+    clock = ManualClock()
+    scheduler = make(CountingRows(), clock)
+    scheduler.submit(work(1, [3], limit=9, deadline=clock.now + 1, allow_partial=True, streams=True))
+    first = [event for event in scheduler.turn() if isinstance(event, Tokens)]
+    clock.now += 0.997
+    last, decoded = finish(scheduler)
+    assert [event.token_ids for event in first] == [[4]]
+    assert isinstance(last, Tokens)
+    assert (last.token_ids, last.ending) == ([], Ending.DEADLINE)
+    assert isinstance(decoded, Decoded)
+
+
+def test_a_sample_that_is_stopped_leaves_before_the_next_step() -> None:
+    model = CountingRows()
+    scheduler = make(model, ManualClock())
+    scheduler.submit(work(1, [3], limit=3, streams=True, sample_count=3))
+    scheduler.turn()
+    (told,) = scheduler.stop_sample(1, 1)
+    assert isinstance(told, Tokens)
+    assert (told.sample, told.ending) == (1, Ending.STOP)
+    assert scheduler.stop_sample(1, 1) == scheduler.stop_sample(77, 0) == []
+    *_, decoded = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert [one.token_ids for one in decoded.rows[0]] == [[4, 5, 6], [4], [4, 5, 6]]
+    assert model.batches == [3, 2, 2]
+
+
 def test_a_cancelled_request_frees_its_slots_before_the_next_step() -> None:
     model = CountingRows()
     scheduler = make(model, ManualClock(), slots=1)
@@ -81,7 +191,7 @@ def test_a_cancelled_request_frees_its_slots_before_the_next_step() -> None:
     scheduler.submit(work(2, [5], limit=1))
     (decoded,) = finish(scheduler)
     assert isinstance(decoded, Decoded)
-    assert (decoded.work_id, decoded.rows[0].token_ids) == (2, [6])
+    assert (decoded.work_id, best(decoded)) == (2, [[6]])
 
 
 def test_a_prompt_that_breaks_the_graph_fails_alone() -> None:
@@ -115,19 +225,31 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.scheduler = make(self.model, self.clock, slots=3)
         self.open: dict[int, DecodeWork] = {}
         self.next_id = 0
+        self.stopped: set[int] = set()
 
     @rule(
         prompts=st.lists(st.lists(st.integers(3, 11), min_size=1, max_size=5), min_size=1, max_size=4),
         limit=st.integers(1, 5),
         patience=st.sampled_from([1.0, 3.0, 1e6]),
+        row_counts=st.sampled_from([(1, 1), (2, 1), (3, 1), (1, 2), (1, 3)]),
+        allow_partial=st.booleans(),
+        streams=st.booleans(),
     )
-    def submit(self, prompts: list[list[int]], limit: int, patience: float) -> None:
+    def submit(
+        self, prompts: list[list[int]], limit: int, patience: float, row_counts: tuple[int, int], *,
+        allow_partial: bool, streams: bool,
+    ) -> None:  # fmt: skip
         self.next_id += 1
-        added = work(self.next_id, *prompts, limit=limit, deadline=self.clock.now + patience)
+        deadline = self.clock.now + patience
+        beam_size, sample_count = row_counts
+        added = work(
+            self.next_id, *prompts, limit=limit, deadline=deadline, beam_size=beam_size, sample_count=sample_count,
+            allow_partial=allow_partial, streams=streams,
+        )  # fmt: skip
         self.open[self.next_id] = added
         self.scheduler.submit(added)
 
-    @rule(seconds=st.sampled_from([0.5, 2.0]))
+    @rule(seconds=st.sampled_from([0.5, 0.997, 2.0]))
     def wait(self, seconds: float) -> None:
         self.clock.now += seconds
 
@@ -138,23 +260,40 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.scheduler.cancel(work_id)
             del self.open[work_id]
 
+    @rule(data=st.data())
+    def stop_sample(self, data: st.DataObject) -> None:
+        streaming = [work_id for work_id, one in self.open.items() if one.streams]
+        if streaming:
+            work_id = data.draw(st.sampled_from(streaming))
+            self.stopped.add(work_id)
+            self._take(self.scheduler.stop_sample(work_id, data.draw(st.integers(0, 2))))
+
     @rule()
     def turn(self) -> None:
-        for event in self.scheduler.turn():
+        self._take(self.scheduler.turn())
+
+    def _take(self, events: list[Event]) -> None:
+        for event in events:
             if isinstance(event, Decoded):
                 self._check(self.open.pop(event.work_id), event)
             elif isinstance(event, Failed):
                 assert self.open.pop(event.work_id).deadline <= self.clock.now
+            elif isinstance(event, Tokens):
+                assert self.open[event.work_id].streams
 
-    @staticmethod
-    def _check(asked: DecodeWork, event: Decoded) -> None:
+    def _check(self, asked: DecodeWork, event: Decoded) -> None:
         for prompt, row in zip(asked.rows, event.rows, strict=True):
             expected: list[int] = []
             token = prompt[-1]
-            while token != 9 and len(expected) < asked.max_output_token_count:
+            while token != 9 and len(expected) < asked.options.max_output_token_count:
                 token = 3 + (token - 2) % 9
                 expected.append(token)
-            assert row.token_ids == expected
+            for hypothesis in row if asked.options.sample_count > 1 else row[:1]:
+                if hypothesis.ending is Ending.DEADLINE:
+                    assert asked.allow_partial
+                    assert self.clock.now < asked.deadline
+                whole = hypothesis.ending is not Ending.DEADLINE and event.work_id not in self.stopped
+                assert hypothesis.token_ids == (expected if whole else expected[: len(hypothesis.token_ids)])
 
     @invariant()
     def slots_are_never_exceeded(self) -> None:

@@ -289,3 +289,13 @@ def test_a_translator_that_contradicts_itself_is_refused(old: str, new: str, mes
     recipe = ONE_VOCABULARY.replace(old, new).replace("hidden_size = 96", "hidden_size = 97")
     with pytest.raises(RecipeError, match=message):
         parse_recipe(recipe.encode(), where="recipe.toml")
+
+
+@pytest.mark.parametrize("rate", ["word_dropout", "embedding_dropout"])
+def test_a_recipe_of_readings_has_no_tokens_to_drop(rate: str) -> None:
+    readings = CLASSIFIER.replace("classification", "labelling").replace(
+        '[tokenizer]\nkind = "words"\nlowercase = true', ""
+    )
+    assert parse_recipe(readings.encode(), where="recipe.toml").tokenizer is None
+    with pytest.raises(RecipeError, match="drop tokens, and readings have none"):
+        parse_recipe(readings.replace('"lstm"', f'"lstm"\n{rate} = 0.1').encode(), where="recipe.toml")

@@ -23,6 +23,7 @@ from service.serving.api import (
     FinishReason,
     GeneratedChunk,
     GenerateOptions,
+    Hypothesis,
     InputSequence,
     LabelledSequence,
     LabelledStep,
@@ -30,10 +31,14 @@ from service.serving.api import (
     LabelScore,
     LabelSpan,
     ModelInfo,
+    ScoreResult,
+    TextPair,
     Timings,
+    TokenScore,
     TranslateOptions,
     TranslateResult,
     Translation,
+    TranslationScore,
 )
 from service.settings import GrpcSettings
 from service.transport.health import HealthBoard
@@ -98,8 +103,25 @@ class FakeFront:
         self.options.append(options)
         async with self._work(deadline):
             attention = Attention(("a", "b"), ("x",), ((0.25, 0.75),)) if options.include_attention else None
-            found = tuple(Translation(text.upper(), 2, 1, FinishReason.LENGTH, attention) for text in texts)
-            return TranslateResult(model, 1, found, TIMINGS)
+            count = options.hypothesis_count
+            found = tuple(
+                Translation(2, tuple(self._hypothesis(text, rank, options, attention) for rank in range(count)))
+                for text in texts
+            )
+            seed = None if options.sampling is None else options.sampling.seed
+            return TranslateResult(model, 1, found, TIMINGS, seed)
+
+    @staticmethod
+    def _hypothesis(text: str, rank: int, options: TranslateOptions, attention: Attention | None) -> Hypothesis:
+        scores = (TokenScore("x", -0.5), TokenScore("<eos>", -0.25)) if options.include_token_scores else ()
+        score = -0.75 - rank if scores else None
+        return Hypothesis(text.upper() + "!" * rank, 1, FinishReason.LENGTH, score, scores, attention)
+
+    async def score(self, model: str, pairs: Sequence[TextPair], *, deadline: float) -> ScoreResult:
+        async with self._work(deadline):
+            scores = (TokenScore("x", -0.5), TokenScore("<eos>", -0.25))
+            found = tuple(TranslationScore(len(pair.source.split()), scores) for pair in pairs)
+            return ScoreResult(model, 1, found, TIMINGS)
 
     @asynccontextmanager
     async def _work(self, deadline: float) -> AsyncIterator[None]:

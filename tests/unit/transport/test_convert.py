@@ -17,6 +17,8 @@ from service.serving.api import (
     Timings,
 )
 from service.transport import convert
+from service.transport.convert_generation import to_generate_call, to_generate_response
+from service.transport.convert_translations import to_translate_call
 
 
 def generate(**fields: object) -> inference.GenerateTextRequest:
@@ -72,7 +74,7 @@ def test_a_bad_classification_is_refused_by_field(request_message: inference.Cla
 )
 def test_an_option_out_of_range_is_refused_by_field(field: str, value: float) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        convert.to_generate_call(generate(**{field: value}))
+        to_generate_call(generate(**{field: value}))
     assert caught.value.field == field
     assert caught.value.facts["value"] == str(value if field == "seed" else getattr(generate(**{field: value}), field))
 
@@ -91,32 +93,32 @@ def test_an_option_out_of_range_is_refused_by_field(field: str, value: float) ->
     ],
 )
 def test_an_option_at_the_edge_of_its_range_is_taken(field: str, value: float) -> None:
-    call = convert.to_generate_call(generate(**{field: value}))
+    call = to_generate_call(generate(**{field: value}))
     assert getattr(call.options.sampling, field) == pytest.approx(value, rel=1e-6)
 
 
 def test_unset_options_mean_what_the_proto_says() -> None:
-    call = convert.to_generate_call(generate(seed=5))
+    call = to_generate_call(generate(seed=5))
     assert call.options == GenerateOptions(None, SamplingOptions(temperature=1.0, top_k=0, top_p=1.0, seed=5))
     assert call.prompt == ""
 
 
 def test_an_unset_seed_is_drawn_anew_each_time_within_its_range() -> None:
-    seeds = {convert.to_generate_call(generate()).options.sampling.seed for _ in range(50)}
+    seeds = {to_generate_call(generate()).options.sampling.seed for _ in range(50)}
     assert len(seeds) == 50
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
 def test_as_many_texts_as_the_proto_says_are_taken() -> None:
     assert len(convert.to_classify_call(inference.ClassifyTextRequest(model="m", texts=["a"] * 256)).texts) == 256
-    assert len(convert.to_translate_call(inference.TranslateTextRequest(model="m", texts=["a"] * 64)).texts) == 64
+    assert len(to_translate_call(inference.TranslateTextRequest(model="m", texts=["a"] * 64)).texts) == 64
     with pytest.raises(InvalidArgumentError, match="1 to 64"):
-        convert.to_translate_call(inference.TranslateTextRequest(model="m", texts=["a"] * 65))
+        to_translate_call(inference.TranslateTextRequest(model="m", texts=["a"] * 65))
 
 
 def test_a_chunk_tells_model_and_seed_only_in_the_first_message() -> None:
     chunk = GeneratedChunk("m", 4, "ab", 2, 1)
-    first, later = convert.to_generate_response(chunk, 0), convert.to_generate_response(chunk, None)
+    first, later = to_generate_response(chunk, 0), to_generate_response(chunk, None)
     assert (first.model_version.name, first.model_version.version, first.seed) == ("m", 4, 0)
     assert not later.HasField("model_version")
     assert (later.text, later.first_token_index, later.token_count) == ("ab", 2, 1)
@@ -125,7 +127,7 @@ def test_a_chunk_tells_model_and_seed_only_in_the_first_message() -> None:
 
 def test_a_last_chunk_tells_reason_and_timings() -> None:
     chunk = GeneratedChunk("m", 4, "", 2, 0, FinishReason.LENGTH, Timings(0.5, 1.25, 1.75))
-    last = convert.to_generate_response(chunk, None)
+    last = to_generate_response(chunk, None)
     assert last.finish_reason == inference.FINISH_REASON_LENGTH
     assert last.timings.queue_duration.ToMilliseconds() == 500
     assert last.timings.compute_duration.ToMilliseconds() == 1250

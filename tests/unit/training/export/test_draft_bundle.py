@@ -124,6 +124,14 @@ def test_a_bundle_is_not_measured_on_another_tasks_corpus(make_recipe: MakeRecip
         evaluate_bundle(draft.opened(), tiny_splits["translation"])
 
 
+def test_a_translator_is_measured_with_a_beam_and_the_score_says_how_wide(
+    make_recipe: MakeRecipe, tiny_splits: Tiny
+) -> None:
+    draft = draft_bundle(prepare(make_recipe("translation"), tiny_splits["translation"]), run_sha256=RUN)
+    evaluation = evaluate_bundle(draft.opened(), tiny_splits["translation"], beam_size=3)
+    assert evaluation.score.method.endswith(", beam of 3")
+
+
 def test_the_card_of_a_negative_control_says_so(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
     recipe, splits = make_recipe("classification", data={"shuffle_labels": True}), tiny_splits["classification"]
     draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)

@@ -1,0 +1,112 @@
+"""What every running row remembers, in preallocated arrays: index i of each is row i.   Moves rows; decides nothing."""
+
+import numpy as np
+import numpy.typing as npt
+
+from service.engine.arrays import widened, zeros
+from service.engine.sampling import SamplingRows
+from service.engine.steps import FloatArray, IntArray
+
+
+class Slots:
+    """Up to `capacity` rows; rows 0 to `count - 1` are in use, so that a step reads them without gathering.
+
+    What belongs to a hypothesis (state, tokens and the like) moves between the rows of a beam at every step; the rest
+    stays with its row until the row itself is moved.
+    """
+
+    def __init__(self, capacity: int, state_size: int) -> None:
+        self.capacity = capacity
+        self.count = 0
+        self.key = zeros(capacity, np.int64)
+        """The request of a row."""
+        self.rank = zeros(capacity, np.int64)
+        """Which of the request's rows it is; of a beam, the place of its hypothesis."""
+        self.beam_size = zeros(capacity, np.int64)
+        self.limit = zeros(capacity, np.int64)
+        """Most tokens to write."""
+        self.length = zeros(capacity, np.int64)
+        """Tokens written, the end-of-sequence token not counted."""
+        self.inputs = zeros(capacity, np.int64)
+        """What the next step reads."""
+        self.first_step = zeros(capacity, np.int64)
+        """Number of the step that writes the first token."""
+        self.total = zeros(capacity, np.float64)
+        """Sum of log-probabilities; -inf for a place of a beam that is empty."""
+        self.scored, self.attended = zeros(capacity, np.bool_), zeros(capacity, np.bool_)
+        self.aligning, self.streaming = zeros(capacity, np.bool_), zeros(capacity, np.bool_)
+        self.alternatives = zeros(capacity, np.int64)
+        """How many of the most probable tokens are told beside each token."""
+        self.told = zeros(capacity, np.int64)
+        """Tokens of a streaming row that were told."""
+        self.forced_count = zeros(capacity, np.int64)
+        self.temperature, self.top_p = zeros(capacity, np.float64), zeros(capacity, np.float64)
+        self.min_p = zeros(capacity, np.float64)
+        self.top_k, self.seed = zeros(capacity, np.int64), zeros(capacity, np.uint64)
+        self.alpha, self.beta = zeros(capacity, np.float64), zeros(capacity, np.float64)
+        """Length and coverage penalty."""
+        self.finished = zeros(capacity, np.int64)
+        """In the row of rank 0: how many hypotheses of the beam have ended."""
+        self.worst = zeros(capacity, np.float64)
+        """In the row of rank 0: score that a hypothesis must beat to be returned; -inf while there is room."""
+        self.state: FloatArray = np.zeros((capacity, state_size), dtype=np.float32)
+        self.tokens = zeros((capacity, 0), np.int64)
+        self.log_probabilities = zeros((capacity, 0), np.float64)
+        self.origins = zeros((capacity, 0), np.int64)
+        """[rows, tokens] in which row each token of a hypothesis was written, at its time."""
+        self.aligned = zeros((capacity, 0), np.int64)
+        """[rows, tokens] the source token that each was most attentive to."""
+        self.coverage = zeros((capacity, 0), np.float64)
+        """[rows, source time] sum of attention weights."""
+        self.forced = zeros((capacity, 0), np.int64)
+        """[rows, forced_count] the first tokens to write, whatever the model thinks."""
+
+    def reserve(self, token_count: int, source_time: int, forced_count: int) -> None:
+        """Make room for so many tokens per row and one to end with, source tokens to be covered, and forced tokens."""
+        time = token_count + 1
+        self.tokens, self.log_probabilities = widened(self.tokens, time), widened(self.log_probabilities, time)
+        self.origins, self.aligned = widened(self.origins, time), widened(self.aligned, time)
+        self.coverage = widened(self.coverage, source_time)
+        self.forced = widened(self.forced, forced_count)
+
+    def sampling(self, rows: IntArray) -> SamplingRows:
+        """How rows without a beam choose their next token."""
+        return SamplingRows(
+            self.temperature[rows], self.top_k[rows], self.top_p[rows], self.min_p[rows], self.seed[rows],
+            self.rank[rows], self.length[rows],
+        )  # fmt: skip
+
+    def continue_hypotheses(self, targets: IntArray, sources: IntArray) -> None:
+        """Let rows `targets` go on with what rows `sources` have written and are; all at once, as a permutation may."""
+        moved = targets != sources
+        if moved.any():
+            targets, sources = targets[moved], sources[moved]
+            time = int(self.length[sources].max()) + 1  # the attention of the token to be written is there already
+            for array in self._histories():
+                array[targets, :time] = array[sources, :time]
+            self.state[targets] = self.state[sources]
+            self.coverage[targets] = self.coverage[sources]
+
+    def release(self, rows: IntArray) -> tuple[IntArray, IntArray]:
+        """Free rows, given in order without repeats; the last rows in use move into the gaps.
+
+        Returns:
+            Targets and sources of the moves, so that whoever keeps more of each row can follow.
+        """
+        self.count -= len(rows)
+        targets = rows[rows < self.count]
+        sources = np.setdiff1d(np.arange(self.count, self.count + len(rows)), rows)
+        for array in (*self._settings(), *self._histories(), self.state, self.coverage, self.forced):
+            array[targets] = array[sources]
+        return targets, sources
+
+    def _settings(self) -> tuple[npt.NDArray[np.generic], ...]:
+        return (
+            self.key, self.rank, self.beam_size, self.limit, self.length, self.inputs, self.first_step, self.total,
+            self.scored, self.attended, self.aligning, self.streaming, self.alternatives, self.told, self.forced_count,
+            self.temperature, self.top_p, self.min_p, self.top_k, self.seed,
+            self.alpha, self.beta, self.finished, self.worst,
+        )  # fmt: skip
+
+    def _histories(self) -> tuple[npt.NDArray[np.generic], ...]:
+        return self.tokens, self.log_probabilities, self.origins, self.aligned

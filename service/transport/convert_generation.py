@@ -1,0 +1,151 @@
+"""GenerateText: requests into checked plain values, and chunks into messages.   Knows ranges; knows no model."""
+
+from dataclasses import dataclass
+
+from seqserve.v1 import inference_service_pb2 as inference
+from service.errors import InvalidArgumentError
+from service.serving.api import GeneratedChunk, GenerateOptions
+from service.transport.convert import (
+    FINISH_REASON,
+    checked_integer,
+    checked_model,
+    checked_number,
+    checked_output_count,
+    checked_positive,
+    checked_sampling,
+    refused,
+    to_model_version,
+    to_timings,
+    to_token_scores,
+)
+
+MOST_REPETITION_PENALTY = 10.0
+MOST_NGRAM_SIZE = 32
+MOST_BANNED_TOKENS = 256
+MOST_TOKEN_BIASES = 256
+MOST_BIAS = 100.0
+MOST_STOP_SEQUENCES = 16
+MOST_CHARACTERS = 200
+"""Of a stop sequence, or of a token as text."""
+
+MOST_SAMPLES = 16
+MOST_ALTERNATIVES = 16
+
+
+@dataclass(frozen=True)
+class GenerateCall:
+    """A checked GenerateTextRequest."""
+
+    model: str
+    prompt: str
+    options: GenerateOptions
+
+
+def to_generate_call(request: inference.GenerateTextRequest) -> GenerateCall:
+    """Check a request; InvalidArgumentError names the field at fault. Without a seed, one is drawn."""
+    given = request.HasField
+    model = checked_model(request.model)
+    size, penalty = request.no_repeat_ngram_size, request.repetition_penalty
+    options = GenerateOptions(
+        max_output_token_count=checked_output_count(request),
+        sampling=checked_sampling(request, temperature=1.0),
+        min_output_token_count=_minimum(request),
+        repetition_penalty=checked_positive("repetition_penalty", penalty, MOST_REPETITION_PENALTY)
+        if given("repetition_penalty")
+        else 1.0,
+        no_repeat_ngram_size=checked_integer("no_repeat_ngram_size", size, 1, MOST_NGRAM_SIZE)
+        if given("no_repeat_ngram_size")
+        else 0,
+        banned_tokens=_banned_tokens(request),
+        token_biases=_token_biases(request),
+        stop_sequences=_stop_sequences(request),
+        sample_count=_sample_count(request),
+        include_token_scores=request.include_token_scores,
+        alternative_count=_alternative_count(request),
+        echo=request.echo,
+        allow_partial=request.allow_partial,
+    )
+    if options.sample_count > 1 and options.sampling.temperature == 0:
+        raise InvalidArgumentError(
+            f"sample_count is {options.sample_count}, and with temperature 0 all samples are the same",
+            field="sample_count",
+        )
+    return GenerateCall(model, request.prompt, options)
+
+
+def to_generate_response(chunk: GeneratedChunk, first_seed: int | None) -> inference.GenerateTextResponse:
+    """Write a chunk. `first_seed` is the seed in use for the first message of a stream, None for all others."""
+    response = inference.GenerateTextResponse(
+        text=chunk.text,
+        first_token_index=chunk.first_token_index,
+        token_count=chunk.token_count,
+        sample_index=chunk.sample_index,
+        token_scores=to_token_scores(chunk.token_scores),
+        prompt_token_count=chunk.prompt_token_count,
+    )
+    if first_seed is not None:
+        response.model_version.CopyFrom(to_model_version(chunk))
+        response.seed = first_seed
+    if chunk.finish_reason is not None:
+        response.finish_reason = FINISH_REASON[chunk.finish_reason]
+    if chunk.timings is not None:
+        response.timings.CopyFrom(to_timings(chunk.timings))
+    return response
+
+
+def _minimum(request: inference.GenerateTextRequest) -> int:
+    field = "min_output_token_count"
+    if not request.HasField(field):
+        return 0
+    most = request.max_output_token_count if request.HasField("max_output_token_count") else 2**31 - 1
+    return checked_integer(field, request.min_output_token_count, 0, most)
+
+
+def _sample_count(request: inference.GenerateTextRequest) -> int:
+    field = "sample_count"
+    return checked_integer(field, request.sample_count, 1, MOST_SAMPLES) if request.HasField(field) else 1
+
+
+def _alternative_count(request: inference.GenerateTextRequest) -> int:
+    field = "alternative_count"
+    if not request.HasField(field):
+        return 0
+    if not request.include_token_scores:
+        raise InvalidArgumentError(f"{field} needs include_token_scores", field=field)
+    return checked_integer(field, request.alternative_count, 1, MOST_ALTERNATIVES)
+
+
+def _banned_tokens(request: inference.GenerateTextRequest) -> tuple[str, ...]:
+    _check_count("banned_tokens", len(request.banned_tokens), MOST_BANNED_TOKENS)
+    for index, token in enumerate(request.banned_tokens):
+        _check_length(f"banned_tokens[{index}]", token)
+    return tuple(request.banned_tokens)
+
+
+def _token_biases(request: inference.GenerateTextRequest) -> dict[str, float]:
+    _check_count("token_biases", len(request.token_biases), MOST_TOKEN_BIASES)
+    for token in request.token_biases:
+        _check_length("token_biases", token)
+    return {
+        token: checked_number(f"token_biases[{token}]", bias, -MOST_BIAS, MOST_BIAS)
+        for token, bias in request.token_biases.items()
+    }
+
+
+def _stop_sequences(request: inference.GenerateTextRequest) -> tuple[str, ...]:
+    _check_count("stop_sequences", len(request.stop_sequences), MOST_STOP_SEQUENCES)
+    for index, stop in enumerate(request.stop_sequences):
+        _check_length(f"stop_sequences[{index}]", stop)
+    return tuple(request.stop_sequences)
+
+
+def _check_length(field: str, text: str) -> None:
+    if not 1 <= len(text) <= MOST_CHARACTERS:
+        raise refused(field, f"{len(text)} characters long", f"1 to {MOST_CHARACTERS} characters")
+
+
+def _check_count(field: str, count: int, most: int) -> None:
+    if count > most:
+        raise InvalidArgumentError(
+            f"{field} has {count} entries, at most {most} are taken", field=field, entry_count=count, limit=most
+        )
