@@ -164,7 +164,8 @@ class Recipe(_Strict):
     @model_validator(mode="after")
     def _dropped_tokens_are_there(self) -> Self:
         learnt = (self.tokenizer, self.source_tokenizer, self.target_tokenizer)
-        if not any(learnt) and (self.model.word_dropout > 0 or self.model.embedding_dropout > 0):
+        without_tokens = not any(learnt) and self.pretraining is None
+        if without_tokens and (self.model.word_dropout > 0 or self.model.embedding_dropout > 0):
             raise ValueError("model.word_dropout and model.embedding_dropout drop tokens, and readings have none")
         lacking = [one.kind for one in learnt if one is not None and one.kind in _OVER_BYTES]
         if self.model.word_dropout > 0 and lacking:

@@ -43,8 +43,8 @@ def _losses(answers: LikelihoodAnswers) -> Section:
     caption = (
         "How surprised the model is by the tokens of the test texts, by how many tokens it has read of a text before. "
         "The loss falls as far as reading more helps; where it stays level, more memory is of no use to the model. "
-        "e to the power of the mean over all tokens is the perplexity; the mean divided by ln 2 is in bits. Below: how "
-        "many tokens there are at each place."
+        "The mean over all tokens is the score: e to its power the perplexity, or of characters, divided by ln 2, the "
+        "bits per character. Below: how many tokens there are at each place."
     )
     rows = [(one.places, f"{one.loss:.3f}", f"{one.token_count:,}") for one in losses]
     table = Table("loss by place", ("tokens before", "mean loss (nats per token)", "tokens"), rows)
