@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from service.bundle.manifest import TextSpec
 from service.bundle.store import OpenedBundle
-from service.engine.decode import DecodeLoop, DecodeRequest, Produced
+from service.engine.decode import DecodeLoop
+from service.engine.requests import DecodeOptions, DecodeRequest, Hypothesis
 from service.engine.rows import GenerationRows, TranslationRows
 from service.engine.sampling import Sampling
 from service.runtime.models import LanguageModel, TranslationModel, load_model
@@ -49,15 +50,16 @@ def translate_attentively(bundle: OpenedBundle, sources: Sequence[str]) -> list[
         raise DataError(f"{bundle.path}: expected a translator, found one for {bundle.manifest.spec.task}")
     source, target = (tokenizer_of(bundle, text) for text in (model.spec.source, model.spec.target))
     encoded = [source.encode(text)[: model.spec.max_token_count - 1] for text in sources]
-    limit = model.spec.max_output_token_count
-    requests = [
-        DecodeRequest(key, np.array(ids, dtype=np.int64), limit, keep_attention=True) for key, ids in enumerate(encoded)
-    ]
+    if not model.has_attention:
+        return []
+    options = DecodeOptions(model.spec.max_output_token_count, keep_attention=True)
+    requests = [DecodeRequest(key, np.array(ids, dtype=np.int64), options) for key, ids in enumerate(encoded)]
     found = []
-    for key, (ids, weights) in _run(DecodeLoop(TranslationRows(model), capacity=len(requests)), requests).items():
-        if weights is not None:
-            read, written = source.tokens([*encoded[key], model.source_eos_id]), target.tokens(ids)
-            found.append(AttendedTranslation(sources[key], target.decode(ids), tuple(read), tuple(written), weights))
+    for key, one in enumerate(_run(DecodeLoop(TranslationRows(model), capacity=len(requests)), requests)):
+        if one.attention is not None and one.token_ids:
+            read, written = source.tokens([*encoded[key], model.source_eos_id]), target.tokens(one.token_ids)
+            text = target.decode(one.token_ids)
+            found.append(AttendedTranslation(sources[key], text, tuple(read), tuple(written), one.attention))
     return found
 
 
@@ -74,12 +76,14 @@ def continue_texts(bundle: OpenedBundle, prompts: Sequence[str], *, temperature:
     limit = model.spec.max_output_token_count
     requests = [
         DecodeRequest(
-            key, np.array(tokenizer.encode(prompt), dtype=np.int64), limit, Sampling(temperature, seed=seed + key)
+            key,
+            np.array(tokenizer.encode(prompt), dtype=np.int64),
+            DecodeOptions(limit, Sampling(temperature, seed=seed + key)),
         )
         for key, prompt in enumerate(prompts)
     ]
-    produced = _run(DecodeLoop(GenerationRows(model), capacity=len(requests)), requests)
-    return [tokenizer.decode(produced[key][0]) for key in range(len(requests))]
+    found = _run(DecodeLoop(GenerationRows(model), capacity=len(requests)), requests)
+    return [tokenizer.decode(one.token_ids) for one in found]
 
 
 def tokenizer_of(bundle: OpenedBundle, text: TextSpec) -> Tokenizer:
@@ -87,18 +91,16 @@ def tokenizer_of(bundle: OpenedBundle, text: TextSpec) -> Tokenizer:
     return Tokenizer.from_bytes(bundle.files[text.tokenizer])
 
 
-def _run(
-    loop: DecodeLoop, requests: Sequence[DecodeRequest]
-) -> dict[int, tuple[list[int], npt.NDArray[np.float32] | None]]:
-    """Decode all requests side by side: by key, the ids produced, and the attention where it was kept."""
-    ids: dict[int, list[int]] = {request.key: [] for request in requests}
-    attention: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(ids)
-    news: list[Produced] = loop.join(requests)
-    while news or loop.count:
-        for one in news:
-            if one.token_id is not None:
-                ids[one.key].append(one.token_id)
-            if one.ending is not None:
-                attention[one.key] = one.attention
-        news = loop.step()
-    return {key: (ids[key], attention[key]) for key in ids}
+def _run(loop: DecodeLoop, requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
+    """Decode all requests side by side: what was found for each, in their order.
+
+    Raises:
+        DataError: the model gives numbers that are not finite.
+    """
+    finished = loop.join(requests)
+    while loop.count:
+        finished += loop.step()
+    found = {one.key: one.hypotheses for one in finished}
+    if not all(found.values()):
+        raise DataError("the bundle gives logits that are not finite")
+    return [(found[request.key] or [])[0] for request in requests]
