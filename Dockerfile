@@ -1,7 +1,8 @@
-# Two images: `service` answers requests and holds no torch; `training` makes bundles. Built from a checkout:
+# Three images: `service` answers requests and holds no torch; `service-gpu` is the same with CUDA; `training` makes
+# bundles. Built from a checkout:
 #   docker build --target service --tag seqserve-service .
 #
-# BASE is any Debian-like image whose `python3` is 3.11 or newer and has the venv module; both stages use the same one,
+# BASE is any Debian-like image whose `python3` is 3.11 or newer and has the venv module; all stages use the same one,
 # so that the virtual environment can be copied to the same path. Pin it by the digest that you resolved yourself:
 #   --build-arg BASE=python:3.11-slim-bookworm@sha256:...
 ARG BASE=python:3.11-slim-bookworm
@@ -31,11 +32,23 @@ COPY seqserve seqserve
 COPY service service
 # Compiles what a start imports, not the rest (0.5 s instead of 1.7 s, for 8 MB instead of 47). By hash, not by time:
 # layers round times to seconds.
-RUN ORT_DISABLE_TELEMETRY=1 /opt/venv/bin/python -B -c 'import py_compile, sys, service.__main__, service.engine_process; \
+RUN ORT_DISABLE_TELEMETRY=1 /opt/venv/bin/python -B -c 'import py_compile, sys, service.__main__, service.engine_process, service.worker_process; \
     files = [getattr(module, "__file__", None) or "" for module in sys.modules.values()]; \
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH; \
     [py_compile.compile(file, doraise=True, invalidation_mode=mode) \
         for file in files if file.startswith(("/app/", "/opt/venv/")) and file.endswith(".py")]'
+
+
+# The same with onnxruntime-gpu in the place of onnxruntime, and the CUDA libraries that it loads; the driver is the host's.
+FROM build AS service-gpu-build
+ARG PIP_INDEX_URL="" PIP_EXTRA_INDEX_URL="" PIP_FIND_LINKS="" PIP_NO_INDEX=""
+COPY requirements/service-gpu.txt requirements/service-gpu.txt
+RUN /build/pip/bin/pip --python /opt/venv/bin/python install --no-cache-dir \
+        --only-binary :all: --require-hashes --requirement requirements/service-gpu.txt
+WORKDIR /app
+COPY LICENSE ./
+COPY seqserve seqserve
+COPY service service
 
 
 FROM build AS training-build
@@ -77,8 +90,8 @@ ENTRYPOINT ["/opt/venv/bin/python", "-m", "training"]
 CMD ["--help"]
 
 
-# ---- service: the last stage, so the one that a build without --target makes ---------------------------------------
-FROM ${BASE} AS service
+# ---- what both service images are, beside what is installed in them ------------------------------------------------
+FROM ${BASE} AS service-runtime
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="seqserve-service" \
@@ -87,8 +100,6 @@ LABEL org.opencontainers.image.title="seqserve-service" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin seqserve
-COPY --from=service-build /opt/venv /opt/venv
-COPY --from=service-build /app /app
 WORKDIR /app
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
@@ -106,3 +117,20 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD ["/opt/venv/bin/python", "-m", "service", "health"]
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "service"]
 CMD ["serve"]
+
+
+# ---- service-gpu: `docker run --gpus all ...`; not built by `make image-test` --------------------------------------
+FROM service-runtime AS service-gpu
+LABEL org.opencontainers.image.title="seqserve-service-gpu"
+# What the NVIDIA container runtime asks of images that are not built on NVIDIA's.
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    SEQSERVE_DEVICE=cuda
+COPY --from=service-gpu-build /opt/venv /opt/venv
+COPY --from=service-gpu-build /app /app
+
+
+# ---- service: the last stage, so the one that a build without --target makes ---------------------------------------
+FROM service-runtime AS service
+COPY --from=service-build /opt/venv /opt/venv
+COPY --from=service-build /app /app

@@ -55,7 +55,7 @@ proto: $(INSTALLED) ## Generate seqserve/v1 from proto/
 	$(BIN)/python proto/generate.py
 
 lock: ## Resolve the requirements anew (needs uv)
-	for group in service training dev; do \
+	for group in service service-gpu training dev; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 			--group $$group --extra cli pyproject.toml --output-file requirements/$$group.txt || exit $$?; \
 	done

@@ -5,22 +5,32 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from service.errors import SettingsError
-from service.metrics import Metrics
+from service.cores import Cores, find_cores
+from service.errors import ServiceError, SettingsError
+from service.metrics import Metrics, SupervisorMetrics
+from service.runtime.providers import why_unavailable
 from service.serving.catalog import Catalog
 from service.serving.engine_loop import EngineLimits
 from service.serving.front import Front
 from service.serving.hosts import Host, InlineHost, ProcessHost, ThreadHost
 from service.serving.pool import EnginePool
-from service.settings import ServiceSettings
-from service.transport.health import HealthBoard
+from service.settings import DevicePlan, ServiceSettings
+from service.transport.health import READINESS, HealthBoard
 from service.transport.http import open_metrics_server
+from service.transport.port import own_port, shared_port
 from service.transport.server import open_server
+from service.workers.joined import JoinedMetrics
+from service.workers.link import SupervisorLink
+from service.workers.messages import Refused, Status
+from service.workers.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +40,11 @@ _HOSTS: dict[str, type[ProcessHost] | type[ThreadHost] | type[InlineHost]] = {
     "inline": InlineHost,
 }
 FORCED_EXIT_CODE = 1
+WORKER_STOP_SECONDS = 8.0
+"""What a worker gets to end its engines, beyond drain and grace."""
+
+EXTRA_THREADS = 4
+MOST_THREADS = 32
 
 
 class Readiness:
@@ -77,80 +92,222 @@ def make_host(settings: ServiceSettings) -> Callable[[], Host]:
     return lambda: host(limits)
 
 
+def choose_devices(plan: DevicePlan, why_unavailable: Callable[[str], str] = why_unavailable) -> tuple[str, ...]:
+    """Decide between cpu and cuda for every choice of the plan; what cannot be had is refused, never replaced.
+
+    Args:
+        plan: what the settings say.
+        why_unavailable: what keeps `cuda` from being used here, or nothing.
+
+    Returns:
+        The choices again, without `auto`.
+
+    Raises:
+        SettingsError: a device is asked for and missing; names the model, the provider and what is installed.
+    """
+    chosen: list[str] = []
+    problem = why_unavailable("cuda") if any(device != "cpu" for _, device in plan.choices()) else ""
+    for model, device in plan.choices():
+        if device == "cuda" and problem:
+            of_whom = "" if model == "*" else f" of model {model}"
+            raise SettingsError(f"the device{of_whom} is cuda, but {problem}", setting="device")
+        provider = "cpu" if device == "cpu" or problem else "cuda"
+        logger.info("device_chosen model=%s asked=%s chosen=%s", model, device, provider)
+        chosen.append(provider if model == "*" else f"{model}={provider}")
+    return tuple(chosen)
+
+
 async def serve(settings: ServiceSettings) -> None:
     """Run the service until SIGTERM or SIGINT, then drain.
 
     Prints one line, `ready grpc=HOST:PORT metrics=HOST:PORT`, when the models have been loaded.
 
     Raises:
-        SettingsError: an address is taken, or settings contradict one another.
+        SettingsError: an address is taken, a device is missing, or settings contradict one another.
     """
+    cores = find_cores()
+    workers = settings.worker_count(cores.usable)
+    settings = settings.model_copy(update={"device": choose_devices(settings.devices), "workers": workers})
+    logger.info(
+        "cores usable=%d affinity=%d quota=%s workers=%d engines_per_worker=%d",
+        cores.usable, cores.affinity, cores.quota, workers, settings.engine_count,
+    )  # fmt: skip
+    make_host(settings)
+    if workers == 1:
+        await _serve_alone(settings)
+    else:
+        await _serve_with_workers(settings)
+
+
+async def _serve_alone(settings: ServiceSettings) -> None:
+    """Serve from this process."""
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
-        metrics = Metrics(CollectorRegistry())
-        metrics_address = await stack.enter_async_context(open_metrics_server(settings.metrics_address, metrics))
-        health = HealthBoard()
-        readiness = Readiness(health)
-        pool = EnginePool(
-            make_host(settings), count=settings.engine_count, metrics=metrics, on_change=readiness.engines_changed
+        _limit_threads(find_cores())
+        metrics, health = Metrics(CollectorRegistry()), HealthBoard()
+        stack.enter_context(own_port(settings.grpc_address))
+        metrics_address = await stack.enter_async_context(
+            open_metrics_server(settings.metrics_address, metrics.registry, lambda: bool(health.get(READINESS)))
         )
-        stack.push_async_callback(pool.close)
-        catalog = Catalog(
-            settings.models,
-            pool,
-            metrics,
-            device=settings.device,
-            kept_versions=settings.kept_versions,
-            on_change=readiness.models_changed,
+        parts = _build(settings, metrics, health, stack)
+        grpc_address = await stack.enter_async_context(open_server(settings.grpc, parts.front, metrics, health))
+        await _until_stopped(stop, parts.load())
+        if not stop.is_set():
+            parts.readiness.started()
+            _announce(grpc_address, metrics_address)
+            await _until_stopped(stop, parts.catalog.watch(settings.poll_seconds))
+
+
+async def serve_as_worker(settings: ServiceSettings, descriptor: int) -> None:
+    """Serve as one of several processes until the supervisor says to drain, or is gone.
+
+    It listens only once it has loaded the models: connections are dealt out among those that listen.
+
+    Args:
+        settings: as the supervisor resolved them; the port of `grpc_address` is held by it.
+        descriptor: number of the inherited socket to the supervisor.
+    """
+    stop = asyncio.Event()
+    metrics, health, listening = Metrics(CollectorRegistry()), HealthBoard(), False
+
+    def status() -> Status:
+        return Status(listening=listening, ready=bool(health.get(READINESS)))
+
+    async with AsyncExitStack() as stack:
+        _limit_threads(find_cores())
+        link = await SupervisorLink.open(descriptor)
+        stack.push_async_callback(link.close)
+        await stack.enter_async_context(_beside(link.follow_orders(metrics.registry, stop)))
+        await stack.enter_async_context(_beside(link.beat(status, health.changed)))
+        try:
+            parts = _build(settings, metrics, health, stack)
+            await _until_stopped(stop, parts.load())
+            if stop.is_set():
+                return
+            await stack.enter_async_context(open_server(settings.grpc, parts.front, metrics, health))
+        except ServiceError as error:
+            link.tell(Refused(error.message))
+            return
+        listening = True
+        parts.readiness.started()
+        await _until_stopped(stop, parts.catalog.watch(settings.poll_seconds))
+
+
+async def _serve_with_workers(settings: ServiceSettings) -> None:
+    """Keep workers, which serve; this process holds the port and shows what all of them measure."""
+    loop, registry, count = asyncio.get_running_loop(), CollectorRegistry(), settings.worker_count(cores=1)
+    metrics = SupervisorMetrics(registry, count)
+    async with AsyncExitStack() as stack:
+        grpc_address = stack.enter_context(shared_port(settings.grpc_address))
+        bound = settings.model_copy(update={"grpc_address": grpc_address})
+        supervisor = Supervisor(partial(_worker_command, bound), count=count, metrics=metrics)
+        registry.register(JoinedMetrics(lambda: asyncio.run_coroutine_threadsafe(supervisor.collect(), loop).result()))
+        stop = _stop_on_signals(supervisor.kill)
+        metrics_address = await stack.enter_async_context(
+            open_metrics_server(settings.metrics_address, registry, lambda: supervisor.ready)
         )
-        front = Front(
-            catalog,
-            pool,
-            metrics,
-            queue_capacity=settings.queue_capacity,
-            decode_slots=settings.decode_slots,
-            max_text_characters=settings.max_text_characters,
-            max_request_characters=settings.max_request_characters,
+        await _until_stopped(
+            stop,
+            supervisor.run(lambda: _announce(grpc_address, metrics_address)),
+            lambda: supervisor.drain(settings.drain_seconds + settings.grace_seconds + WORKER_STOP_SECONDS),
         )
-        grpc_address = await stack.enter_async_context(open_server(settings.grpc, front, metrics, health))
-
-        def announce() -> None:
-            readiness.started()
-            sys.stdout.write(f"ready grpc={grpc_address} metrics={metrics_address}\n")
-            sys.stdout.flush()
-
-        await _until_stopped(stop, _work(pool, catalog, settings.poll_seconds, announce))
 
 
-async def _work(pool: EnginePool, catalog: Catalog, poll_seconds: float, announce: Callable[[], None]) -> None:
-    """Start the engines, load the models, say so, and look after the repository for good."""
-    await pool.start()
-    await catalog.refresh()
-    announce()
-    await catalog.watch(poll_seconds)
+def _worker_command(settings: ServiceSettings, number: int, descriptor: int) -> Sequence[str]:
+    return sys.executable, "-m", "service.worker_process", str(number), str(descriptor), settings.model_dump_json()
 
 
-async def _until_stopped(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
-    """Run `work` until `stop` is set. An error of the work ends it, and is raised."""
+@dataclass(frozen=True)
+class _Parts:
+    """What answers requests, behind whatever server."""
+
+    pool: EnginePool
+    catalog: Catalog
+    front: Front
+    readiness: Readiness
+
+    async def load(self) -> None:
+        """Start the engines, and look at the repository once."""
+        await self.pool.start()
+        await self.catalog.refresh()
+
+
+def _build(settings: ServiceSettings, metrics: Metrics, health: HealthBoard, stack: AsyncExitStack) -> _Parts:
+    """Build the parts; nothing is started. The engines end with the stack."""
+    readiness = Readiness(health)
+    pool = EnginePool(
+        make_host(settings), count=settings.engine_count, metrics=metrics, on_change=readiness.engines_changed
+    )
+    stack.push_async_callback(pool.close)
+    catalog = Catalog(
+        settings.models,
+        pool,
+        metrics,
+        device=settings.devices.default,
+        device_by_model=settings.devices.by_model,
+        kept_versions=settings.kept_versions,
+        on_change=readiness.models_changed,
+    )
+    front = Front(
+        catalog,
+        pool,
+        metrics,
+        queue_capacity=settings.queue_capacity,
+        decode_slots=settings.decode_slots,
+        max_text_characters=settings.max_text_characters,
+        max_request_characters=settings.max_request_characters,
+    )
+    return _Parts(pool, catalog, front, readiness)
+
+
+def _limit_threads(cores: Cores) -> None:
+    """Size the pool of threads (long texts are split on it) by the cores of this process, not of the machine."""
+    threads = min(MOST_THREADS, cores.usable + EXTRA_THREADS)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="front"))
+
+
+def _announce(grpc_address: str, metrics_address: str) -> None:
+    sys.stdout.write(f"ready grpc={grpc_address} metrics={metrics_address}\n")
+    sys.stdout.flush()
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run `work` until the block ends."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _until_stopped(
+    stop: asyncio.Event, work: Coroutine[None, None, None], wind_down: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Run `work` until `stop` is set, and then `wind_down` beside it. An error of the work ends it, and is raised."""
     working = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if working in done:
             working.result()
+        elif wind_down is not None:
+            await wind_down()
     finally:
         for task in (working, stopping):
             task.cancel()
         await asyncio.gather(working, stopping, return_exceptions=True)
 
 
-def _stop_on_signals() -> asyncio.Event:
-    """Set the event at the first SIGTERM or SIGINT; leave at once at the second."""
+def _stop_on_signals(leaving: Callable[[], None] = lambda: None) -> asyncio.Event:
+    """Set the event at the first SIGTERM or SIGINT; leave at once at the second, after calling `leaving`."""
     stop = asyncio.Event()
 
     def asked() -> None:
         if stop.is_set():
             logger.warning("forced_exit")
+            leaving()
             os._exit(FORCED_EXIT_CODE)
         stop.set()
 

@@ -33,6 +33,8 @@ from service.errors import (
 )
 
 UNKNOWN = "_unknown"
+WORKER_LABEL = "worker"
+"""Tells the series of one worker from another's, where there are several."""
 
 REJECTION_REASONS = tuple(
     error.reason
@@ -241,3 +243,28 @@ class Metrics:
         self.model_load_failures = Counter(
             "seqserve_model_load_failures_total", "Bundles that could not be loaded.", by_model, registry=registry
         )
+
+
+class SupervisorMetrics:
+    """What a supervisor knows of its workers.
+
+    Args:
+        registry: where the series are registered, beside those that the workers tell of.
+        worker_count: how many workers there are.
+    """
+
+    def __init__(self, registry: CollectorRegistry, worker_count: int) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        by_worker = (WORKER_LABEL,)
+        self.worker_ready = Gauge(
+            "seqserve_worker_ready", "1 while a worker takes requests, else 0.", by_worker, registry=registry
+        )
+        self.worker_restarts = Counter(
+            "seqserve_worker_restarts_total",
+            "Times that a worker was lost and started again.",
+            by_worker,
+            registry=registry,
+        )
+        for number in range(worker_count):
+            self.worker_ready.labels(str(number))
+            self.worker_restarts.labels(str(number))

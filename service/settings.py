@@ -3,12 +3,15 @@
 Knows no part that it configures: each part is handed the values it needs.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     DirectoryPath,
     Field,
     NonNegativeFloat,
@@ -17,7 +20,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import SettingsError
 
@@ -61,6 +64,56 @@ def _check_address(address: str) -> str:
 
 Address = Annotated[str, AfterValidator(_check_address)]
 
+Device = Literal["cpu", "cuda", "auto"]
+_DEVICE_CHOICE = re.compile(r"(?:(?P<model>[^=,\s]+)=)?(?P<device>cpu|cuda|auto)")
+
+
+@dataclass(frozen=True)
+class DevicePlan:
+    """Which model is meant to run where."""
+
+    default: Device = "cpu"
+    by_model: Mapping[str, Device] = field(default_factory=dict)
+
+    def choices(self) -> Iterator[tuple[str, Device]]:
+        """Every choice: the default's under the name `*`, then each model's own."""
+        yield "*", self.default
+        yield from self.by_model.items()
+
+
+def plan_devices(choices: Sequence[str]) -> DevicePlan:
+    """Read choices such as `auto` (for every model) and `en-it=cuda` (for one).
+
+    Raises:
+        ValueError: one is neither, or two of them are for the same models.
+    """
+    found: dict[str, Device] = {}
+    for choice in choices:
+        read = _DEVICE_CHOICE.fullmatch(choice)
+        if read is None:
+            raise ValueError(f"expected cpu, cuda or auto, or MODEL= and one of them, not {choice!r}")
+        model = read["model"] or "*"
+        if model in found:
+            raise ValueError(f"{'the device of every model' if model == '*' else model} is chosen twice")
+        found[model] = cast("Device", read["device"])
+    return DevicePlan(found.pop("*", "cpu"), found)
+
+
+def _split_choices(given: object) -> object:
+    """Let `cuda,en-it=cpu` be two choices, on the command line and in the environment alike."""
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, Sequence):
+        return given
+    return tuple(choice.strip() for text in texts for choice in str(text).split(","))
+
+
+def _check_choices(choices: tuple[str, ...]) -> tuple[str, ...]:
+    plan_devices(choices)
+    return choices
+
+
+DeviceChoices = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_choices), AfterValidator(_check_choices)]
+
 
 class GrpcSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """The gRPC server's share of the settings; `ServiceSettings` explains each."""
@@ -73,6 +126,8 @@ class GrpcSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     max_message_bytes: PositiveInt = 4 * 1024 * 1024
     max_concurrent_rpcs: PositiveInt = 2000
     max_connection_age_seconds: PositiveFloat | None = None
+    port_shared: bool = False
+    """Whether other processes of this server listen on the same port."""
 
 
 class ServiceSettings(BaseSettings):
@@ -110,7 +165,16 @@ class ServiceSettings(BaseSettings):
         "process", description="Where models run: in processes of their own, in a thread, or on the event loop."
     )
     engine_count: PositiveInt = Field(1, le=64, description="Number of engine processes.")
-    device: Literal["cpu", "cuda"] = Field("cpu", description="Where graphs run.")
+    workers: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        1,
+        description="Processes that answer calls on the one port, each with engines of its own; "
+        "auto: as many as the cores that may be used have room for.",
+    )
+    device: DeviceChoices = Field(
+        ("cpu",),
+        description="Where graphs run: cpu, cuda, or auto (cuda if it can be had); NAME=cuda chooses for one model. "
+        "May be repeated, or joined by commas.",
+    )
     max_batch_size: PositiveInt = Field(32, le=1024, description="Most rows of a classification or prefill batch.")
     decode_slots: PositiveInt = Field(32, le=1024, description="Sequences that one model decodes side by side.")
     queue_capacity: PositiveInt = Field(
@@ -141,6 +205,18 @@ class ServiceSettings(BaseSettings):
         return self
 
     @property
+    def devices(self) -> DevicePlan:
+        """Which model is meant to run where."""
+        return plan_devices(self.device)
+
+    def worker_count(self, cores: int) -> int:
+        """How many workers to start where so many cores may be used: a front and its engines take one each."""
+        if self.workers != "auto":
+            return self.workers
+        engines = self.engine_count if self.engine_layout == "process" else 0
+        return max(1, cores // (1 + engines))
+
+    @property
     def grpc(self) -> GrpcSettings:
         """The gRPC server's share."""
         return GrpcSettings(
@@ -152,6 +228,7 @@ class ServiceSettings(BaseSettings):
             max_message_bytes=self.max_message_bytes,
             max_concurrent_rpcs=self.max_concurrent_rpcs,
             max_connection_age_seconds=self.max_connection_age_seconds,
+            port_shared=self.workers != 1,
         )
 
 

@@ -88,6 +88,8 @@ def _with_something_between(cell: str, between: dict[str, bool]) -> Iterator[Cas
     yield Case("generation", architecture(cell, 3, **between))
     for both in (False, True):
         yield Case("classification", architecture(cell, 3, bidirectional=both, **between))
+        yield Case("labelling words", architecture(cell, 3, bidirectional=both, **between))
+        yield Case("labelling readings", architecture(cell, 3, bidirectional=both, **between))
         yield Case("translation", architecture(cell, 3, bidirectional=both, attention="general", **between))
 
 
@@ -95,7 +97,7 @@ Write = Callable[..., dict[GraphRole, WrittenGraph]]
 
 
 def export(case: Case) -> tuple[nn.Module, Write]:
-    """Return a model with weights of a scale that gates notice, and what writes its graphs, (precision, opset)."""
+    """Return a model with weights of a scale that gates notice, and what writes its graphs (precision, opset)."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     match case.task:

@@ -134,8 +134,9 @@ def evaluate(
     """Measure a bundle on its corpus's test examples, through the service's own engine."""
     opened = open_bundle(bundle)
     path = recipe or RECIPES / f"{opened.manifest.producer.recipe}.toml"
-    splits = load_examples(load_recipe(path).data, data_folder=data, files_folder=path.parent)
-    evaluations = evaluate_variants(opened, splits, beam_size=beam_size)
+    found = load_recipe(path)
+    splits = load_examples(found.data, data_folder=data, files_folder=path.parent)
+    evaluations = evaluate_variants(opened, splits, beam_size=beam_size, continuous=found.continuous)
     _say_scores(f"{opened.manifest.name}@{opened.manifest.version}", evaluations)
 
 
@@ -154,7 +155,8 @@ def report(
     run = _opened(recipe, max_epochs, runs=runs, data=data)
     task, outcome = restore_run(run)
     bundle = exported_bundle(run, task, models)
-    typer.echo(report_run(run, task, outcome, bundle, evaluate_variants(bundle, run.splits), text=text))
+    evaluations = evaluate_variants(bundle, run.splits, continuous=run.recipe.continuous)
+    typer.echo(report_run(run, task, outcome, bundle, evaluations, text=text))
 
 
 @app.command()
@@ -227,14 +229,8 @@ def _told_when_stopped(where: Run | str) -> Iterator[None]:
 
 
 def _opened(recipe: Path, max_epochs: int | None, *, runs: Path, data: Path | None) -> Run:
-    shortened = _shortened(load_recipe(recipe), max_epochs)
-    return open_run(shortened, runs=runs, data_folder=data, files_folder=recipe.parent)
-
-
-def _shortened(recipe: Recipe, max_epochs: int | None) -> Recipe:
-    if max_epochs is None or max_epochs >= recipe.training.epochs:
-        return recipe
-    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": max_epochs})})
+    found = load_recipe(recipe)
+    return open_run(found, runs=runs, data_folder=data, files_folder=recipe.parent, max_epochs=max_epochs)
 
 
 def _say_published(recipe: Recipe, models: Path) -> None:

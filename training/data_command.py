@@ -14,6 +14,7 @@ from training.data.inspection import inspect_examples
 from training.data.load import load_examples
 from training.data_report import print_inspection
 from training.errors import DataError
+from training.pretraining_chain import pretraining_text
 from training.settings import load_recipe
 
 _PIPE_WIDTH = 160
@@ -32,7 +33,8 @@ def inspect(
     settings = load_recipe(recipe)
     with Console(stderr=True).status("reading and counting"):
         splits = load_examples(settings.data, data_folder=data, files_folder=recipe.parent)
-        inspection = inspect_examples(settings, splits)
+        text = pretraining_text(settings, data_folder=data, files_folder=recipe.parent)
+        inspection = inspect_examples(settings, splits, None if text is None else text.tokenizer)
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPE_WIDTH)

@@ -71,6 +71,8 @@ def _read_table(inspection: Inspection) -> Table:
         too_long = ", ".join(
             f"{lengths.over_limit:,} {side} over {lengths.limit:,}" for side, lengths in summary.lengths.items()
         )
+        if inspection.recipe.windows is not None:
+            too_long = f"none: read in windows of {inspection.recipe.windows.token_count:,}"
         table.add_row(summary.name, f"{summary.example_count:,}", too_long, "\n".join(shown + more) or "generated")
     return table
 

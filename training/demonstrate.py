@@ -48,18 +48,19 @@ def translate_attentively(bundle: OpenedBundle, sources: Sequence[str]) -> list[
     model = load_model(bundle)
     if not isinstance(model, TranslationModel):
         raise DataError(f"{bundle.path}: expected a translator, found one for {bundle.manifest.spec.task}")
+    if model.spec.key_size is None:
+        return []
     source, target = (tokenizer_of(bundle, text) for text in (model.spec.source, model.spec.target))
     encoded = [source.encode(text)[: model.spec.max_token_count - 1] for text in sources]
-    if not model.has_attention:
-        return []
-    options = DecodeOptions(model.spec.max_output_token_count, keep_attention=True)
+    limit = model.spec.max_output_token_count
+    options = DecodeOptions(limit, keep_attention=True)
     requests = [DecodeRequest(key, np.array(ids, dtype=np.int64), options) for key, ids in enumerate(encoded)]
     found = []
-    for key, one in enumerate(_run(DecodeLoop(TranslationRows(model), capacity=len(requests)), requests)):
-        if one.attention is not None and one.token_ids:
-            read, written = source.tokens([*encoded[key], model.source_eos_id]), target.tokens(one.token_ids)
-            text = target.decode(one.token_ids)
-            found.append(AttendedTranslation(sources[key], text, tuple(read), tuple(written), one.attention))
+    for key, best in _run(DecodeLoop(TranslationRows(model), capacity=len(requests)), requests).items():
+        if best.token_ids and best.attention is not None:
+            read, written = source.tokens([*encoded[key], model.source_eos_id]), target.tokens(best.token_ids)
+            text = target.decode(best.token_ids)
+            found.append(AttendedTranslation(sources[key], text, tuple(read), tuple(written), best.attention))
     return found
 
 
@@ -78,12 +79,12 @@ def continue_texts(bundle: OpenedBundle, prompts: Sequence[str], *, temperature:
         DecodeRequest(
             key,
             np.array(tokenizer.encode(prompt), dtype=np.int64),
-            DecodeOptions(limit, Sampling(temperature, seed=seed + key)),
+            DecodeOptions(limit, sampling=Sampling(temperature, seed=seed + key)),
         )
         for key, prompt in enumerate(prompts)
     ]
-    found = _run(DecodeLoop(GenerationRows(model), capacity=len(requests)), requests)
-    return [tokenizer.decode(one.token_ids) for one in found]
+    produced = _run(DecodeLoop(GenerationRows(model), capacity=len(requests)), requests)
+    return [tokenizer.decode(produced[key].token_ids) for key in range(len(requests))]
 
 
 def tokenizer_of(bundle: OpenedBundle, text: TextSpec) -> Tokenizer:
@@ -91,16 +92,9 @@ def tokenizer_of(bundle: OpenedBundle, text: TextSpec) -> Tokenizer:
     return Tokenizer.from_bytes(bundle.files[text.tokenizer])
 
 
-def _run(loop: DecodeLoop, requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
-    """Decode all requests side by side: what was found for each, in their order.
-
-    Raises:
-        DataError: the model gives numbers that are not finite.
-    """
-    finished = loop.join(requests)
+def _run(loop: DecodeLoop, requests: Sequence[DecodeRequest]) -> dict[int, Hypothesis]:
+    """Decode all requests side by side; return the best hypothesis of each by its key, if its logits were finite."""
+    ended = loop.join(requests)
     while loop.count:
-        finished += loop.step()
-    found = {one.key: one.hypotheses for one in finished}
-    if not all(found.values()):
-        raise DataError("the bundle gives logits that are not finite")
-    return [(found[request.key] or [])[0] for request in requests]
+        ended += loop.step()
+    return {one.key: one.hypotheses[0] for one in sorted(ended, key=lambda one: one.key) if one.hypotheses}

@@ -11,7 +11,7 @@ from typing import cast
 from service.bundle.manifest import Precision, TextSpec
 from service.bundle.store import OpenedBundle
 from service.engine.classify import probabilities
-from service.engine.offline import classify_all, decode_all, token_log_likelihoods
+from service.engine.offline import classify_all, decode_all, stream_log_likelihoods, token_log_likelihoods
 from service.engine.rows import TranslationRows
 from service.runtime.models import ClassifierModel, LabellerModel, LanguageModel, TranslationModel, load_model
 from service.text.tokenizer import Tokenizer
@@ -27,26 +27,33 @@ from training.data.examples import (
     group_references,
 )
 from training.data.ngram import fit_ngram_model
+from training.data.tokenization import encode_long, is_character_level
 from training.errors import DataError
 from training.evaluate_labelling import evaluate_series, evaluate_words
-from training.scores import Evaluation, accuracy, bleu, few, of, perplexity
+from training.scores import Evaluation, accuracy, bleu, few, likelihood_score, of
 
 Evaluations = Mapping[Precision, Evaluation]
 """One per variant of a bundle, the default first."""
 
 
 def evaluate_bundle(
-    bundle: OpenedBundle, splits: AnySplits, precision: Precision | None = None, *, beam_size: int = 1
+    bundle: OpenedBundle,
+    splits: AnySplits,
+    precision: Precision | None = None,
+    *,
+    beam_size: int = 1,
+    continuous: bool = False,
 ) -> Evaluation:
-    """Load one variant of a bundle (None: the default), its golden runs replayed, and score it on the test split.
+    """Load one variant of a bundle, its golden runs replayed, and score it on the test split.
 
     It runs on a CPU, fp16 too.
 
     Args:
-        bundle: what was exported.
+        bundle: as it was opened.
         splits: of its corpus.
-        precision: the variant.
+        precision: of the variant; None: the default.
         beam_size: how wide a translator searches; 1 is greedy.
+        continuous: of texts for a language model: they follow one another, and the state is carried on.
 
     Raises:
         DataError: the corpus is for another task, or has no test examples.
@@ -62,17 +69,22 @@ def evaluate_bundle(
         case LabellerModel() if kind is LabelledSeries and model.spec.input.kind == "features":
             return evaluate_series(model, cast("Splits[LabelledSeries]", splits))
         case LanguageModel() if kind is PlainText:
-            return _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits))
+            return _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits), continuous=continuous)
         case TranslationModel() if kind is TextPair:
             return _evaluate_translator(model, bundle, cast("Splits[TextPair]", splits), beam_size)
     raise DataError(f"the corpus has no test examples for {bundle.manifest.spec.task}")
 
 
-def evaluate_variants(bundle: OpenedBundle, splits: AnySplits, *, beam_size: int = 1) -> Evaluations:
+def evaluate_variants(
+    bundle: OpenedBundle, splits: AnySplits, *, beam_size: int = 1, continuous: bool = False
+) -> Evaluations:
     """Score every variant of a bundle, the default first.   Arguments and errors as `evaluate_bundle`."""
     manifest = bundle.manifest
     order = sorted(manifest.variants, key=lambda precision: precision != manifest.default_precision)
-    return {precision: evaluate_bundle(bundle, splits, precision, beam_size=beam_size) for precision in order}
+    return {
+        precision: evaluate_bundle(bundle, splits, precision, beam_size=beam_size, continuous=continuous)
+        for precision in order
+    }
 
 
 def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: Splits[LabelledText]) -> Evaluation:
@@ -94,23 +106,29 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
     return Evaluation(accuracy(predicted, expected), of("the commonest label", baseline), few(wrong), answers)
 
 
-def _evaluate_language_model(model: LanguageModel, bundle: OpenedBundle, splits: Splits[PlainText]) -> Evaluation:
+def _evaluate_language_model(
+    model: LanguageModel, bundle: OpenedBundle, splits: Splits[PlainText], *, continuous: bool
+) -> Evaluation:
     text = model.spec.text
     tokenizer = _tokenizer(bundle, text)
-    sequences = [tokenizer.encode(example.text) for example in splits.test]
+    sequences = [encode_long(tokenizer, example.text) for example in splits.test]
     token_count = sum(len(sequence) + 1 for sequence in sequences)
-    likelihoods = token_log_likelihoods(model, sequences)
+    characters = is_character_level(tokenizer)
+    likelihoods = (stream_log_likelihoods if continuous else token_log_likelihoods)(model, sequences)
     trigram = fit_ngram_model(
-        (tokenizer.encode(example.text) for example in splits.training),
+        (encode_long(tokenizer, example.text) for example in splits.training),
         order=3,
         vocabulary_size=text.vocabulary_size,
         bos_id=model.bos_id,
         eos_id=model.eos_id,
     )
-    baseline = perplexity([trigram.log_likelihood(sequence) for sequence in sequences], token_count)
-    score = perplexity([float(of_text.sum()) for of_text in likelihoods], token_count)
+    of_trigram = [trigram.log_likelihood(sequence) for sequence in sequences]
+    baseline = of("a 3-gram model", likelihood_score(of_trigram, token_count, characters=characters))
+    score = likelihood_score([float(row.sum()) for row in likelihoods], token_count, characters=characters)
+    if continuous:
+        score = replace(score, method=f"{score.method}, the state carried from text to text")
     answers = LikelihoodAnswers(tuple(example.text for example in splits.test), tuple(likelihoods))
-    return Evaluation(score, of("a 3-gram model", baseline), (), answers)
+    return Evaluation(score, baseline, (), answers)
 
 
 def _evaluate_translator(

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from training.setting_types import DropoutProbability, PositiveInteger
 from training.strict_model import StrictModel
 
+PoolingKind = Literal["last", "max", "mean", "concat"]
+
 
 def _as_dropout(validated: Mapping[str, Any]) -> float:
     return float(validated["dropout"])
@@ -38,11 +40,14 @@ class ModelSettings(StrictModel):
     embedding_dropout: DropoutProbability = 0.0
     """Probability that a token of the vocabulary is dropped wherever it stands in a batch."""
     word_dropout: DropoutProbability = 0.0
-    """Probability that a token read is replaced by `<unk>`. Not for tokenizers without one (bpe)."""
+    """Probability that a token read is replaced by `<unk>`. Not for tokenizers without one (bpe, unigram)."""
     weight_drop: DropoutProbability = 0.0
     """Probability of dropping a weight of the recurrent matrices, the same at all times of a batch."""
     attention: Literal["dot", "general", "additive"] | None = None
     """How the decoder looks at the source. Translation only; left out: the last encoder state is all it knows."""
+    pooling: PoolingKind = "last"
+    """What a classifier answers from: its last output, the largest or mean values over time, or all of them (`concat`).
+    Only with `last` can a state be carried from one piece of a text to the next. Classification only."""
     input_feeding: bool = False
     """The decoder also reads what its attention came to at the step before. Training then goes step by step, in
     place of one run over the whole target."""

@@ -10,19 +10,42 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from training.pretraining import parameter_groups
+from training.pretraining_settings import PretrainingSettings
 from training.training_settings import TrainingSettings
 
 
-def new_optimizer(model: nn.Module, settings: TrainingSettings) -> Optimizer:
+def new_optimizer(
+    model: nn.Module, settings: TrainingSettings, pretraining: PretrainingSettings | None = None
+) -> Optimizer:
     """Return the recipe's optimizer over all trainable parameters; weight decay is for matrices alone."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [parameter for parameter in trainable if parameter.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [parameter for parameter in trainable if parameter.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [one for one in group.parameters if one.requires_grad and (one.ndim > 1) == matrices],
+            "weight_decay": settings.weight_decay if matrices else 0.0,
+            "rate_factor": group.rate_factor,
+            "frozen_epochs": group.frozen_epochs,
+        }
+        for group in parameter_groups(model, pretraining)
+        for matrices in (True, False)
     ]
     if settings.optimizer == "sgd":
         return SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
     return AdamW(groups, lr=settings.learning_rate, betas=(settings.beta1, settings.beta2))
+
+
+def set_learning_rate(optimizer: Optimizer, rate: float, *, step: int, steps_per_epoch: int) -> None:
+    """Give each group of parameters its share of a learning rate, and none to those that do not move yet.
+
+    Args:
+        optimizer: of `new_optimizer`.
+        rate: of what learns fastest.
+        step: updates before this one.
+        steps_per_epoch: updates.
+    """
+    for group in optimizer.param_groups:
+        frozen = step < group["frozen_epochs"] * steps_per_epoch
+        group["lr"] = 0.0 if frozen else rate * group["rate_factor"]
 
 
 def learning_rate(settings: TrainingSettings, step: int, *, step_count: int, reductions: int = 0) -> float:

@@ -1,9 +1,11 @@
 """From a recipe to a published bundle: load, train, export, measure, publish, report.   Joins what is elsewhere."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from rich.progress import Progress
 
@@ -18,6 +20,8 @@ from training.export.card import write_card
 from training.loop import BEST, LAST, TrainingOutcome, best_validation, train
 from training.observers import Observer
 from training.prepare import AnyTask, prepare
+from training.pretraining import Pretrained
+from training.pretraining_chain import pretraining_chain
 from training.provenance import run_sha256
 from training.reporting.findings import Findings
 from training.reporting.report import write_report
@@ -34,29 +38,63 @@ class Run:
     splits: AnySplits
     sha256: str
     folder: Path
+    pretraining: "Run | None" = None
+    """The run of the language model whose weights this one begins from."""
+
+    @property
+    def begins_from(self) -> "Iterator[Run]":
+        """The runs before this one, the nearest first."""
+        run = self.pretraining
+        while run is not None:
+            yield run
+            run = run.pretraining
 
 
-def open_run(recipe: Recipe, *, runs: Path, data_folder: Path | None, files_folder: Path) -> Run:
+def open_run(
+    recipe: Recipe,
+    *,
+    runs: Path,
+    data_folder: Path | None,
+    files_folder: Path,
+    max_epochs: int | None = None,
+) -> Run:
     """Load the examples and name the folder after everything that decides the result.
 
     Args:
         recipe: what to train.
         runs: where the folder will be.
         data_folder: of the real corpora.
-        files_folder: of the recipe, whose own files are named relative to it.
+        files_folder: of the recipe, whose own files (and pretraining recipe) are named relative to it.
+        max_epochs: train no longer than that, whatever the recipe, or the one it begins from, says.
 
     Raises:
         DataError: the corpus or a file is missing or damaged.
+        RecipeError: the pretraining recipe is missing or wrong, is for another task, or goes in a circle.
     """
-    splits = load_examples(recipe.data, data_folder=data_folder, files_folder=files_folder)
-    sha256 = run_sha256(recipe, splits)
-    return Run(recipe, splits, sha256, runs / f"{recipe.name}-{recipe.version}-{sha256[:8]}")
+    run = None
+    for one, folder in reversed([(recipe, files_folder), *pretraining_chain(recipe, files_folder)]):
+        splits = load_examples(one.data, data_folder=data_folder, files_folder=folder)
+        run = _run_of(_shortened(one, max_epochs), splits, runs, run)
+    return cast("Run", run)
+
+
+def _run_of(recipe: Recipe, splits: AnySplits, runs: Path, pretraining: Run | None) -> Run:
+    sha256 = run_sha256(recipe, splits, pretraining=None if pretraining is None else pretraining.sha256)
+    return Run(recipe, splits, sha256, runs / f"{recipe.name}-{recipe.version}-{sha256[:8]}", pretraining)
+
+
+def _shortened(recipe: Recipe, max_epochs: int | None) -> Recipe:
+    if max_epochs is None or max_epochs >= recipe.training.epochs:
+        return recipe
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": max_epochs})})
 
 
 def train_run(
     run: Run, progress: Progress, *, mlflow: str | None = None, processes: Processes = ALONE
 ) -> tuple[AnyTask, TrainingOutcome]:
     """Train, or go on where the last checkpoint stands; the model holds the best weights.
+
+    A language model that it begins from is trained before it, in the same way.
 
     Args:
         run: what to train; event files for TensorBoard go into its folder.
@@ -68,7 +106,11 @@ def train_run(
         RecipeError, DataError, CheckpointError, DivergedError, LostProcessError: see `prepare` and `train`.
         TrackingError: see `open_mlflow_run`.
     """
-    task = prepare(run.recipe, run.splits)
+    pretrained = None
+    if run.pretraining is not None:
+        language_model, _ = train_run(run.pretraining, progress, mlflow=mlflow, processes=processes)
+        pretrained = Pretrained.of(language_model)
+    task = prepare(run.recipe, run.splits, pretrained)
     with ExitStack() as stack:
         observers: list[Observer] = []
         if processes.is_first:
@@ -90,7 +132,8 @@ def restore_run(run: Run) -> tuple[AnyTask, TrainingOutcome]:
     """
     last = load_checkpoint(run.folder / LAST, run_sha256=run.sha256)
     best = load_checkpoint(run.folder / BEST, run_sha256=run.sha256)
-    task = prepare(run.recipe, run.splits)
+    pretrained = None if run.pretraining is None else Pretrained.of(restore_run(run.pretraining)[0])
+    task = prepare(run.recipe, run.splits, pretrained)
     task.model.load_state_dict(best.weights)
     task.model.eval()
     return task, TrainingOutcome(last.epochs, best_validation(last.validations, higher_is_better=task.higher_is_better))
@@ -114,8 +157,9 @@ def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path)
         BundleError: the graphs do not give what PyTorch gives.
     """
     draft = draft_bundle(task, run_sha256=run.sha256)
-    evaluations = evaluate_variants(draft.opened(), run.splits)
-    card = write_card(draft.manifest, run.recipe, run.splits, outcome.epochs, evaluations)
+    evaluations = evaluate_variants(draft.opened(), run.splits, continuous=run.recipe.continuous)
+    pretraining = [one.recipe for one in run.begins_from]
+    card = write_card(draft.manifest, run.recipe, run.splits, outcome.epochs, evaluations, pretraining)
     return draft.publish(card, models), evaluations
 
 

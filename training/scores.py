@@ -74,6 +74,21 @@ def perplexity(log_likelihoods: Sequence[float], token_count: int) -> Score:
     return Score("perplexity", value, f"per token, over {token_count} tokens, ends included")
 
 
+def likelihood_score(log_likelihoods: Sequence[float], token_count: int, *, characters: bool) -> Score:
+    """Bits per character where tokens are characters, else perplexity per token: the measures that others publish.
+
+    Args:
+        log_likelihoods: in nats; their sum counts.
+        token_count: that were predicted, ends of texts included.
+        characters: the tokens are characters.
+    """
+    if not characters:
+        return perplexity(log_likelihoods, token_count)
+    nats = -math.fsum(log_likelihoods) / token_count
+    method = f"{nats:.4f} nats per character, over {token_count} characters, ends included"
+    return Score("bits per character", nats / math.log(2), method, decimals=4)
+
+
 def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
     """Corpus BLEU with sacrebleu's defaults.
 

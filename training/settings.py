@@ -14,12 +14,16 @@ from training.errors import RecipeError
 from training.file_settings import FileSettings, SeriesFiles
 from training.labelling_settings import LabellingSettings
 from training.model_settings import ModelSettings
+from training.pretraining_settings import PretrainingSettings
 from training.setting_types import PositiveInteger
 from training.strict_model import StrictModel as _Strict
 from training.training_settings import TrainingSettings
+from training.window_settings import WindowSettings
 
 Task = Literal["classification", "generation", "labelling", "translation"]
-TokenizerKind = Literal["characters", "words", "bpe"]
+TokenizerKind = Literal["characters", "words", "whitespace", "bpe", "unigram"]
+_OVER_BYTES = frozenset({"bpe", "unigram"})
+"""Kinds that have a token for everything, and none for what is unknown."""
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
@@ -63,9 +67,11 @@ class TokenizerSettings(_Strict):
     """How text becomes token ids. The vocabulary is learnt from the training examples alone."""
 
     kind: TokenizerKind
-    """`characters`: one token per character. `words`: words and punctuation marks. `bpe`: byte-level pairs."""
+    """`characters`: one token per character. `words`: words and punctuation marks. `whitespace`: what white space
+    separates, for corpora that are tokenised already; `<unk>` in the text is the unknown word. `bpe`: bytes and merges
+    of them. `unigram`: bytes and pieces of words, by their probability."""
     vocabulary_size: PositiveInteger = 8000
-    """At most this many tokens, special tokens included; for `bpe` also what the training of merges aims at."""
+    """At most this many tokens, special tokens included; for `bpe` and `unigram` also what their training aims at."""
     min_frequency: PositiveInteger = 1
     """Words (or pairs, for `bpe`) seen less often than this in the training examples get no token of their own."""
     lowercase: bool = False
@@ -73,8 +79,16 @@ class TokenizerSettings(_Strict):
 
     @model_validator(mode="after")
     def _bytes_fit(self) -> Self:
-        if self.kind == "bpe" and self.vocabulary_size < 260:
-            raise ValueError("vocabulary_size of a bpe tokenizer is at least 260: 256 bytes, special tokens, one pair")
+        if self.kind in _OVER_BYTES and self.vocabulary_size < 260:
+            raise ValueError(
+                f"vocabulary_size of a {self.kind} tokenizer is at least 260: 256 bytes, special tokens, one piece"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frequency_counts(self) -> Self:
+        if self.kind == "unigram" and self.min_frequency > 1:
+            raise ValueError("min_frequency is not for a unigram tokenizer, which keeps pieces by their probability")
         return self
 
 
@@ -116,8 +130,17 @@ class Recipe(_Strict):
     """Translation."""
     model: ModelSettings
     training: TrainingSettings
+    windows: WindowSettings | None = None
+    """Generation: texts are read as one stream. Left out: each text is an example, from its begin to its end."""
+    pretraining: PretrainingSettings | None = None
+    """The language model that weights and tokenizer come from. Left out: all is learnt from this recipe's examples."""
     labelling: LabellingSettings = LabellingSettings()
     export: ExportSettings = ExportSettings()
+
+    @property
+    def continuous(self) -> bool:
+        """Whether texts follow one another, so that a model of them is measured with the state carried on."""
+        return self.windows is not None and self.windows.continuous
 
     @model_validator(mode="after")
     def _tokenizers_fit_the_task(self) -> Self:
@@ -129,17 +152,24 @@ class Recipe(_Strict):
             wanted = {"source_tokenizer", "target_tokenizer"}
         if isinstance(self.data.files, SeriesFiles):
             wanted = set()
+        if self.pretraining is not None:
+            if given:
+                raise ValueError(f"[pretraining] brings the tokenizer with it, found {_sections(given)} too")
+            return self
         numbers_or_words = self.task == "labelling" and self.data.files is None  # the corpus decides
         if given != wanted and not (numbers_or_words and not given):
             raise ValueError(f"{self.task} takes {_sections(wanted)} and no other tokenizer, found {_sections(given)}")
         return self
 
     @model_validator(mode="after")
-    def _dropped_words_have_a_token(self) -> Self:
+    def _dropped_tokens_are_there(self) -> Self:
         learnt = (self.tokenizer, self.source_tokenizer, self.target_tokenizer)
-        if self.model.word_dropout > 0 and any(one is not None and one.kind == "bpe" for one in learnt):
+        if not any(learnt) and (self.model.word_dropout > 0 or self.model.embedding_dropout > 0):
+            raise ValueError("model.word_dropout and model.embedding_dropout drop tokens, and readings have none")
+        lacking = [one.kind for one in learnt if one is not None and one.kind in _OVER_BYTES]
+        if self.model.word_dropout > 0 and lacking:
             raise ValueError(
-                "model.word_dropout needs <unk>, which a bpe tokenizer lacks; take model.embedding_dropout"
+                f"model.word_dropout needs <unk>, which a {lacking[0]} tokenizer lacks; take model.embedding_dropout"
             )
         return self
 
@@ -163,6 +193,9 @@ class Recipe(_Strict):
             "model.tie_weights is not for models whose outputs are labels": (
                 self.model.tie_weights and self.task in {"classification", "labelling"}
             ),
+            'model.pooling other than "last" is for classification': (
+                self.model.pooling != "last" and self.task != "classification"
+            ),
             "[labelling] is for labelling": "labelling" in self.model_fields_set and self.task != "labelling",
             "training.teacher_forcing_ratio below 1 is for translation": (
                 self.training.teacher_forcing_ratio < 1 and not translation
@@ -172,6 +205,37 @@ class Recipe(_Strict):
         for rule, broken in refused.items():
             if broken:
                 raise ValueError(f"{rule}; the task is {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _pretraining_fits(self) -> Self:
+        if self.pretraining is None:
+            return self
+        if self.task == "translation" or isinstance(self.data.files, SeriesFiles):
+            raise ValueError("[pretraining] is for models of one text: classification, generation, labelling of words")
+        if self.pretraining.gradual_unfreezing and self.training.epochs < self.model.layers + 2:
+            raise ValueError(
+                f"pretraining.gradual_unfreezing frees the embedding in epoch {self.model.layers + 2}, "
+                f"training.epochs is {self.training.epochs}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> Self:
+        windows = self.windows
+        if windows is None:
+            return self
+        if self.task != "generation":
+            raise ValueError(f"[windows] is for generation; the task is {self.task}")
+        if windows.token_count > self.training.batch_tokens:
+            raise ValueError(
+                f"windows.token_count {windows.token_count} is more than training.batch_tokens "
+                f"{self.training.batch_tokens}: not even one row fits"
+            )
+        if self.data.too_long == "refuse":
+            raise ValueError('data.too_long = "refuse" contradicts [windows], for which no text is too long')
+        if windows.continuous and self.data.max_examples is not None:
+            raise ValueError("data.max_examples draws texts at random, windows.continuous keeps them in order")
         return self
 
 

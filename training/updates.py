@@ -11,7 +11,7 @@ from torch import Tensor
 
 from training.data.batches import Batch
 from training.distributed import Processes
-from training.optimization import new_optimizer, scale_and_clip
+from training.optimization import new_optimizer, scale_and_clip, set_learning_rate
 from training.tasks.base import Task
 
 
@@ -44,7 +44,8 @@ class Learner:
         self.settings = task.recipe.training
         task.model.to(device)
         self.parameters = [parameter for parameter in task.model.parameters() if parameter.requires_grad]
-        self.optimizer = new_optimizer(task.model, self.settings)
+        self.optimizer = new_optimizer(task.model, self.settings, task.recipe.pretraining)
+        self.steps_per_epoch = -(-task.batch_count() // self.settings.accumulate)
         self.step = 0
         """Updates so far."""
 
@@ -63,8 +64,7 @@ class Learner:
             self.processes.add_up(sums)
             total, count, signal = sums[0], int(sums[1]), bool(sums[2])
         norm = scale_and_clip(self.parameters, count, self.settings.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_learning_rate(self.optimizer, learning_rate, step=self.step, steps_per_epoch=self.steps_per_epoch)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1

@@ -10,6 +10,8 @@ HERE = 'job=~"$job", instance=~"$instance"'
 OF_MODEL = f'{HERE}, model=~"$model"'
 OWN_CALLS = f'{HERE}, grpc_service!~"grpc[.].+"'  # without health checks and reflection
 GRAPH = "{{model}} {{graph}}"
+FRONT = "{{instance}} {{worker}}"
+"""A front process; `worker` is empty where there is only one."""
 
 
 @dataclass(frozen=True)
@@ -184,9 +186,23 @@ ENGINE = Row(
         ),
         Panel(
             "Engine restarts",
-            "Engines that were started again after they died, since the service started.",
+            "Engines that were started again after they died, since the service (or its worker) started.",
             "short",
             (Target(f"sum by (instance) (seqserve_engine_restarts_total{{{HERE}}})", "{{instance}}"),),
+        ),
+        Panel(
+            "Workers that take requests",
+            "With several workers: how many are ready. Without, there is no such series.",
+            "short",
+            (Target(f"sum by (instance) (seqserve_worker_ready{{{HERE}}})", "{{instance}}"),),
+            width=12,
+        ),
+        Panel(
+            "Worker restarts",
+            "Workers that were started again after they died, since the service started.",
+            "short",
+            (Target(f"sum by (instance) (seqserve_worker_restarts_total{{{HERE}}})", "{{instance}}"),),
+            width=12,
         ),
     ),
 )
@@ -216,7 +232,7 @@ MODELS = Row(
     (
         Panel(
             "Loaded versions",
-            "Replicas that serve each version, with what it is.",
+            "Replicas (and workers of them) that serve each version, with what it is.",
             "short",
             (
                 Target(
@@ -259,15 +275,15 @@ PROCESS = Row(
             "CPU",
             "Cores that the front uses: gRPC and text. At 1 it is full.",
             "short",
-            (Target(rate("process_cpu_seconds_total", "instance", HERE), "{{instance}}"),),
+            (Target(rate("process_cpu_seconds_total", "instance, worker", HERE), FRONT),),
         ),
         Panel(
             "Memory",
             "Resident and virtual memory of the front.",
             "bytes",
             (
-                Target(f"process_resident_memory_bytes{{{HERE}}}", "{{instance}} resident"),
-                Target(f"process_virtual_memory_bytes{{{HERE}}}", "{{instance}} virtual"),
+                Target(f"process_resident_memory_bytes{{{HERE}}}", f"{FRONT} resident"),
+                Target(f"process_virtual_memory_bytes{{{HERE}}}", f"{FRONT} virtual"),
             ),
         ),
         Panel(
@@ -275,8 +291,8 @@ PROCESS = Row(
             "Open ones, connections included, and how many there may be.",
             "short",
             (
-                Target(f"process_open_fds{{{HERE}}}", "{{instance}} open"),
-                Target(f"process_max_fds{{{HERE}}}", "{{instance}} limit"),
+                Target(f"process_open_fds{{{HERE}}}", f"{FRONT} open"),
+                Target(f"process_max_fds{{{HERE}}}", f"{FRONT} limit"),
             ),
         ),
         Panel(
@@ -299,7 +315,7 @@ PROCESS = Row(
             "Uptime",
             "Time since the front started.",
             "s",
-            (Target(f"time() - process_start_time_seconds{{{HERE}}}", "{{instance}}"),),
+            (Target(f"time() - process_start_time_seconds{{{HERE}}}", FRONT),),
             kind="stat",
             width=6,
         ),

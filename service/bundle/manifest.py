@@ -141,7 +141,7 @@ class Classification(_Strict):
     labels: Annotated[list[str], Field(min_length=2)]
     max_token_count: Annotated[int, Field(ge=1)]
     state_size: Annotated[int, Field(ge=1)] | None
-    """Width of the carried state; null for a model of both directions, which carries none."""
+    """Width of the carried state; null for a model that carries none: of both directions, or pooled over time."""
 
     @model_validator(mode="after")
     def _labels_are_distinct(self) -> Self:

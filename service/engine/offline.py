@@ -1,6 +1,6 @@
 """Whole data sets through the engine, without a service: what evaluation and benchmarks' limits run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -108,17 +108,44 @@ def token_log_likelihoods(
     return [found[index] for index in range(len(sequences))]
 
 
+def stream_log_likelihoods(model: LanguageSteps, sequences: Iterable[Sequence[int]]) -> list[npt.NDArray[np.float64]]:
+    """Compute ln p(token | all before it) over sequences that follow one another: the state is carried on.
+
+    The beginning-of-sequence token is read before each sequence and is no news. One token is read at a time, so that
+    sequences may be of any length.
+
+    Returns:
+        As `token_log_likelihoods`.
+    """
+    state = np.zeros((1, model.state_size), dtype=np.float32)
+    found = []
+    for sequence in sequences:
+        inputs, targets = _ids([model.bos_id, *sequence]), _ids([*sequence, model.eos_id])
+        row = np.empty(len(targets), dtype=np.float64)
+        for time in range(len(inputs)):
+            logits, state = model.step(inputs[time : time + 1], state)
+            row[time] = _log_probabilities(logits, targets[time : time + 1])[0]
+        _, state = model.step(targets[-1:], state)  # the end is read, too, before the next begins
+        found.append(row)
+    return found
+
+
+def _log_probabilities(logits: FloatArray, token_ids: IntArray) -> npt.NDArray[np.float64]:
+    """Log p of one token per row: `logits` [rows, vocabulary], `token_ids` [rows]."""
+    scores = logits.astype(np.float64)
+    top = scores.max(axis=-1, keepdims=True)
+    normaliser: npt.NDArray[np.float64] = top[:, 0] + np.log(np.exp(scores - top).sum(axis=-1))
+    chosen: npt.NDArray[np.float64] = scores[np.arange(len(scores)), token_ids] - normaliser
+    return chosen
+
+
 def _batch_log_likelihoods(model: LanguageSteps, inputs: IntArray, targets: IntArray) -> npt.NDArray[np.float64]:
     """Return ln p of `targets` after `inputs`, all [rows, time]; what stands on padding is of no meaning."""
-    rows = np.arange(len(inputs))
     state = np.zeros((len(inputs), model.state_size), dtype=np.float32)
     steps = []
     for time in range(inputs.shape[1]):
         logits, state = model.step(inputs[:, time].copy(), state)
-        scores = logits.astype(np.float64)
-        top = scores.max(axis=-1, keepdims=True)
-        normaliser = top[:, 0] + np.log(np.exp(scores - top).sum(axis=-1))
-        steps.append(scores[rows, targets[:, time]] - normaliser)
+        steps.append(_log_probabilities(logits, targets[:, time]))
     return np.stack(steps, axis=1)
 
 

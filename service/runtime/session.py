@@ -1,6 +1,9 @@
 """One ONNX graph on ONNX Runtime: plain arrays in, plain arrays out.   Knows no bundle folder, no task, no batch."""
 
+import io
 from collections.abc import Mapping
+from contextlib import redirect_stdout
+from functools import cache
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
@@ -55,6 +58,26 @@ class GraphSession:
             # ONNX Runtime's exceptions share no class of their own
             raise InferenceFailedError(f"{self._where}: {_first_line(error)}") from error
 
+    @property
+    def device(self) -> str:
+        """Where its tensors live, as ONNX Runtime calls it: `cpu` or `cuda`."""
+        return "cuda" if self._session.get_providers()[0] == execution_provider("cuda") else "cpu"
+
+    def new_binding(self) -> onnxruntime.IOBinding:
+        """An empty binding of inputs and outputs to memory that the caller owns."""
+        return self._session.io_binding()
+
+    def run_bound(self, binding: onnxruntime.IOBinding) -> None:
+        """Run the graph once, from bound inputs into bound outputs.
+
+        Raises:
+            InferenceFailedError: ONNX Runtime refused the inputs or failed.
+        """
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:
+            raise InferenceFailedError(f"{self._where}: {_first_line(error)}") from error
+
 
 def open_session(raw: bytes, graph: Graph, *, where: str, provider: str = "cpu", float16: bool = False) -> GraphSession:
     """Open a checked graph on `provider`, one thread, not spinning, and compare its signature with the manifest.
@@ -71,6 +94,7 @@ def open_session(raw: bytes, graph: Graph, *, where: str, provider: str = "cpu",
         BundleError: ONNX Runtime refuses the graph, or sees another signature.
     """
     check_provider(provider)
+    load_libraries(provider)
     wanted = _PROVIDERS[provider]
     # from bytes, ONNX Runtime would look for external data in the working directory: give it an empty one
     with TemporaryDirectory(prefix="seqserve-empty-") as empty:
@@ -78,10 +102,18 @@ def open_session(raw: bytes, graph: Graph, *, where: str, provider: str = "cpu",
             session = onnxruntime.InferenceSession(raw, _options(empty, float16=float16), providers=wanted)
         except Exception as error:
             raise BundleError(f"{where}: ONNX Runtime refuses it: {_first_line(error)}", file=where) from error
-    if session.get_providers()[0] != _provider_name(provider):
+    if session.get_providers()[0] != execution_provider(provider):
         raise SettingsError(f"provider {provider} does not start here, only {session.get_providers()}")
     _check_signature(session, graph, where)
     return GraphSession(session, graph, where)
+
+
+@cache
+def load_libraries(provider: str) -> None:
+    """Load the CUDA libraries that were installed beside ONNX Runtime, which it does not look for by itself."""
+    if provider == "cuda":
+        with redirect_stdout(io.StringIO()):  # it prints what is missing; whether the provider starts is looked at
+            onnxruntime.preload_dlls()
 
 
 def check_provider(provider: str) -> None:
@@ -89,11 +121,12 @@ def check_provider(provider: str) -> None:
     if provider not in _PROVIDERS:
         raise SettingsError(f"provider {provider!r} is unknown, choose one of {', '.join(PROVIDERS)}")
     available = onnxruntime.get_available_providers()
-    if _provider_name(provider) not in available:
+    if execution_provider(provider) not in available:
         raise SettingsError(f"provider {provider} is not in this ONNX Runtime, which has {', '.join(available)}")
 
 
-def _provider_name(provider: str) -> str:
+def execution_provider(provider: str) -> str:
+    """ONNX Runtime's own name of `provider`."""
     first = _PROVIDERS[provider][0]
     return first if isinstance(first, str) else first[0]
 

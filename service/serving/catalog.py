@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from service.bundle.manifest import (
     GRAPH_ROLES,
@@ -135,19 +136,21 @@ class Catalog:
         repository: folder of `<name>/<version>/` bundles.
         pool: loads what the catalog decides on.
         metrics: receives load times, failures and which versions serve.
-        device: `cpu` or `cuda`.
+        device: `cpu` or `cuda`, for models that have no device of their own.
+        device_by_model: the device of each model that has its own.
         kept_versions: how many versions of a name serve side by side.
         on_change: called with the names that can answer, whenever that changes.
     """
 
     def __init__(
         self, repository: Path, pool: EnginePool, metrics: Metrics, *, device: str, kept_versions: int,
-        on_change: Callable[[set[str]], None],
+        on_change: Callable[[set[str]], None], device_by_model: Mapping[str, str] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         self._repository = repository
         self._pool = pool
         self._metrics = metrics
         self._device = device
+        self._device_by_model = device_by_model
         self._kept_versions = kept_versions
         self._on_change = on_change
         self._entries: dict[tuple[str, int], _Entry] = {}
@@ -269,7 +272,9 @@ class Catalog:
     async def _serve(self, bundle: OpenedBundle, tokenizers: tuple[Tokenizer, ...], path: Path) -> ReadyModel:
         manifest = bundle.manifest
         self._metrics.add_model(manifest.name, GRAPH_ROLES[manifest.spec.task])
-        model_id, loaded = await self._pool.load(manifest.name, str(path), self._device)
+        model_id, loaded = await self._pool.load(
+            manifest.name, str(path), self._device_by_model.get(manifest.name, self._device)
+        )
         if loaded.digest != bundle.digest:
             self._pool.unload(model_id)
             raise BundleError(f"{MANIFEST_NAME} changed while the bundle was being opened; publish a new version")

@@ -1,4 +1,4 @@
-"""/metrics over HTTP, on a port of its own.   Knows an address; knows no series."""
+"""/metrics, /ready and /live over HTTP, on a port of its own.   Knows an address; knows no series."""
 
 import asyncio
 import logging
@@ -10,11 +10,10 @@ from socketserver import TCPServer
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler
 
-from prometheus_client import make_wsgi_app
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from service.errors import SettingsError
-from service.metrics import Metrics
 from service.settings import join_address, split_address, why_unusable
 
 logger = logging.getLogger(__name__)
@@ -25,12 +24,15 @@ POLL_SECONDS = 0.1
 
 
 @asynccontextmanager
-async def open_metrics_server(address: str, metrics: Metrics) -> AsyncIterator[str]:
-    """Serve `/metrics`, and nothing else, from a thread until the block ends.
+async def open_metrics_server(
+    address: str, registry: CollectorRegistry, is_ready: Callable[[], bool]
+) -> AsyncIterator[str]:
+    """Serve `/metrics`, `/ready` and `/live`, and nothing else, from a thread until the block ends.
 
     Args:
         address: HOST:PORT; port 0 takes any free one.
-        metrics: what is shown.
+        registry: what `/metrics` shows.
+        is_ready: whether requests may come; `/ready` answers 200 then, else 503. Called from threads.
 
     Yields:
         HOST:PORT with the port that was bound.
@@ -44,7 +46,7 @@ async def open_metrics_server(address: str, metrics: Metrics) -> AsyncIterator[s
     except (OSError, UnicodeError) as error:
         problem = f"metrics_address {address} cannot be used: {why_unusable(error)}"
         raise SettingsError(problem, setting="metrics_address") from error
-    server.set_app(_only_metrics(make_wsgi_app(metrics.registry)))
+    server.set_app(_pages(make_wsgi_app(registry), is_ready))
     thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), name="metrics", daemon=True)
     thread.start()
     bound = join_address(host, server.server_port)
@@ -80,11 +82,18 @@ def _server_class(host: str, port: int) -> type[ThreadingWSGIServer]:
     return Server
 
 
-def _only_metrics(show: Application) -> Application:
+def _pages(show: Application, is_ready: Callable[[], bool]) -> Application:
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == "/metrics":
+        page = environ["PATH_INFO"]
+        if page == "/metrics":
             return show(environ, start_response)
-        start_response("404 Not Found", [("Content-Type", "text/plain")])
-        return [b"only /metrics is here\n"]
+        if page == "/live":
+            status, text = "200 OK", b"live\n"
+        elif page == "/ready":
+            status, text = ("200 OK", b"ready\n") if is_ready() else ("503 Service Unavailable", b"not ready\n")
+        else:
+            status, text = "404 Not Found", b"only /metrics, /ready and /live are here\n"
+        start_response(status, [("Content-Type", "text/plain")])
+        return [text]
 
     return application

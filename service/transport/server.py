@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,9 +18,10 @@ from seqserve.v1 import (
 from service.errors import SettingsError
 from service.metrics import Metrics
 from service.serving.api import InferenceFront
-from service.settings import GrpcSettings, join_address, split_address, why_unusable
+from service.settings import GrpcSettings, join_address, split_address
 from service.transport.health import HealthBoard, HealthServicer
 from service.transport.interceptors import CallInterceptor
+from service.transport.port import try_to_bind, unusable
 from service.transport.servicers import InferenceServicer, ModelServicer
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ async def open_server(
     services = _expect_methods(interceptor, settings.max_request_seconds)
     if settings.reflection:
         reflection.enable_server_reflection(services, server)
-    port = _bind(server, settings.address)
+    port = _bind(server, settings)
     await server.start()
     address = join_address(split_address(settings.address)[0], port)
     logger.info("grpc_listening address=%s", address)
@@ -96,7 +96,7 @@ async def _drain(server: grpc.aio.Server, health: HealthBoard, settings: GrpcSet
 
 def _options(settings: GrpcSettings) -> list[tuple[str, int]]:
     options = [
-        ("grpc.so_reuseport", 0),  # else two servers share a port and nobody notices
+        ("grpc.so_reuseport", int(settings.port_shared)),  # else two servers share a port and nobody notices
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         *KEEPALIVE_OPTIONS,
     ]
@@ -123,15 +123,13 @@ def _expect_methods(interceptor: CallInterceptor, max_request_seconds: float) ->
     return names
 
 
-def _bind(server: grpc.aio.Server, address: str) -> int:
-    """Bind an address and give the port. A plain socket tries first: it can say what is wrong, gRPC only logs it."""
-    host, port = split_address(address)
+def _bind(server: grpc.aio.Server, settings: GrpcSettings) -> int:
+    """Bind the address and give the port. A plain socket tries first: it can say what is wrong, gRPC only logs it."""
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as attempt:
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            attempt.bind(where)
-        return server.add_insecure_port(address)
-    except (OSError, UnicodeError, RuntimeError) as error:
-        problem = why_unusable(error) if isinstance(error, OSError | UnicodeError) else "gRPC could not bind it"
-        raise SettingsError(f"grpc_address {address} cannot be used: {problem}", setting="grpc_address") from error
+        try_to_bind(settings.address, port_shared=settings.port_shared)
+        return server.add_insecure_port(settings.address)
+    except (OSError, UnicodeError) as error:
+        raise unusable(settings.address, error) from error
+    except RuntimeError as error:
+        problem = f"grpc_address {settings.address} cannot be used: gRPC could not bind it"
+        raise SettingsError(problem, setting="grpc_address") from error

@@ -74,6 +74,28 @@ def test_a_classifier_leaves_rows_alone(
 
 @PRECISIONS
 @CELLS
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("between", [{}, BETWEEN], ids=["plain", "sums and norms"])
+def test_a_labeller_leaves_rows_alone(
+    cell: str, between: dict[str, bool], bidirectional: bool, precision: Precision
+) -> None:
+    case = Case("labelling words", architecture(cell, 3, bidirectional=bidirectional, **between))
+    run = sessions_of(case, precision)["labeller"]
+
+    def answers(rows: Sequence[int], extra: int) -> list[list[bytes]]:
+        lengths = LENGTHS[list(rows)]
+        inputs: list[Array] = [padded(rows, multiple=1, extra=extra), lengths]
+        if not bidirectional:
+            inputs.append(states(rows, run.graph.inputs[2].shape[1]))  # type: ignore[arg-type]
+        outputs = run(*inputs)
+        return [bits(run, outputs, place, length) for place, length in enumerate(lengths)]
+
+    together = answers(range(17), extra=5)
+    assert together == [answers([row], extra=0)[0] for row in range(17)]
+
+
+@PRECISIONS
+@CELLS
 @pytest.mark.parametrize("between", [{}, BETWEEN], ids=["plain", "sums and norms"])
 def test_a_language_model_reads_at_once_as_it_reads_step_by_step(
     cell: str, between: dict[str, bool], precision: Precision

@@ -7,7 +7,7 @@ import pytest
 
 from tests.trained import ROOT
 
-LOCKS = ("service", "training", "dev")
+LOCKS = ("service", "service-gpu", "training", "dev")
 SAFE_FLOORS = {"onnx": (1, 21), "onnxruntime": (1, 27), "grpcio": (1, 80), "protobuf": (6, 31)}
 
 
@@ -43,13 +43,30 @@ def test_what_ships_is_what_is_tested(lock: str) -> None:
     assert {name: versions for name, versions in pins(lock).items() if tested.get(name) != versions} == {}
 
 
+def test_the_gpu_lock_is_the_service_lock_but_for_onnx_runtime_and_cuda() -> None:
+    plain, gpu = pins("service"), pins("service-gpu")
+    assert {name for name in plain if gpu.get(name) != plain[name]} == {"onnxruntime"}
+    added = gpu.keys() - plain.keys()
+    assert {name for name in added if not name.startswith("nvidia-")} == {"onnxruntime-gpu"}
+    assert {"nvidia-cuda-runtime", "nvidia-cublas"} <= added, "what the CUDA provider loads"
+    assert any(name.startswith("nvidia-cudnn") for name in added)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_two_onnx_runtimes_which_share_an_import_name_are_never_together(lock: str) -> None:
+    assert len({"onnxruntime", "onnxruntime-gpu"} & pins(lock).keys()) == 1
+
+
 def test_grpc_and_its_companions_are_one_version() -> None:
     versions = {name: found for name, found in pins("dev").items() if name.startswith("grpcio")}
     assert len(versions) == 5
     assert set.union(*versions.values()) == {"1.80.0"}
 
 
-@pytest.mark.parametrize("package", SAFE_FLOORS)
-def test_no_version_with_a_known_advisory_is_locked(package: str) -> None:
-    for version in pins("service")[package]:
-        assert tuple(map(int, version.split(".")[:2])) >= SAFE_FLOORS[package]
+@pytest.mark.parametrize(
+    ("lock", "package"),
+    [*(("service", package) for package in SAFE_FLOORS), ("service-gpu", "onnxruntime-gpu")],
+)
+def test_no_version_with_a_known_advisory_is_locked(lock: str, package: str) -> None:
+    for version in pins(lock)[package]:
+        assert tuple(map(int, version.split(".")[:2])) >= SAFE_FLOORS[package.removesuffix("-gpu")]

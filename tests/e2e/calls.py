@@ -38,8 +38,8 @@ class Refusal:
 class Client:
     """A channel to a server and the stubs over it."""
 
-    def __init__(self, target: str) -> None:
-        self.channel = grpc.insecure_channel(target)
+    def __init__(self, target: str, channel: grpc.Channel | None = None) -> None:
+        self.channel = channel or grpc.insecure_channel(target)
         self.inference = inference_service_pb2_grpc.InferenceServiceStub(self.channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(self.channel)
 

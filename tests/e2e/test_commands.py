@@ -7,7 +7,10 @@ from pathlib import Path
 from demo.server import ServerProcess
 from service.bundle.store import publish_bundle
 from tests.bundles import publish_tiny, tiny_bundle
+from tests.e2e.calls import client_of, running_server
 from tests.trained import ROOT
+
+LEAN = ("--engine-layout", "inline")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -67,3 +70,18 @@ def test_every_setting_has_help_and_a_default(tmp_path: Path) -> None:
     for flag in ("--models", "--grpc-address", "--queue-capacity", "--padding-budget", "--drain-seconds"):
         assert flag in text
     assert text.count("(default:") >= 15
+
+
+def test_serving_on_a_device_that_is_not_there_ends_with_2_and_one_line(tmp_path: Path) -> None:
+    publish_tiny(tmp_path, "classification")
+    flags = ["--models", str(tmp_path), "--log-level", "error", "--grpc-address", "127.0.0.1:0"]
+    done = run("serve", *flags, "--metrics-address", "127.0.0.1:0", "--device", "auto,tiny-classification=cuda")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("error: the device of model tiny-classification is cuda, but CUDAExecutionProvider")
+
+
+def test_auto_serves_on_the_cpu_where_there_is_no_other_and_says_so(tmp_path: Path) -> None:
+    publish_tiny(tmp_path, "classification")
+    with running_server(tmp_path, "--device", "auto", *LEAN) as server, client_of(server) as client:
+        assert client.model("tiny-classification").provider == "cpu"
+    assert any("device_chosen model=* asked=auto chosen=cpu" in line for line in server.log)

@@ -1,4 +1,7 @@
-"""The dashboard against a real Prometheus that scrapes a loaded server: every expression answers, with the truth."""
+"""The dashboard against a real Prometheus that scrapes a loaded server: every expression answers, with the truth.
+
+The server has two workers, so that their series are there too; a server of one process has the same but for those two.
+"""
 
 import json
 import math
@@ -21,7 +24,7 @@ import pytest
 from demo.server import ServerProcess
 from deploy.monitoring.build_dashboard import OUTPUT
 from seqserve import Client, SeqserveError
-from tests.e2e.calls import CLASSIFIER, GENERATOR, TAGGER, TRANSLATOR, eventually, sample
+from tests.e2e.calls import CLASSIFIER, GENERATOR, TAGGER, TRANSLATOR, eventually, publish_all, running_server, sample
 from tests.e2e.prometheus import Prometheus, running_prometheus
 
 MISSING = [program for program in ("prometheus", "promtool") if shutil.which(program) is None]
@@ -36,7 +39,7 @@ EXPRESSIONS: dict[str, str] = {
     for panel in DASHBOARD["panels"]
     for target in panel.get("targets", ())
 }
-ZERO_WHEN_ALL_IS_WELL = {"Engine restarts A", "Garbage collection C"}
+ZERO_WHEN_ALL_IS_WELL = {"Engine restarts A", "Worker restarts A", "Garbage collection C"}
 
 RATE_INTERVAL_SECONDS = 8
 LOAD_SECONDS = 24
@@ -126,6 +129,13 @@ def break_a_bundle(models: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    models = publish_all(tmp_path_factory.mktemp("models"))
+    with running_server(models, "--workers", "2", "--poll-seconds", "0.2", "--queue-capacity", "256") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def prometheus(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     with running_prometheus(tmp_path_factory.mktemp("prometheus"), server.metrics_url) as prometheus:
         yield prometheus
@@ -134,8 +144,9 @@ def prometheus(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def load(server: ServerProcess, prometheus: Prometheus) -> Load:
     broken = break_a_bundle(server.models_folder)
-    failures = f'seqserve_model_load_failures_total{{model="{BROKEN}"}}'
-    eventually(lambda: failures in page_of(server) and sample(server, failures) > 0)
+    for worker in (0, 1):
+        failures = f'seqserve_model_load_failures_total{{model="{BROKEN}",worker="{worker}"}}'
+        eventually(lambda failures=failures: failures in page_of(server) and sample(server, failures) > 0)  # type: ignore[misc]
     done = put_load_on(server)
     shutil.rmtree(broken)
     time.sleep(1.5)  # the last scrape

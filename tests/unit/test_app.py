@@ -2,9 +2,9 @@
 
 import pytest
 
-from service.app import Readiness, make_host
+from service.app import Readiness, choose_devices, make_host
 from service.errors import SettingsError
-from service.settings import parse_settings
+from service.settings import parse_settings, plan_devices
 from service.transport.health import HealthBoard
 
 
@@ -58,3 +58,46 @@ def test_several_engines_need_the_process_layout(tmp_path: object) -> None:
     settings = parse_settings(["--models", str(tmp_path), "--engine-layout", "thread", "--engine-count", "2"])
     with pytest.raises(SettingsError, match="engine_count is 2"):
         make_host(settings)
+
+
+def nothing_missing(provider: str) -> str:
+    return ""
+
+
+def no_cuda(provider: str) -> str:
+    return "CUDAExecutionProvider is not in onnxruntime 1.32.0"
+
+
+@pytest.mark.parametrize(
+    ("asked", "missing", "chosen"),
+    [
+        pytest.param(["cpu"], no_cuda, ("cpu",), id="cpu needs nothing"),
+        pytest.param(["auto"], no_cuda, ("cpu",), id="auto without cuda"),
+        pytest.param(["auto"], nothing_missing, ("cuda",), id="auto with cuda"),
+        pytest.param(["auto", "a=cpu"], nothing_missing, ("cuda", "a=cpu"), id="one stays on the cpu"),
+        pytest.param(["a=auto"], no_cuda, ("cpu", "a=cpu"), id="auto for one"),
+        pytest.param(["a=cuda"], nothing_missing, ("cpu", "a=cuda"), id="cuda for one"),
+    ],
+)
+def test_auto_takes_cuda_where_it_is_and_says_which(
+    asked: list[str], missing: object, chosen: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        assert choose_devices(plan_devices(asked), missing) == chosen  # type: ignore[arg-type]
+    assert f"device_chosen model=* asked={plan_devices(asked).default} chosen={chosen[0]}" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("asked", "whose"), [(["cuda"], "the device"), (["auto", "en-it=cuda"], "the device of model en-it")]
+)
+def test_a_device_that_is_asked_for_and_missing_is_refused(asked: list[str], whose: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        choose_devices(plan_devices(asked), no_cuda)
+    assert caught.value.message == f"{whose} is cuda, but CUDAExecutionProvider is not in onnxruntime 1.32.0"
+
+
+def test_where_only_the_cpu_is_asked_for_nothing_is_tried() -> None:
+    def try_nothing(provider: str) -> str:
+        raise AssertionError(provider)
+
+    assert choose_devices(plan_devices(["cpu", "a=cpu"]), try_nothing) == ("cpu", "a=cpu")

@@ -45,6 +45,10 @@ def test_the_environment_wins_over_the_default_and_a_flag_over_both(
             ["--max-request-characters", "100"], "max_request_characters is 100, it should be at least max_text_c",
             id="limits that contradict each other",
         ),
+        pytest.param(["--workers", "0"], "workers is '0': it should be greater than or equal to 1", id="no worker"),
+        pytest.param(["--device", "tpu"], "device is 'tpu': expected cpu, cuda or auto, or MODEL=", id="device"),
+        pytest.param(["--device", "a=cpu,a=cuda"], "device is 'a=cpu,a=cuda': a is chosen twice", id="device twice"),
+        pytest.param(["--device", "=cuda"], "device is '=cuda': expected cpu", id="device of no model"),
         pytest.param(["--colour", "red"], "unrecognized arguments: --colour red", id="unknown flag"),
         pytest.param(["--queue-capacity"], "argument --queue-capacity: expected one argument", id="no value"),
     ],
@@ -82,3 +86,53 @@ def test_an_address_splits_and_joins(address: str, parts: tuple[str, int]) -> No
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="HOST:PORT"):
         split_address(address)
+
+
+@pytest.mark.parametrize(
+    ("flags", "default", "by_model"),
+    [
+        pytest.param([], "cpu", {}, id="default"),
+        pytest.param(["--device", "auto"], "auto", {}, id="for all"),
+        pytest.param(["--device", "en-it=cuda"], "cpu", {"en-it": "cuda"}, id="for one"),
+        pytest.param(["--device", "cuda", "--device", "a=cpu"], "cuda", {"a": "cpu"}, id="repeated"),
+        pytest.param(["--device", "cuda, a=cpu,b=auto"], "cuda", {"a": "cpu", "b": "auto"}, id="joined"),
+    ],
+)
+def test_a_device_is_chosen_for_all_models_and_for_single_ones(
+    tmp_path: Path, flags: list[str], default: str, by_model: dict[str, str]
+) -> None:
+    devices = parse(tmp_path, *flags).devices
+    assert (devices.default, devices.by_model) == (default, by_model)
+
+
+def test_devices_and_workers_come_from_the_environment_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQSERVE_DEVICE", "auto,en-it=cpu")
+    monkeypatch.setenv("SEQSERVE_WORKERS", "3")
+    settings = parse(tmp_path)
+    assert (settings.devices.default, settings.devices.by_model) == ("auto", {"en-it": "cpu"})
+    assert settings.workers == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "cores", "expected"),
+    [
+        pytest.param([], 16, 1, id="the default is one"),
+        pytest.param(["--workers", "5"], 1, 5, id="as told"),
+        pytest.param(["--workers", "auto"], 1, 1, id="at least one"),
+        pytest.param(["--workers", "auto"], 7, 3, id="a front and an engine take two cores"),
+        pytest.param(["--workers", "auto", "--engine-count", "3"], 8, 2, id="several engines"),
+        pytest.param(["--workers", "auto", "--engine-layout", "inline"], 8, 8, id="no engine process"),
+    ],
+)
+def test_workers_are_as_many_as_told_or_as_the_cores_have_room_for(
+    tmp_path: Path, flags: list[str], cores: int, expected: int
+) -> None:
+    assert parse(tmp_path, *flags).worker_count(cores) == expected
+
+
+def test_settings_travel_to_a_worker_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = parse(tmp_path, "--device", "auto,a=cpu", "--workers", "2", "--queue-capacity", "700")
+    monkeypatch.setenv("SEQSERVE_QUEUE_CAPACITY", "600")
+    again = ServiceSettings.model_validate_json(settings.model_dump_json())
+    assert again.model_dump() == settings.model_dump()
+    assert again.grpc.port_shared

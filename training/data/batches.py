@@ -30,6 +30,11 @@ class Padded:
     values: IntArray | FloatArray
     lengths: IntArray
 
+    def rows(self, chosen: slice) -> "Padded":
+        """Return some of the rows, at least one, as wide as the longest of them."""
+        lengths = self.lengths[chosen]
+        return Padded(self.values[chosen, : lengths.max()], lengths)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -49,9 +54,8 @@ class Batch:
         return sum(int(column.lengths.sum()) for column in self.columns)
 
     def rows(self, chosen: slice) -> "Batch":
-        """Return some of the rows, as wide as before."""
-        columns = (Padded(*(array[chosen] for array in vars(column).values())) for column in self.columns)
-        return Batch(self.indices[chosen], tuple(columns))
+        """Return some of the rows, at least one, as wide as the longest of them."""
+        return Batch(self.indices[chosen], tuple(column.rows(chosen) for column in self.columns))
 
 
 def pad(sequences: Sequence[Steps], *, pad_id: int, time_multiple: int = 1) -> Padded:

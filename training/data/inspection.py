@@ -40,8 +40,13 @@ class Inspection:
     features: tuple[FeatureSummary, ...]
 
 
-def inspect_examples(recipe: Recipe, splits: AnySplits) -> Inspection:
+def inspect_examples(recipe: Recipe, splits: AnySplits, pretrained: Tokenizer | None = None) -> Inspection:
     """Learn the tokenizers and count.
+
+    Args:
+        recipe: whose examples they are.
+        splits: the examples.
+        pretrained: the tokenizer that a pretrained model brings with it.
 
     Raises:
         DataError: there is no training example, or no text in them.
@@ -53,7 +58,8 @@ def inspect_examples(recipe: Recipe, splits: AnySplits) -> Inspection:
     first = selected.training[0]
     if isinstance(first, TaggedTokens | LabelledSeries):
         check_reads(recipe, "words" if isinstance(first, TaggedTokens) else "readings")
-    tokenizers = _tokenizers(recipe, selected)
+    side = "words" if isinstance(first, TaggedTokens) else "text"
+    tokenizers = _tokenizers(recipe, selected) if pretrained is None else {side: pretrained}
     parts = tuple(summarise_part(part, getattr(selected, part), tokenizers, recipe.data) for part in PARTS)
     sizes = {side: tokenizer.vocabulary_size for side, tokenizer in tokenizers.items()}
     series = [example for example in selected.training if isinstance(example, LabelledSeries)]

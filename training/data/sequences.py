@@ -151,7 +151,7 @@ def logits_at_labels(
 
 
 def check_reads(recipe: Recipe, reads: Literal["words", "readings"]) -> None:
-    """Refuse settings of [tokenizer] and [labelling] that mean nothing for what the examples hold.
+    """Refuse settings of [tokenizer], [pretraining] and [labelling] that mean nothing for what the examples hold.
 
     Raises:
         RecipeError: names them.
@@ -159,10 +159,10 @@ def check_reads(recipe: Recipe, reads: Literal["words", "readings"]) -> None:
     origin, settings = f"recipe {recipe.name}: {recipe.data.origin}", recipe.labelling
     if reads == "words":
         wrong = [f"labelling.{name}" for name in settings.given("window_length")]
-        if recipe.tokenizer is None:
+        if recipe.tokenizer is None and recipe.pretraining is None:
             raise RecipeError(f"{origin} holds words, which take a [tokenizer]")
     else:
         wrong = [f"labelling.{name}" for name in settings.given("label_position", "split")]
-        wrong += ["tokenizer"] * (recipe.tokenizer is not None)
+        wrong += ["tokenizer"] * (recipe.tokenizer is not None) + ["pretraining"] * (recipe.pretraining is not None)
     if wrong:
         raise RecipeError(f"{origin} holds {reads}, which have no use for {' and '.join(wrong)}")

@@ -1,6 +1,6 @@
 """The model card: what a bundle is, what it was made from, what it reaches and where it fails.   Plain Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from service.bundle.manifest import Manifest
@@ -25,6 +25,10 @@ _DATA: Mapping[str, str] = MappingProxyType(
         "sst2-stsa": "Stanford Sentiment Treebank, binary (Socher et al. 2013); no open licence is stated",
         "sst2-glue": "phrases and sentences of the Stanford Sentiment Treebank (GLUE SST-2); no open licence is stated",
         "imdb": "Large Movie Review Dataset (Maas et al. 2011); no open licence is stated",
+        "imdb-text": "reviews of the Large Movie Review Dataset (Maas et al. 2011); no open licence is stated",
+        "imdb-text-unsup": "reviews of the Large Movie Review Dataset (Maas et al. 2011), unlabelled ones too; no open "
+        "licence is stated",
+        "sst2-text": "sentences of the Stanford Sentiment Treebank (Socher et al. 2013); no open licence is stated",
         "names": "surnames by language, from spro/practical-pytorch, MIT",
         "multi30k-en-de": _MULTI30K,
         "multi30k-en-de-2017": _MULTI30K,
@@ -64,13 +68,27 @@ _LIMITS = (
 
 
 def write_card(
-    manifest: Manifest, recipe: Recipe, splits: AnySplits, epochs: tuple[Epoch, ...], evaluations: Evaluations
+    manifest: Manifest,
+    recipe: Recipe,
+    splits: AnySplits,
+    epochs: tuple[Epoch, ...],
+    evaluations: Evaluations,
+    pretraining: Sequence[Recipe] = (),
 ) -> str:
-    """Return the text of `MODEL_CARD.md`, with the scores of every variant, the default first."""
+    """Return the text of `MODEL_CARD.md`, with the scores of every variant, the default first.
+
+    Args:
+        manifest: of the bundle.
+        recipe: it was trained by.
+        splits: the recipe's examples.
+        epochs: of its training.
+        evaluations: of its variants.
+        pretraining: recipes of the language models that it begins from, the nearest first.
+    """
     sections = [
         f"# {manifest.name} {manifest.version}\n\n{_PURPOSE[recipe.task]}",
         f"## Model\n\n{_model(manifest)}",
-        f"## Data\n\n{_data(recipe, splits)}",
+        f"## Data\n\n{_data(recipe, splits, pretraining)}",
         f"## Training\n\n{_training(manifest, recipe, epochs)}",
         f"## Scores\n\n{_scores(evaluations)}",
         f"## Variants\n\n{describe_variants(manifest, recipe.export.weights)}",
@@ -98,12 +116,13 @@ def _model(manifest: Manifest) -> str:
     return ", ".join(facts) + "."
 
 
-def _data(recipe: Recipe, splits: AnySplits) -> str:
+def _data(recipe: Recipe, splits: AnySplits, pretraining: Sequence[Recipe] = ()) -> str:
     counts = f"{len(splits.training):,} / {len(splits.validation):,} / {len(splits.test):,}"
     lines = [
         f"- {_origin(recipe)}",
         f"- Training / validation / test examples: {counts}; {_repeated(splits)}",
         f"- SHA-256 of all examples: `{data_sha256(splits)}`",
+        *(f"- Begins from the language model of recipe `{one.name}`. {_origin(one)}" for one in pretraining),
     ]
     if recipe.data.shuffle_labels:
         lines.append("- **Labels were shuffled: this is a negative control and has learnt nothing true.**")
@@ -133,8 +152,21 @@ def _training(manifest: Manifest, recipe: Recipe, epochs: tuple[Epoch, ...]) -> 
             f"- Source commit {source_commit()}",
             f"- PyTorch {producer.torch}, {manifest.created_time}",
             f"- {len(epochs)} epochs in {seconds:.0f} s on {recipe.training.device.upper()}",
+            *_reading(recipe),
         ]
     )
+
+
+def _reading(recipe: Recipe) -> list[str]:
+    """How long texts were read, where a recipe says."""
+    if recipe.windows is None:
+        return []
+    rows = recipe.training.batch_tokens // recipe.windows.token_count
+    order = "in their order" if recipe.windows.continuous else "in another order in each epoch"
+    return [
+        f"- Texts joined {order} and read in {rows} rows side by side; gradients over windows of "
+        f"{recipe.windows.token_count} tokens, the state carried from window to window"
+    ]
 
 
 def _scores(evaluations: Evaluations) -> str:

@@ -14,6 +14,7 @@ from torch import nn
 from service.bundle.manifest import GraphRole, Precision
 from training.export.cells import write_cell
 from training.export.half import HalfWriter
+from training.export.pooling import write_pooling
 from training.export.quantised import QuantisedWriter
 from training.export.writer import OPSET, GraphWriter, WrittenGraph, write_recurrent, write_state
 from training.models.attention import Attention
@@ -41,13 +42,14 @@ def _new_graph(role: GraphRole, precision: Precision, opset: int) -> GraphWriter
 def classifier_graphs(
     model: Classifier, precision: Precision = "fp32", opset: int = OPSET
 ) -> dict[GraphRole, WrittenGraph]:
-    """Write: token_ids, lengths, (state) -> logits, (next_state). No state with both directions."""
+    """Write: token_ids, lengths, (state) -> logits, (next_state). A state only where the model carries one."""
     graph = _new_graph("classifier", precision, opset)
     token_ids, lengths = _texts(graph)
     state = "" if model.state_size is None else graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_texts(graph, "embedding", model.embedding, token_ids)
     values = write_recurrent(graph, model.recurrent, embedded, lengths=lengths, state=state)
-    graph.affine(values.last, ("output.weight", model.output.weight), model.output.bias, "logits")
+    pooled = write_pooling(graph, model.pooling, values, "lengths")
+    graph.affine(pooled, ("output.weight", model.output.weight), model.output.bias, "logits")
     graph.output("logits", "rows", model.output.out_features)
     if model.state_size is not None:
         graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)

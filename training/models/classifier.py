@@ -4,26 +4,29 @@ from torch import Tensor, nn
 
 from training.model_settings import ModelSettings
 from training.models.embedding import TokenEmbedding
+from training.models.pooling import POOLED_PARTS, pool
 from training.models.recurrent import Recurrent
 
 
 class Classifier(nn.Module):
-    """A recurrent network whose output at the last real token is mapped to one logit per label.
+    """A recurrent network whose outputs, pooled over time, are mapped to one logit per label.
 
-    With both directions, the backward output at the first token is put beside it, and no state can be carried from
-    one piece of a text to the next.
+    With both directions, or pooled otherwise than by taking the last output, no state can be carried from one piece of
+    a text to the next.
     """
 
     def __init__(self, settings: ModelSettings, vocabulary_size: int, label_count: int) -> None:
         super().__init__()
         self.embedding = TokenEmbedding(vocabulary_size, settings)
         self.recurrent = Recurrent.of(settings, both=settings.bidirectional)
-        self.output = nn.Linear(self.recurrent.output_size, label_count)
+        self.pooling = settings.pooling
+        self.output = nn.Linear(len(POOLED_PARTS[settings.pooling]) * self.recurrent.output_size, label_count)
 
     @property
     def state_size(self) -> int | None:
-        """Width of the carried state; None for a model of both directions, which carries none."""
-        return None if self.recurrent.directions == 2 else self.recurrent.state_size
+        """Width of the carried state; None for a model that carries none."""
+        carries = self.recurrent.directions == 1 and self.pooling == "last"
+        return self.recurrent.state_size if carries else None
 
     def forward(self, token_ids: Tensor, lengths: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Read rows of tokens.
@@ -36,6 +39,7 @@ class Classifier(nn.Module):
         Returns:
             Logits [rows, labels] and the state at each row's length.
         """
-        outputs, state = self.recurrent(self.embedding(token_ids), lengths, state)
-        logits: Tensor = self.output(self.recurrent.last_output(outputs, lengths))
+        outputs, state = self.recurrent(self.embedding(token_ids), lengths, state)  # [rows, time, output_size]
+        last = self.recurrent.last_output(outputs, lengths)
+        logits: Tensor = self.output(pool(self.pooling, outputs, last, lengths))
         return logits, state

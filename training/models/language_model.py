@@ -28,9 +28,17 @@ class LanguageModel(nn.Module):
 
     def forward(self, token_ids: Tensor) -> Tensor:
         """Return the logits [rows, time, vocabulary] of each next token of `token_ids` [rows, time], from zeros."""
-        outputs, _ = self.recurrent.read(self.embedding(token_ids))
+        return self.read(token_ids)[0]
+
+    def read(self, token_ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Read rows of one length, going on from `state` [rows, state_size]; None starts anew.
+
+        Returns:
+            Logits [rows, time, vocabulary] of each next token of `token_ids` [rows, time], and the state at the end.
+        """
+        outputs, state = self.recurrent.read(self.embedding(token_ids), state)
         logits: Tensor = self.readout(outputs)
-        return logits
+        return logits, state
 
     def prefill(self, token_ids: Tensor, lengths: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Read prompts of mixed lengths.

@@ -30,13 +30,13 @@ class Task(Protocol):
     """A model in training, as the loop sees it."""
 
     @property
-    def metric(self) -> str:
-        """What `validate` measures."""
+    def higher_is_better(self) -> bool:
+        """Whether more of `metric` is better."""
         ...
 
     @property
-    def higher_is_better(self) -> bool:
-        """Whether more of it is better."""
+    def metric(self) -> str:
+        """Name of what `validate` returns."""
         ...
 
     @property
@@ -147,4 +147,5 @@ def require_examples(training: Sequence[object], validation: Sequence[object], r
     """Raise DataError where nothing is left to train or to validate on."""
     if not training or not validation:
         limit = recipe.data.max_token_count
-        raise DataError(f"{recipe.data.origin}: no training (at most {limit} tokens) or no validation examples")
+        hint = "; [windows] reads texts of any length" if recipe.task == "generation" else ""
+        raise DataError(f"{recipe.data.origin}: no training (at most {limit} tokens) or no validation examples{hint}")

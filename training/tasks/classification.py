@@ -73,10 +73,12 @@ class ClassificationTask(CarriesNothing):
         return accuracy([predicted[index] for index in range(len(expected))], expected).value
 
 
-def prepare_classification(recipe: Recipe, splits: Splits[LabelledText]) -> ClassificationTask:
-    """Learn the tokenizers, encode the examples, build the model.   Errors as `training.prepare.prepare`."""
+def prepare_classification(
+    recipe: Recipe, splits: Splits[LabelledText], text: Text | None = None
+) -> ClassificationTask:
+    """Learn the tokenizer if there is none yet, encode the examples, build the model.   Errors as `prepare`."""
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
-    text = Text.learn([example.text for example in examples], given(recipe.tokenizer))
+    text = text or Text.learn([example.text for example in examples], given(recipe.tokenizer))
     refuse_too_long(splits, {"text": text.tokenizer}, recipe.data)
     labels = tuple(sorted({example.label for example in examples}))
     encoded = [text.tokenizer.encode(example.text) for example in examples]

@@ -1,16 +1,19 @@
 """One to many: a text that goes on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+import torch
+from torch import Tensor
 
 from training.data.batches import Batch, ordered_batches
 from training.data.examples import PlainText, Splits
 from training.data.lengths import refuse_too_long, tell_left_out
 from training.data.load import select_examples
-from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
+from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID, encode_long, is_character_level
 from training.models.language_model import LanguageModel
-from training.scores import perplexity
+from training.scores import likelihood_score
 from training.settings import Recipe
 from training.tasks.base import (
     CarriesNothing,
@@ -27,17 +30,40 @@ from training.tasks.base import (
 
 
 @dataclass(frozen=True)
-class GenerationTask(CarriesNothing):
-    """One to many."""
+class GenerationTask:
+    """One to many: what is common to texts that are read one by one, and to a stream of them."""
 
-    metric: ClassVar[str] = "perplexity"
     higher_is_better: ClassVar[bool] = False
 
     recipe: Recipe
     text: Text
     model: LanguageModel
-    sequences: list[list[int]]  # bos ... eos
     validation: list[list[int]]  # bos ... eos
+
+    @property
+    def metric(self) -> str:
+        """As `Task`."""
+        return "bits per character" if is_character_level(self.text.tokenizer) else "perplexity"
+
+    def validate(self) -> float:
+        """Bits per character, or perplexity per token; every text is read from the zero state."""
+        batches = ordered_batches([self.validation], batch_tokens=self.recipe.training.batch_tokens, pad_id=PAD_ID)
+        return self.value_of(batches)
+
+    def value_of(self, batches: Iterable[Batch]) -> float:
+        """The metric over batches, each row of which is read from the zero state."""
+        budget, device = self.recipe.training.batch_tokens, device_of(self.model)
+        losses = [rows_loss(self.model, tensors(batch.columns[0], device)[0], batch_tokens=budget) for batch in batches]
+        count = sum(loss.count for loss in losses)
+        characters = is_character_level(self.text.tokenizer)
+        return likelihood_score([-loss.total.item() for loss in losses], count, characters=characters).value
+
+
+@dataclass(frozen=True)
+class TextsTask(CarriesNothing, GenerationTask):
+    """One to many, each text from its begin to its end."""
+
+    sequences: list[list[int]]  # bos ... eos
 
     def batch_count(self) -> int:
         """As `Task`."""
@@ -49,31 +75,54 @@ class GenerationTask(CarriesNothing):
 
     def loss(self, batch: Batch, _step: int = 0, /) -> Loss:
         """Cross-entropy of each next token."""
-        return self._cross_entropy(batch, self.recipe.training.label_smoothing)
-
-    def validate(self) -> float:
-        """Perplexity per token."""
-        batches = ordered_batches([self.validation], batch_tokens=self.recipe.training.batch_tokens, pad_id=PAD_ID)
-        likelihoods = [-self._cross_entropy(batch, 0.0).total.item() for batch in batches]
-        return perplexity(likelihoods, sum(len(sequence) - 1 for sequence in self.validation)).value
-
-    def _cross_entropy(self, batch: Batch, label_smoothing: float) -> Loss:
         token_ids, _ = tensors(batch.columns[0], device_of(self.model))
         logits = self.model(token_ids[:, :-1])
-        return token_loss(logits, token_ids[:, 1:], label_smoothing=label_smoothing)
+        return token_loss(logits, token_ids[:, 1:], label_smoothing=self.recipe.training.label_smoothing)
 
 
-def prepare_generation(recipe: Recipe, splits: Splits[PlainText]) -> GenerationTask:
-    """Learn the tokenizers, encode the examples, build the model.   Errors as `training.prepare.prepare`."""
+def rows_loss(model: LanguageModel, token_ids: Tensor, *, batch_tokens: int) -> Loss:
+    """Cross-entropy of each next token of `token_ids` [rows, time], without smoothing.
+
+    Long rows are read in parts of at most `batch_tokens` tokens, the state carried, so that memory has a bound.
+    """
+    rows, time = token_ids.shape
+    width = max(1, batch_tokens // rows)
+    total, count, state = torch.zeros((), dtype=torch.float64), 0, None
+    for start in range(0, time - 1, width):
+        part = token_ids[:, start : start + width + 1]
+        logits, state = model.read(part[:, :-1], state)
+        loss = token_loss(logits, to_predict(part[:, 1:]), label_smoothing=0.0)
+        total, count = total + loss.total.cpu(), count + loss.count
+    return Loss(total, count)
+
+
+def to_predict(token_ids: Tensor) -> Tensor:
+    """Mark what no model has to predict as padding: that a text begins where another has ended is no news."""
+    return token_ids.masked_fill(token_ids == BOS_ID, PAD_ID)
+
+
+def encode_texts(text: Text, examples: Sequence[PlainText]) -> list[list[int]]:
+    """Encode each text with its begin and its end."""
+    return [[BOS_ID, *encode_long(text.tokenizer, example.text), EOS_ID] for example in examples]
+
+
+def learn_text(recipe: Recipe, splits: Splits[PlainText]) -> Text:
+    """Learn the tokenizer of a recipe.
+
+    Raises:
+        DataError: there is no text to learn from.
+    """
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
-    text = Text.learn([example.text for example in examples], given(recipe.tokenizer))
+    return Text.learn([example.text for example in examples], given(recipe.tokenizer))
+
+
+def prepare_texts(recipe: Recipe, splits: Splits[PlainText], text: Text | None = None) -> TextsTask:
+    """Learn the tokenizer if there is none yet, encode the examples, build the model.   Errors as `prepare`."""
+    examples = select_examples(splits, recipe.data, seed=recipe.seed).training
+    text = text or learn_text(recipe, splits)
     refuse_too_long(splits, {"text": text.tokenizer}, recipe.data)
-    training, validation = (
-        [[BOS_ID, *text.tokenizer.encode(example.text), EOS_ID] for example in part]
-        for part in (examples, splits.validation)
-    )
+    training, validation = encode_texts(text, examples), encode_texts(text, splits.validation)
     kept = [ids for ids in training if len(ids) <= recipe.data.max_token_count]
     tell_left_out(len(kept), len(examples), recipe.data)
     require_examples(kept, validation, recipe)
-    model = LanguageModel(recipe.model, text.tokenizer.vocabulary_size)
-    return GenerationTask(recipe, text, model, kept, validation)
+    return TextsTask(recipe, text, LanguageModel(recipe.model, text.tokenizer.vocabulary_size), validation, kept)

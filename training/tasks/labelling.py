@@ -115,15 +115,15 @@ class LabellingTask(CarriesNothing):
         return [logits[index] for index in range(len(sequences))]
 
 
-def prepare_tagging(recipe: Recipe, splits: Splits[TaggedTokens]) -> LabellingTask:
-    """Learn the tokenizer, encode words, build the model.   Errors as `training.prepare.prepare`.
+def prepare_tagging(recipe: Recipe, splits: Splits[TaggedTokens], text: Text | None = None) -> LabellingTask:
+    """Learn the tokenizer if there is none yet, encode words, build the model.   Errors as `training.prepare.prepare`.
 
     Sentences of more tokens than the recipe allows are left out of training.
     """
     check_reads(recipe, "words")
     labels, scheme = _labels(recipe, splits)
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
-    text = Text.learn([word for example in examples for word in example.tokens], given(recipe.tokenizer))
+    text = text or Text.learn([word for example in examples for word in example.tokens], given(recipe.tokenizer))
     refuse_too_long(splits, {"words": text.tokenizer}, recipe.data)
     training, validation = (
         [

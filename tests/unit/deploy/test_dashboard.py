@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from deploy.monitoring.build_dashboard import COLUMNS, OUTPUT, render
-from service.metrics import Metrics
+from service.metrics import Metrics, SupervisorMetrics
 
 Json = dict[str, Any]
 
@@ -22,7 +22,11 @@ EXPRESSIONS = [
     for panel in PANELS
     for target in panel["targets"]
 ]
-SHOWN_AS_A_COUNT = {"seqserve_engine_restarts_total", "seqserve_model_load_failures_total"}
+SHOWN_AS_A_COUNT = {
+    "seqserve_engine_restarts_total",
+    "seqserve_model_load_failures_total",
+    "seqserve_worker_restarts_total",
+}
 """Counters of rare events: a rate would show nothing, their value counts since the service started."""
 
 VARIABLES: dict[str, Json] = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
@@ -34,9 +38,10 @@ def series_in(expression: str) -> set[str]:
 
 
 def exposed_series() -> set[str]:
-    """Every family of the service's registry, by the name that dashboards use: counters with `_total`."""
+    """Every family of a worker and of the supervisor, by the name that dashboards use: counters with `_total`."""
     registry = CollectorRegistry()
     Metrics(registry)
+    SupervisorMetrics(registry, worker_count=2)
     return {f"{family.name}_total" if family.type == "counter" else family.name for family in registry.collect()}
 
 

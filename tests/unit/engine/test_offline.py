@@ -1,8 +1,9 @@
 """Whole data sets through the engine: every sequence gets its own answer back, whatever ran with it."""
 
 import numpy as np
+import pytest
 
-from service.engine.offline import label_all, token_log_likelihoods
+from service.engine.offline import label_all, stream_log_likelihoods, token_log_likelihoods
 from service.engine.steps import FloatArray, IntArray, StepArray
 
 
@@ -46,3 +47,18 @@ def test_every_token_and_the_end_have_a_likelihood_of_their_own_whatever_ran_bes
     ]
     for one, right in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, right)
+
+
+def test_the_state_of_a_stream_goes_on_from_sequence_to_sequence() -> None:
+    # read: bos 3 eos bos 3 3 (eos); predicted at times 0, 1, 3, 4 and 5: 3 eos 3 3 eos
+    found = stream_log_likelihoods(Clock(), [[3], [3, 3]])
+    normaliser = {time: np.log(3 + np.exp(time)) for time in range(6)}
+    np.testing.assert_allclose(found[0], [0 - normaliser[0], -normaliser[1]])
+    np.testing.assert_allclose(found[1], [3 - normaliser[3], 4 - normaliser[4], -normaliser[5]])
+
+
+def test_a_stream_may_be_of_any_length() -> None:
+    (found,) = stream_log_likelihoods(Clock(), [[3] * 20_000])
+    times = np.arange(20_000)
+    np.testing.assert_allclose(found[:-1], times - np.logaddexp(np.log(3), times), atol=1e-9)
+    assert found[-1] == pytest.approx(-20_000)

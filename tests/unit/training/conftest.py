@@ -32,7 +32,7 @@ _TOKENIZERS: dict[str, dict[str, Any]] = {
 def make_recipe() -> MakeRecipe:
     """A tiny recipe; sections can be changed, each by a dict. `labelling` is of words, `readings` its other kind.
 
-    `tokenizers` replaces the sections of tokenizers, all of them.
+    Other sections can be added. `tokenizers` replaces the sections of tokenizers, all of them.
     """
 
     def make(task: str, *, tokenizers: dict[str, Any] | None = None, **changes: dict[str, Any]) -> Recipe:
@@ -43,10 +43,10 @@ def make_recipe() -> MakeRecipe:
             "export": {},
         }
         merged = {name: section | changes.get(name, {}) for name, section in sections.items()}
-        labelling = {"labelling": changes["labelling"]} if "labelling" in changes else {}
+        merged |= {name: section for name, section in changes.items() if name not in sections}
         kind = "labelling" if task == "readings" else task
         head = {"name": f"tiny-{task}", "version": 1, "task": kind, "seed": 3}
-        return Recipe.model_validate({**head, **(tokenizers or _TOKENIZERS[task]), **merged, **labelling})
+        return Recipe.model_validate({**head, **(tokenizers or _TOKENIZERS[task]), **merged})
 
     return make
 

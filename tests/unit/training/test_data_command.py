@@ -34,6 +34,8 @@ hidden_size = 8
 [training]
 epochs = 1
 """
+PARTS = 'training = "texts.txt", validation = "texts.txt", test = "texts.txt"'
+LINES = f'files = {{ format = "text", unit = "lines", {PARTS} }}\n'
 
 
 @pytest.fixture
@@ -55,6 +57,22 @@ def inspect(*arguments: str) -> str:
 def row(output: str, first: str) -> list[str]:
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines() if "│" in line]
     return next(found for found in cells if found[0] == first)
+
+
+def test_texts_that_are_read_in_windows_are_never_too_long(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("a long line of words\nand another\n")
+    text = RECIPE.replace("classification", "generation").partition("[data.files]")[0]
+    rest = RECIPE[RECIPE.index("[tokenizer]") :]
+    recipe.write_text(f"{text}{LINES}{rest}[windows]\ntoken_count = 70\n")
+    assert "none: read in windows of 70" in inspect(str(recipe))
+
+
+def test_a_recipe_that_begins_from_a_language_model_is_counted_with_its_tokenizer(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("a good film\n")
+    language_model = RECIPE.replace("classification", "generation").partition("[data.files]")[0]
+    (tmp_path / "text.toml").write_text(f"{language_model}{LINES}{RECIPE[RECIPE.index('[tokenizer]') :]}")
+    recipe.write_text(RECIPE.replace('[tokenizer]\nkind = "words"', '[pretraining]\nrecipe = "text.toml"'))
+    assert row(inspect(str(recipe)), "text")[1:3] == ["7", "76.92% of 13"], "`a`, `good` and `film` are known"
 
 
 def test_inspect_shows_files_examples_lengths_labels_vocabulary_and_leaks(recipe: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from tests.trained import ROOT
 from tests.training_process import RUN, main
 from training.checkpoint import load_checkpoint
 from training.data.batches import Batch, pad
+from training.data.examples import AnySplits
 from training.distributed import Processes, joined_processes
+from training.prepare import prepare
+from training.settings import Recipe
 
 TOLERANCE = 1e-5
 """Of a loss, relative: sums in another order. About 1e-7 is what is seen."""
@@ -76,8 +80,21 @@ def test_shares_of_a_batch_hold_every_row_once() -> None:
     shares = [Processes(rank, 3).share(batch) for rank in range(3)]
     assert [None if share is None else share.indices.tolist() for share in shares] == [[0, 3], [1, 4], [2]]
     assert [share.columns[0].lengths.tolist() for share in shares if share] == [[3, 1], [1, 5], [4]]
+    assert [share.columns[0].values.shape for share in shares if share] == [(2, 3), (2, 5), (1, 4)]
     one_row = batch.rows(slice(0, 1))
     assert [Processes(rank, 2).share(one_row) is None for rank in range(2)] == [False, True]
+
+
+@pytest.mark.parametrize("kind", ["classification", "generation", "labelling", "readings", "translation"])
+def test_the_losses_of_shares_add_up_to_that_of_the_batch(
+    kind: str, make_recipe: Callable[..., Recipe], tiny_splits: Mapping[str, AnySplits]
+) -> None:
+    task = prepare(make_recipe(kind, training={"batch_tokens": 10_000}), tiny_splits[kind])
+    for batch in task.batches(1):
+        whole = task.loss(batch)
+        parts = [task.loss(share) for rank in range(30) if (share := Processes(rank, 30).share(batch)) is not None]
+        assert sum(part.count for part in parts) == whole.count
+        assert sum(part.total.item() for part in parts) == pytest.approx(whole.total.item(), rel=1e-5)
 
 
 def test_a_process_that_torchrun_did_not_start_is_alone() -> None:

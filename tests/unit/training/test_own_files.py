@@ -4,6 +4,7 @@ import logging
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -13,7 +14,7 @@ from training.errors import DataError, RecipeError
 from training.labelling_settings import LabellingSettings
 from training.pipeline import Run, open_run
 from training.prepare import prepare
-from training.settings import DataSettings, parse_recipe
+from training.settings import DataSettings, TokenizerKind, parse_recipe
 from training.tasks.classification import ClassificationTask
 
 RECIPE = """
@@ -84,6 +85,19 @@ def test_every_description_on_the_data_page_is_a_valid_one() -> None:
     assert {files.format for files in found if files} == {"csv", "jsonl", "parallel", "conll", "series", "text", "abc"}
     (labelling,) = [LabellingSettings.model_validate(one["labelling"]) for one in documents if "data" not in one]
     assert set(labelling.model_fields_set) == set(LabellingSettings.model_fields)
+
+
+def test_every_recipe_on_the_page_of_language_models_is_a_valid_one() -> None:
+    page = (ROOT / "docs/language-models.md").read_text()
+    blocks = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    windowed, pretrained = (parse_recipe(block.encode(), where="docs/language-models.md") for block in blocks)
+    assert windowed.windows is not None
+    assert pretrained.pretraining is not None
+
+
+def test_every_tokenizer_is_on_the_page_of_language_models() -> None:
+    page = (ROOT / "docs/language-models.md").read_text()
+    assert [kind for kind in get_args(TokenizerKind) if f"| `{kind}` |" not in page] == []
 
 
 def test_every_corpus_is_on_the_data_page() -> None:

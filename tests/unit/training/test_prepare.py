@@ -1,17 +1,20 @@
 """From recipe and examples to a task: what is learnt from what, and what is refused."""
 
+import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from training.data.examples import AnySplits
+from training.data.examples import AnySplits, LabelledText, PlainText, TextPair
 from training.errors import DataError, RecipeError
 from training.prepare import AnyTask, prepare
 from training.settings import Recipe
 from training.tasks.classification import ClassificationTask
-from training.tasks.generation import GenerationTask
+from training.tasks.generation import TextsTask
 from training.tasks.translation import TranslationTask
 
 MakeRecipe = Callable[..., Recipe]
@@ -31,6 +34,30 @@ def test_every_task_gives_a_finite_loss_and_a_metric(make_recipe: MakeRecipe, ti
     with torch.no_grad():
         task.model.eval()
         assert np.isfinite(task.validate())
+
+
+ENDLESS = "good " * 10_000
+
+
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [
+        pytest.param("classification", LabelledText(ENDLESS, "positive"), id="classification"),
+        pytest.param("generation", PlainText(ENDLESS), id="generation"),
+        pytest.param("translation", TextPair(ENDLESS, ENDLESS), id="translation"),
+    ],
+)
+def test_a_sentence_of_ten_thousand_tokens_is_left_out_and_told(
+    make_recipe: MakeRecipe, tiny_splits: Tiny, name: str, example: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole: Any = tiny_splits[name]
+    splits = replace(whole, training=(*whole.training, example))
+    with caplog.at_level(logging.WARNING):
+        task = prepare(make_recipe(name), splits)
+    assert sum(batch_sizes(task)) == len(splits.training) - 1
+    widest = max(column.values.size for batch in task.batches(1) for column in batch.columns)
+    assert widest <= task.recipe.training.batch_tokens
+    assert f"too_long_or_empty=1 of={len(splits.training)} max_token_count=128" in caplog.text
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -54,7 +81,7 @@ def test_labels_are_sorted_and_fit_their_texts(make_recipe: MakeRecipe, tiny_spl
 
 def test_sequences_of_a_language_model_begin_and_end(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
     task = prepare(make_recipe("generation"), tiny_splits["generation"])
-    assert isinstance(task, GenerationTask)
+    assert isinstance(task, TextsTask)
     assert all(ids[0] == 1 and ids[-1] == 2 for ids in task.sequences)
 
 
@@ -67,12 +94,12 @@ def test_sources_end_and_targets_begin_and_end(make_recipe: MakeRecipe, tiny_spl
 
 def test_longer_training_examples_are_left_out(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
     task = prepare(make_recipe("generation", data={"max_token_count": 9}), tiny_splits["generation"])
-    assert isinstance(task, GenerationTask)
+    assert isinstance(task, TextsTask)
     assert {len(ids) for ids in task.sequences} == {8, 9}
 
 
 def test_nothing_short_enough_is_an_error(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
-    with pytest.raises(DataError, match="at most 2 tokens"):
+    with pytest.raises(DataError, match=r"at most 2 tokens\) or no validation examples; \[windows\] reads"):
         prepare(make_recipe("generation", data={"max_token_count": 2}), tiny_splits["generation"])
 
 

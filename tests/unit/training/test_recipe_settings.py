@@ -119,6 +119,8 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
         ),
         pytest.param("sample-sentiment", "Sample Sentiment", "name: String should match", id="name of no bundle"),
         pytest.param('"words"', '"bpe"\nvocabulary_size = 100', "at least 260", id="bytes do not fit"),
+        pytest.param('"words"', '"unigram"\nvocabulary_size = 100', "unigram tokenizer is at least", id="pieces"),
+        pytest.param('"words"', '"unigram"\nmin_frequency = 2', "min_frequency is not for a unigram", id="rare pieces"),
         pytest.param("seed = 7", "seed = ", "not valid TOML", id="no TOML"),
     ],
 )
@@ -142,6 +144,74 @@ def test_every_setting_that_the_training_page_shows_is_one() -> None:
 def test_generation_cannot_read_in_both_directions() -> None:
     recipe = CLASSIFIER.replace("classification", "generation").replace('"lstm"', '"lstm"\nbidirectional = true')
     with pytest.raises(RecipeError, match="cannot see what comes next"):
+        parse_recipe(recipe.encode(), where="recipe.toml")
+
+
+def test_pooling_is_for_classifiers() -> None:
+    pooled = CLASSIFIER.replace('"lstm"', '"lstm"\npooling = "concat"')
+    assert parse_recipe(pooled.encode(), where="recipe.toml").model.pooling == "concat"
+    with pytest.raises(RecipeError, match=r'model\.pooling other than "last" is for classification'):
+        parse_recipe(pooled.replace("classification", "generation").encode(), where="recipe.toml")
+
+
+STREAM = CLASSIFIER.replace("classification", "generation") + "[windows]\ntoken_count = 70\n"
+
+
+def test_windows_are_read_with_their_defaults() -> None:
+    recipe = parse_recipe(STREAM.encode(), where="recipe.toml")
+    assert recipe.windows is not None
+    assert recipe.windows.continuous
+    assert not recipe.windows.random_token_count
+    assert recipe.continuous
+    assert not parse_recipe(CLASSIFIER.encode(), where="recipe.toml").continuous
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        pytest.param('task = "generation"', 'task = "classification"', r"\[windows\] is for generation", id="task"),
+        pytest.param(
+            "token_count = 70", "token_count = 3000", "more than training.batch_tokens 2048", id="no row fits"
+        ),
+        pytest.param("token_count = 70", "rows = 3", r"windows\.token_count: Field required", id="unknown key"),
+        pytest.param("[data]", '[data]\ntoo_long = "refuse"', "no text is too long", id="too long"),
+        pytest.param("[data]", "[data]\nmax_examples = 9", "continuous keeps them in order", id="drawn at random"),
+    ],
+)
+def test_windows_that_contradict_the_rest_are_refused(old: str, new: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        parse_recipe(STREAM.replace(old, new, 1).encode(), where="recipe.toml")
+    assert "\n" not in str(caught.value)
+
+
+BEGINS = CLASSIFIER.replace('[tokenizer]\nkind = "words"\nlowercase = true', '[pretraining]\nrecipe = "text.toml"')
+
+
+def test_a_recipe_that_begins_from_a_language_model_has_no_tokenizer_of_its_own() -> None:
+    recipe = parse_recipe(BEGINS.encode(), where="recipe.toml")
+    assert recipe.pretraining is not None
+    assert recipe.pretraining.learning_rate_decay == 1.0
+    with pytest.raises(RecipeError, match=r"\[pretraining\] brings the tokenizer with it, found \[tokenizer\] too"):
+        parse_recipe(f"{BEGINS}[tokenizer]\nkind = 'words'\n".encode(), where="recipe.toml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"classification": "translation"}, "is for models of one text", id="task"),
+        pytest.param({'"text.toml"': '"text.toml"\nlearning_rate_decay = 0.5'}, "learning_rate_decay: In", id="faster"),
+        pytest.param(
+            {"epochs = 5": "epochs = 2", '"text.toml"': '"text.toml"\ngradual_unfreezing = true'},
+            r"frees the embedding in epoch 3, training\.epochs is 2",
+            id="never freed",
+        ),
+    ],
+)
+def test_a_pretraining_that_cannot_be_is_refused(changes: dict[str, str], message: str) -> None:
+    recipe = BEGINS
+    for old, new in changes.items():
+        recipe = recipe.replace(old, new)
+    with pytest.raises(RecipeError, match=message):
         parse_recipe(recipe.encode(), where="recipe.toml")
 
 
@@ -219,3 +289,13 @@ def test_a_translator_that_contradicts_itself_is_refused(old: str, new: str, mes
     recipe = ONE_VOCABULARY.replace(old, new).replace("hidden_size = 96", "hidden_size = 97")
     with pytest.raises(RecipeError, match=message):
         parse_recipe(recipe.encode(), where="recipe.toml")
+
+
+@pytest.mark.parametrize("rate", ["word_dropout", "embedding_dropout"])
+def test_a_recipe_of_readings_has_no_tokens_to_drop(rate: str) -> None:
+    readings = CLASSIFIER.replace("classification", "labelling").replace(
+        '[tokenizer]\nkind = "words"\nlowercase = true', ""
+    )
+    assert parse_recipe(readings.encode(), where="recipe.toml").tokenizer is None
+    with pytest.raises(RecipeError, match="drop tokens, and readings have none"):
+        parse_recipe(readings.replace('"lstm"', f'"lstm"\n{rate} = 0.1').encode(), where="recipe.toml")

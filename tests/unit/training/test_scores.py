@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from training.scores import accuracy, bleu, perplexity
+from training.scores import accuracy, bleu, likelihood_score, perplexity
 
 
 def test_accuracy_is_the_share_of_equal_labels_in_percent() -> None:
@@ -34,3 +34,14 @@ def test_a_missing_reference_is_not_a_short_one() -> None:
     alone = bleu(hypotheses, [["il gatto dorme qui"], ["la mela è molto rossa"]])
     beside = bleu(hypotheses, [["il gatto dorme qui", "il gatto dorme qui"], ["la mela è molto rossa"]])
     assert alone.value == pytest.approx(beside.value)
+
+
+def test_characters_are_measured_in_bits_and_other_tokens_by_perplexity() -> None:
+    likelihoods = [-3 * math.log(2), -math.log(2)]
+    bits = likelihood_score(likelihoods, 2, characters=True)
+    assert bits.name == "bits per character"
+    assert bits.value == pytest.approx(2.0)
+    assert bits.method == "1.3863 nats per character, over 2 characters, ends included"
+    other = likelihood_score(likelihoods, 2, characters=False)
+    assert other.name == "perplexity"
+    assert other.value == pytest.approx(4.0)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from training.data.corpora.music import read_irish_abc, read_nottingham_abc
 from training.data.corpora.names import read_names
 from training.data.corpora.pairs import Multi30k, read_manythings_ita_eng
-from training.data.corpora.reviews import read_imdb, read_sst2_glue, read_sst2_stsa
+from training.data.corpora.reviews import ImdbText, read_imdb, read_sst2_glue, read_sst2_stsa, read_sst2_text
 from training.data.corpora.tags import read_ud_english_ewt, read_wnut17
 from training.data.corpora.texts import read_ptb, read_tinyshakespeare
 from training.data.corpora.weather import read_weather_aus
@@ -22,6 +22,8 @@ __all__ = ["CORPORA", "folder_of", "normalise_sentence", "read_manythings_ita_en
 CORPORA: Mapping[str, Callable[[Path], AnySplits]] = MappingProxyType(
     {
         "imdb": read_imdb,
+        "imdb-text": ImdbText(unlabelled=False),
+        "imdb-text-unsup": ImdbText(unlabelled=True),
         "irish-abc": read_irish_abc,
         "manythings-ita-eng": read_manythings_ita_eng,
         "multi30k-en-de": Multi30k(tokenized=False, test="test_2016_flickr"),
@@ -33,6 +35,7 @@ CORPORA: Mapping[str, Callable[[Path], AnySplits]] = MappingProxyType(
         "ptb": read_ptb,
         "sst2-glue": read_sst2_glue,
         "sst2-stsa": read_sst2_stsa,
+        "sst2-text": read_sst2_text,
         "tinyshakespeare": read_tinyshakespeare,
         "ud-english-ewt": read_ud_english_ewt,
         "weather-aus": read_weather_aus,
@@ -42,6 +45,12 @@ CORPORA: Mapping[str, Callable[[Path], AnySplits]] = MappingProxyType(
 """Reader of each corpus, by the name that recipes use."""
 
 
+_FOLDERS: Mapping[str, str] = MappingProxyType(
+    {"imdb-text": "imdb", "imdb-text-unsup": "imdb", "sst2-text": "sst2-stsa"}
+    | {name: "multi30k" for name in CORPORA if name.startswith("multi30k-")}
+)
+
+
 def folder_of(name: str) -> str:
     """Name of the folder that a corpus is read from: its own, or the one it shares with other views of its files."""
-    return "multi30k" if name.startswith("multi30k-") else name
+    return _FOLDERS.get(name, name)

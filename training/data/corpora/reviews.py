@@ -1,18 +1,22 @@
 """Film reviews, positive or negative: SST-2 in two forms, and IMDB."""
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from training.data.examples import LabelledText, Origin, Splits
+from training.data.examples import LabelledText, Origin, PlainText, Splits
 from training.data.files.lines import numbered_lines, packed_or_not, shorten, wrong_line
 from training.data.files.records import pick_columns, tab_rows
-from training.data.splitting import split_by_hash, without_shared
+from training.data.splitting import normalise_sentence, split_by_hash, without_shared
+from training.data.stable import stable_fraction
 from training.errors import DataError
 
 _SENTIMENTS = {"0": "negative", "1": "positive"}
 _IMDB_ARCHIVES = ("aclImdb_labelled.tar.gz", "aclImdb_v1.tar.gz")
 _IMDB_LABELS = {"neg": "negative", "pos": "positive"}
+_IMDB_UNLABELLED = "unsup"
 _IMDB_VALIDATION_SHARE = 0.1
 
 
@@ -58,14 +62,70 @@ def read_imdb(folder: Path) -> Splits[LabelledText]:
     Raises:
         DataError: the archive is missing or damaged.
     """
+    parts: dict[str, list[LabelledText]] = {"train": [], "test": []}
+    for review in _archived_reviews(_imdb_archive(folder), _IMDB_LABELS):
+        parts[review.part].append(LabelledText(review.text, _IMDB_LABELS[review.kind], origin=review.origin))
+    split = split_by_hash(without_shared(parts["train"], parts["test"]), validation=_IMDB_VALIDATION_SHARE)
+    return Splits(split.training, split.validation, tuple(parts["test"]))
+
+
+@dataclass(frozen=True)
+class ImdbText:
+    """Reader of the training reviews without their labels, for language models that a classifier begins from.
+
+    Training: the reviews that `read_imdb` trains on. Validation and test: those that it validates on, in two halves by
+    a hash of the text. So a model of this text has read no review that the classifier is validated or tested on.
+
+    Attributes:
+        unlabelled: train on the reviews that have no label, too (`aclImdb/train/unsup` of the official archive).
+    """
+
+    unlabelled: bool
+
+    def __call__(self, folder: Path) -> Splits[PlainText]:
+        """Read the files.
+
+        Raises:
+            DataError: the archive is missing or damaged, or has no unlabelled reviews.
+        """
+        labelled = read_imdb(folder)
+        held_out = [PlainText(example.text, origin=example.origin) for example in labelled.validation]
+        halves: tuple[list[PlainText], list[PlainText]] = ([], [])
+        for review in held_out:
+            halves[stable_fraction("half", normalise_sentence(review.text)) < 0.5].append(review)
+        training = [PlainText(example.text, origin=example.origin) for example in labelled.training]
+        if self.unlabelled:
+            tested = [PlainText(review.text) for review in labelled.test]
+            training += without_shared(self._unlabelled(folder), [*held_out, *tested])
+        return Splits(tuple(dict.fromkeys(training)), tuple(halves[0]), tuple(halves[1]))
+
+    def _unlabelled(self, folder: Path) -> list[PlainText]:
+        path = _imdb_archive(folder)
+        found = [PlainText(one.text, origin=one.origin) for one in _archived_reviews(path, {_IMDB_UNLABELLED})]
+        if not found:
+            raise DataError(f"{path}: expected aclImdb/train/unsup/*.txt, found none; the official archive has them")
+        return found
+
+
+def read_sst2_text(folder: Path) -> Splits[PlainText]:
+    """The sentences of `read_sst2_stsa` without their labels; a training sentence that is in another part is left out.
+
+    Raises:
+        DataError: as `read_sst2_stsa`.
+    """
+    labelled = read_sst2_stsa(folder)
+    training, validation, test = (
+        tuple(PlainText(example.text, origin=example.origin) for example in part)
+        for part in (labelled.training, labelled.validation, labelled.test)
+    )
+    return Splits(without_shared(training, (*validation, *test)), validation, test)
+
+
+def _imdb_archive(folder: Path) -> Path:
     found = [folder / name for name in _IMDB_ARCHIVES if (folder / name).exists()]
     if not found:
         raise DataError(f"{folder / _IMDB_ARCHIVES[1]}: expected a file of the corpus: No such file or directory")
-    parts: dict[str, list[LabelledText]] = {"train": [], "test": []}
-    for part, review in _archived_reviews(found[0]):
-        parts[part].append(review)
-    split = split_by_hash(without_shared(parts["train"], parts["test"]), validation=_IMDB_VALIDATION_SHARE)
-    return Splits(split.training, split.validation, tuple(parts["test"]))
+    return found[0]
 
 
 def _labelled_lines(path: Path) -> Iterator[LabelledText]:
@@ -91,16 +151,25 @@ def _phrases(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
             yield words[start:end]
 
 
-def _archived_reviews(path: Path) -> Iterator[tuple[str, LabelledText]]:
-    """Part and review of each file; what is neither training nor test, nor labelled, is passed over."""
+class _Review(NamedTuple):
+    """A file of the archive."""
+
+    part: str
+    kind: str
+    text: str
+    origin: Origin
+
+
+def _archived_reviews(path: Path, kinds: Collection[str]) -> Iterator[_Review]:
+    """Give the files `aclImdb/{train,test}/KIND/*.txt` of the kinds that are asked for."""
     try:
         with tarfile.open(path, "r|gz") as archive:
             for member in archive:
-                _, part, label, *rest = (*member.name.split("/"), "", "", "")
-                file = archive.extractfile(member) if part in {"train", "test"} and label in _IMDB_LABELS else None
+                _, part, kind, *rest = (*member.name.split("/"), "", "", "")
+                file = archive.extractfile(member) if part in {"train", "test"} and kind in kinds else None
                 if file is None or not rest[0].endswith(".txt"):
                     continue
                 text = " ".join(file.read().decode().replace("<br />", " ").split())
-                yield part, LabelledText(text, _IMDB_LABELS[label], origin=Origin(f"{path}, {member.name}", 1))
+                yield _Review(part, kind, text, Origin(f"{path}, {member.name}", 1))
     except (tarfile.TarError, EOFError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected a tar.gz archive of UTF-8 texts: {error}") from error

@@ -100,11 +100,14 @@ def test_sources_of_one_length_are_one_range() -> None:
     assert (found.lengths, found.source_count) == ("2", 2)
 
 
-def test_the_confusion_matrix_adds_up_to_the_accuracy(findings_of: FindingsOf) -> None:
-    evaluation = findings_of("classification").evaluation
+@pytest.mark.parametrize("task", ["classification", "labelling", "readings"])
+def test_the_confusion_matrix_adds_up_to_the_accuracy(task: str, findings_of: FindingsOf) -> None:
+    evaluation = findings_of(task).evaluation
     assert isinstance(evaluation.answers, LabelAnswers)
     counts = confuse(evaluation.answers).counts
-    assert 100 * np.trace(counts) / counts.sum() == pytest.approx(evaluation.score.value)
+    (accuracy,) = (score for score in (evaluation.score, *evaluation.further) if score.name == "accuracy")
+    assert 100 * np.trace(counts) / counts.sum() == pytest.approx(accuracy.value)
+    assert len(evaluation.answers.subjects) == counts.sum()
 
 
 def test_the_losses_by_place_add_up_to_the_perplexity(findings_of: FindingsOf) -> None:

@@ -34,9 +34,9 @@ def texts(examples: tuple[AnyExample, ...]) -> list[str]:
 
 
 def test_every_corpus_is_in_the_folder_of_its_name_or_of_the_files_it_is_a_view_of() -> None:
-    assert {name for name in CORPORA if folder_of(name) != name} == {
-        name for name in CORPORA if name.startswith("multi30k-")
-    }
+    views = {name: folder_of(name) for name in CORPORA if folder_of(name) != name}
+    text = {"imdb-text": "imdb", "imdb-text-unsup": "imdb", "sst2-text": "sst2-stsa"}
+    assert views == text | {name: "multi30k" for name in CORPORA if name.startswith("multi30k-")}
 
 
 def test_phrases_of_validation_and_test_sentences_are_not_trained(tmp_path: Path) -> None:
@@ -72,6 +72,59 @@ def test_reviews_are_read_from_the_archive(tmp_path: Path) -> None:
     assert sorted(texts(splits.training) + texts(splits.validation)) == sorted(f"Good film {n}." for n in range(100))
     assert 3 < len(splits.validation) < 25
     assert str(splits.test[0].origin).endswith("aclImdb_v1.tar.gz, aclImdb/test/neg/7_2.txt, line 1")
+
+
+@pytest.fixture
+def review_archive(tmp_path: Path) -> Path:
+    reviews = {f"aclImdb/train/pos/{n}_9.txt": f"Good film {n}." for n in range(200)}
+    reviews |= {f"aclImdb/test/pos/{n}_9.txt": f"Fine film {n}." for n in range(10)}
+    reviews |= {f"aclImdb/train/unsup/{n}_0.txt": f"Some film {n}." for n in range(20)}
+    reviews |= {f"aclImdb/train/unsup/5{n}_0.txt": f"good film {n}" for n in range(200)}
+    reviews |= {"aclImdb/train/unsup/900_0.txt": "fine film 3!"}
+    write_reviews(tmp_path / "aclImdb_v1.tar.gz", reviews)
+    return tmp_path
+
+
+def test_the_text_of_reviews_is_of_those_that_a_classifier_is_trained_on(review_archive: Path) -> None:
+    classified, read = CORPORA["imdb"](review_archive), CORPORA["imdb-text"](review_archive)
+    assert texts(read.training) == texts(classified.training)
+    assert sorted(texts(read.validation) + texts(read.test)) == sorted(texts(classified.validation))
+    assert read.validation
+    assert read.test
+
+
+def test_reviews_without_a_label_are_read_on_demand_but_none_that_is_held_out(review_archive: Path) -> None:
+    labelled, every = CORPORA["imdb-text"](review_archive), CORPORA["imdb-text-unsup"](review_archive)
+    assert (every.validation, every.test) == (labelled.validation, labelled.test)
+    more = set(texts(every.training)) - set(texts(labelled.training))
+    assert {text for text in more if text.startswith("Some")} == {f"Some film {n}." for n in range(20)}
+    assert "fine film 3!" not in more
+    held_out = {text.lower().removesuffix(".") for text in texts(labelled.validation) + texts(labelled.test)}
+    assert not held_out & more
+    assert {text for text in more if text.startswith("good")} == {
+        text.lower().removesuffix(".") for text in texts(labelled.training)
+    }
+
+
+def test_an_archive_without_unlabelled_reviews_is_named(tmp_path: Path) -> None:
+    reviews = {f"aclImdb/train/pos/{n}_9.txt": f"Good film {n}." for n in range(99)}
+    write_reviews(tmp_path / "aclImdb_labelled.tar.gz", reviews)
+    with pytest.raises(DataError, match=r"aclImdb_labelled\.tar\.gz: expected aclImdb/train/unsup/\*\.txt, found none"):
+        CORPORA["imdb-text-unsup"](tmp_path)
+
+
+def test_the_text_of_sentences_keeps_its_parts_and_trains_on_none_of_the_others(tmp_path: Path) -> None:
+    files = {
+        "stsa.binary.train": "1 a fine film\n0 so dull\n",
+        "stsa.binary.dev": "0 so dull !\n",
+        "stsa.binary.test": "1 fun\n",
+    }
+    splits = CORPORA["sst2-text"](write(tmp_path, files))
+    assert [texts(part) for part in (splits.training, splits.validation, splits.test)] == [
+        ["a fine film"],
+        ["so dull !"],
+        ["fun"],
+    ]
 
 
 def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
