@@ -81,7 +81,8 @@ def train(
     device = find_device(task.recipe)
     torch.set_num_threads(task.recipe.training.threads)
     torch.use_deterministic_algorithms(device.type == "cpu")  # nothing is promised on a GPU, which pays more for it
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no operator here reads memory before it is written
+    # no operator here reads memory before it is written
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     run = _Run(Learner(task, device, processes), folder, run_sha256, progress, observers)
     with locked(folder) if processes.is_first else nullcontext():
         run.resume()
