@@ -11,7 +11,7 @@ SAMPLES := $(wildcard training/recipes/sample-*.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo models serve test check bench image-test lock proto clean
+.PHONY: help demo models serve test check bench bench-training image-test lock proto clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ check: $(INSTALLED) ## Format, lint, types, import rules, proto lint, generated 
 
 bench: models ## Measure the engine layouts side by side; writes docs/engine-layouts.md
 	$(BIN)/python -m tests.bench.layouts
+
+bench-training: $(INSTALLED) ## Measure training beside JoeyNMT and OpenNMT-py (needs SEQSERVE_DATA); writes docs/training-speed.md
+	$(BIN)/python -m tests.bench.training_speed
 
 image-test: models ## Build the service image without Docker (buildah) and send it a request
 	deploy/image-test.sh

@@ -123,6 +123,7 @@ class NaiveTranslator(nn.Module):
         self.query = nn.Linear(HIDDEN, 2 * HIDDEN, bias=False)
         self.combine = nn.Linear(3 * HIDDEN, EMBEDDING)
         self.output = nn.Linear(EMBEDDING, target_size)
+        self.output.weight = self.target_embedding.weight
         self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:

@@ -100,6 +100,8 @@ def measure(contender: Contender, folder: Path) -> float:
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONWARNINGS": "ignore"}
     command = [*contender.command(folder)]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise RuntimeError(f"{contender.title}: exit code {run.returncode}; its output ends in {run.stderr[-2000:]}")
     found = contender.rate.finditer(run.stdout + run.stderr)
     rates = [float(match.group(1)) for match in found]
     if len(rates) < UPDATES // EVERY:
@@ -108,9 +110,9 @@ def measure(contender: Contender, folder: Path) -> float:
 
 
 def document(rates: dict[str, list[float]], absent: dict[str, str]) -> str:
-    """Write the page; the first contender is the project's own."""
+    """Write the page; the first two contenders are the project's own."""
     medians = {title: statistics.median(values) for title, values in rates.items()}
-    ours = next(iter(rates))
+    full, half = list(rates)[:2]
     lines = [
         "# Speed of training",
         "",
@@ -122,14 +124,14 @@ def document(rates: dict[str, list[float]], absent: dict[str, str]) -> str:
         f"{UPDATES} updates, {ROUNDS} rounds;",
         f"torch {torch.__version__}, {THREADS} threads, {datetime.now(UTC):%Y-%m-%d}.",
         "",
-        "| contender | target tokens/s, median | lowest to highest | seqserve / contender |",
-        "|---|---|---|---|",
+        "| contender | target tokens/s, median | lowest to highest | float32 / contender | bfloat16 / contender |",
+        "|---|---|---|---|---|",
         *(
             f"| {title} | {medians[title]:,.0f} | {min(values):,.0f} to {max(values):,.0f} "
-            f"| {medians[ours] / medians[title]:.2f} |"
+            f"| {medians[full] / medians[title]:.2f} | {medians[half] / medians[title]:.2f} |"
             for title, values in rates.items()
         ),
-        *(f"| {title} | | | {reason} |" for title, reason in absent.items()),
+        *(f"| {title} | | | {reason} | |" for title, reason in absent.items()),
         "",
     ]
     return "\n".join(lines)
@@ -138,8 +140,8 @@ def document(rates: dict[str, list[float]], absent: dict[str, str]) -> str:
 def _contenders() -> tuple[list[Contender], dict[str, str]]:
     """Who can run here, and of the others why not."""
     here = [
-        Contender("seqserve, bfloat16", _own("seqserve-bfloat16"), OURS),
         Contender("seqserve, float32", _own("seqserve"), OURS),
+        Contender("seqserve, bfloat16", _own("seqserve-bfloat16"), OURS),
         Contender("naive PyTorch loop, step by step", _own("naive"), OURS),
     ]
     absent: dict[str, str] = {}
@@ -147,7 +149,7 @@ def _contenders() -> tuple[list[Contender], dict[str, str]]:
         try:
             python = peer_python(ROOT / ".build" / "peers", peer)
         except subprocess.CalledProcessError as error:
-            absent[peer] = f"did not install: {error.stderr.strip().splitlines()[-1]}"
+            absent[peer] = f"did not install: {(error.stderr.strip().splitlines() or [error])[-1]}"
             continue
         for feeding in (False, True):
             title = f"{python.title}, {'with' if feeding else 'no'} input feeding"
