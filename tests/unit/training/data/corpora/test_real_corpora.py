@@ -14,6 +14,7 @@ pytestmark = pytest.mark.data
 
 COUNTS = {
     "imdb": (22_383, 2_494, 25_000),
+    "imdb-text": (22_293, 1_280, 1_214),
     "irish-abc": (636, 88, 78),
     "multi30k-en-de": (29_000, 1_014, 1_000),
     "multi30k-en-de-2017": (29_000, 1_014, 1_000),
@@ -23,6 +24,7 @@ COUNTS = {
     "nottingham-abc": (848, 93, 90),
     "ptb": (42_068, 3_370, 3_761),
     "sst2-glue": (63_968, 872, 1_821),
+    "sst2-text": (6_916, 872, 1_821),
     "tinyshakespeare": (1, 1, 1),
     "ud-english-ewt": (12_544, 2_001, 2_077),
     "weather-aus": (49, 49, 49),
@@ -31,7 +33,7 @@ COUNTS = {
 """Training, validation, test. Those that the project splits by hash are its own, and stay as they are."""
 
 LABELS = {"imdb": 2, "names": 18, "sst2-glue": 2, "ud-english-ewt": 17, "weather-aus": 2, "wnut17": 13}
-WITHOUT_SHARED_TEXTS = ("imdb", "irish-abc", "names", "nottingham-abc")
+WITHOUT_SHARED_TEXTS = ("imdb", "imdb-text", "irish-abc", "names", "nottingham-abc")
 
 
 @pytest.fixture(scope="module")
