@@ -98,7 +98,8 @@ class Ticket:
             async with asyncio.timeout_at(self._deadline):
                 await self._news.wait()
         except TimeoutError as error:
-            raise DeadlineExceededError("the deadline passed before the answer was complete") from error
+            if not self._news.is_set():  # else it came in time, and only this task was woken too late
+                raise DeadlineExceededError("the deadline passed before the answer was complete") from error
         self._news.clear()
         if isinstance(self._end, ServiceError):
             raise self._end

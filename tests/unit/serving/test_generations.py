@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,49 @@ from service.errors import DeadlineExceededError, InvalidArgumentError
 from service.metrics import Metrics
 from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, SamplingOptions, TranslateOptions
 from service.serving.catalog import Catalog
-from service.serving.engine_loop import EngineLimits
+from service.serving.engine_loop import EngineLimits, EngineLoop
 from service.serving.front import Front
 from service.serving.hosts import InlineHost
-from service.serving.messages import Command, StopSample
+from service.serving.messages import Command, Event, StopSample
 from service.serving.pool import EnginePool
 from tests.bundles import publish_tiny
 
 MODEL = "tiny-generation"
 PROMPT = "X:1\nK:G\n"
 SLOTS = 8
+LIMITS = EngineLimits(max_batch_size=8, decode_slots=SLOTS, padding_budget=0.25)
+
+
+class SlowEngine(EngineLoop):
+    """A turn takes 3 ms."""
+
+    def turn(self) -> list[Event]:
+        time.sleep(0.003)
+        return super().turn()
 
 
 class NotingHost(InlineHost):
     """Notes what the engine is sent."""
 
-    sent: list[Command]
+    def __init__(self, engine: EngineLoop, sent: list[Command]) -> None:
+        super().__init__(LIMITS)
+        self._engine = engine
+        self._sent = sent
 
     def send(self, command: Command) -> None:
-        self.sent.append(command)
+        self._sent.append(command)
         super().send(command)
+
+
+@asynccontextmanager
+async def serving(folder: Path, sent: list[Command], engine: type[EngineLoop]) -> AsyncIterator[Front]:
+    metrics = Metrics(CollectorRegistry())
+    pool = EnginePool(lambda: NotingHost(engine(LIMITS), sent), count=1, metrics=metrics, on_change=lambda up: None)
+    await pool.start()
+    catalog = Catalog(folder, pool, metrics, device="cpu", kept_versions=1, on_change=lambda names: None)
+    await catalog.refresh()
+    yield Front(catalog, pool, metrics, queue_capacity=64, decode_slots=SLOTS, max_text_characters=1_000)
+    await pool.close()
 
 
 @pytest.fixture
@@ -45,20 +69,8 @@ def sent() -> list[Command]:
 async def front(tmp_path: Path, sent: list[Command]) -> AsyncIterator[Front]:
     for task in ("generation", "translation"):
         publish_tiny(tmp_path, task)
-    metrics = Metrics(CollectorRegistry())
-    limits = EngineLimits(max_batch_size=8, decode_slots=SLOTS, padding_budget=0.25)
-
-    def make_host() -> NotingHost:
-        host = NotingHost(limits)
-        host.sent = sent
-        return host
-
-    pool = EnginePool(make_host, count=1, metrics=metrics, on_change=lambda up: None)
-    await pool.start()
-    catalog = Catalog(tmp_path, pool, metrics, device="cpu", kept_versions=1, on_change=lambda names: None)
-    await catalog.refresh()
-    yield Front(catalog, pool, metrics, queue_capacity=64, decode_slots=SLOTS, max_text_characters=1_000)
-    await pool.close()
+    async with serving(tmp_path, sent, EngineLoop) as running:
+        yield running
 
 
 async def chunks(front: Front, prompt: str = PROMPT, *, seconds: float = 20.0, **fields: Any) -> list[GeneratedChunk]:
@@ -240,29 +252,27 @@ async def test_every_mode_answers_alike_alone_and_in_a_crowd(front: Front) -> No
     assert [answer(found) for found in crowd] == alone
 
 
-async def test_the_best_so_far_comes_before_the_deadline_where_it_is_asked_for(front: Front) -> None:
-    """Without end: the text may not end, and 256 tokens take longer than the deadline allows."""
-    endless: dict[str, Any] = {
-        "max_output_token_count": 256, "banned_tokens": ("<eos>",), "sampling": SamplingOptions(1.0, seed=1),
-        "sample_count": 8, "include_token_scores": True, "alternative_count": 16,
-    }  # fmt: skip
-    seconds = 0.06
-    with pytest.raises(DeadlineExceededError):
-        await asyncio.gather(*(chunks(front, seconds=seconds, **endless) for _ in range(6)))
-    begun = time.monotonic()
-    answers = await asyncio.gather(*(chunks(front, seconds=0.3, allow_partial=True, **endless) for _ in range(12)))
-    assert time.monotonic() - begun < 0.3 + 0.2
-    reasons = {chunk.finish_reason for found in answers for chunk in found if chunk.finish_reason is not None}
-    assert FinishReason.DEADLINE in reasons
-    whole = text_of(await chunks(front, **endless), 2)
-    for found in answers:
-        assert whole.startswith(text_of(found, 2))
+async def test_the_best_so_far_comes_before_the_deadline_where_it_is_asked_for(
+    front: Front, sent: list[Command], tmp_path: Path
+) -> None:
+    whole = text_of(await chunks(front, max_output_token_count=256), 0)
+    async with serving(tmp_path, sent, SlowEngine) as slow:  # 256 tokens take three times as long as is allowed
+        with pytest.raises(DeadlineExceededError):
+            await chunks(slow, max_output_token_count=256, seconds=0.25)
+        begun = time.monotonic()
+        found = await chunks(slow, max_output_token_count=256, seconds=0.25, allow_partial=True)
+        assert time.monotonic() - begun < 0.25
+        assert found[-1].finish_reason is FinishReason.DEADLINE
+        assert found[-1].timings is not None
+        assert 0 < len(text_of(found)) < 256
+        assert whole.startswith(text_of(found))
 
 
-async def test_a_partial_translation_is_the_best_so_far(front: Front) -> None:
-    options = TranslateOptions(48, beam_size=8, hypothesis_count=2, allow_partial=True)
-    texts = ["The black dog jumped over the cat"] * 60
-    result = await front.translate("tiny-translation", texts, options, deadline=time.monotonic() + 0.1)
-    reasons = [one.hypotheses[0].finish_reason for one in result.translations]
-    assert reasons[-1] is FinishReason.DEADLINE  # the last ones never began
-    assert len(reasons) == 60
+async def test_a_partial_translation_is_the_best_so_far(front: Front, sent: list[Command], tmp_path: Path) -> None:
+    texts, prefixes = ["The black dog jumped over the cat"] * 6, ("Il gatto",) * 6
+    options = TranslateOptions(48, beam_size=8, target_prefixes=prefixes, length_penalty=10.0, allow_partial=True)
+    async with serving(tmp_path, sent, SlowEngine) as slow:
+        result = await slow.translate("tiny-translation", texts, options, deadline=time.monotonic() + 0.25)
+    first, *_, last = [translation.hypotheses[0] for translation in result.translations]
+    assert first.text.startswith("Il gatto")  # it ran alone, for a beam takes every row
+    assert (last.text, last.finish_reason) == ("", FinishReason.DEADLINE)  # it never began
