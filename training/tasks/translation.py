@@ -91,6 +91,18 @@ class TranslationTask(CarriesNothing):
     def _mix_in_own_tokens(self, source_ids: Tensor, lengths: Tensor, inputs: Tensor, ratio: float) -> Tensor:
         """Replace some true previous tokens by those the model would have chosen there, in one parallel pass.
 
+        What it would have chosen is drawn with dropout, as the training pass after it is. The first token (bos) and
+        padding stay.
+
+        Args:
+            source_ids: [rows, source time].
+            lengths: of the sources, [rows].
+            inputs: true previous tokens, [rows, time]. In its place at t stands the model's choice at t - 1.
+            ratio: probability that a true token stays, in [0, 1].
+
+        Returns:
+            Token ids, [rows, time].
+
         Source: Mihaylova & Martins 2019, arXiv:1906.07651.
         """
         with torch.no_grad():
