@@ -202,14 +202,15 @@ def _seq2seq_runs(model: Seq2Seq, sessions: Sessions) -> Iterator[Run]:
     for token_ids, lengths in batches(time_multiple=16):
         source = model.encode(*_tensors(token_ids, lengths))
         yield "encoder", sessions["encoder"](token_ids, lengths), (source.keys, source.values, source.state)
-        previous = token_ids[:, 0].copy()
-        expected = model.decoder_step(
-            torch.from_numpy(previous), source.state, source.keys, source.values, torch.from_numpy(lengths)
-        )
-        inputs = [previous, source.state.numpy()]
-        if source.keys is not None and source.values is not None:
-            inputs += [source.keys.numpy(), source.values.numpy(), lengths]
-        yield "decoder_step", sessions["decoder_step"](*inputs), expected
+        held = [tensor.numpy() for tensor in (source.keys, source.values) if tensor is not None]
+        held += [lengths] if held else []
+        state = source.state
+        for previous in (token_ids[:, 0].copy(), token_ids[:, -1].copy(), token_ids[:, 0].copy()):
+            found = sessions["decoder_step"](previous, state.numpy(), *held)
+            ids = torch.from_numpy(previous)
+            expected = model.decoder_step(ids, state, source.keys, source.values, torch.from_numpy(lengths))
+            yield "decoder_step", found, expected
+            state = expected[1]  # an encoder's feeds no vector; a step's does
 
 
 def _shaken(model: Any) -> Any:

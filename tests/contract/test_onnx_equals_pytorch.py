@@ -3,9 +3,12 @@
 The cases and the comparison are `tests.parity`, which prints the differences as a table.
 """
 
+import onnx
 import pytest
 import torch
+from onnx import helper
 
+from service.runtime.session import open_session
 from tests.parity import Case, architecture, export, largest_differences, matrix, opened
 from training.models.classifier import Classifier
 
@@ -44,3 +47,19 @@ def test_a_swapped_gate_order_is_noticed() -> None:
         weights = model.recurrent.layer(0).get_parameter("weight_hh_l0")
         weights.copy_(weights.roll(16, dims=0))
     assert largest_differences(model, sessions)["classifier"] > 100 * TOLERANCE
+
+
+def test_a_step_that_ignores_what_it_is_fed_is_noticed() -> None:
+    """The negative control of input feeding: an encoder's state feeds zeros, and on the first step nothing shows."""
+    case = Case("translation", architecture("gru", 1, attention="general", input_feeding=True))
+    model, write = export(case)
+    graphs = write()
+    changed = onnx.load_from_string(graphs["decoder_step"].raw)
+    nodes = changed.graph.node
+    at = next(index for index, node in enumerate(nodes) if "state.vector" in node.input)
+    nodes[at].input[list(nodes[at].input).index("state.vector")] = "zeros"
+    nodes.insert(at, helper.make_node("Sub", ["state.vector", "state.vector"], ["zeros"]))
+    session = open_session(changed.SerializeToString(), graphs["decoder_step"].signature, where="decoder_step")
+    differences = largest_differences(model, opened(graphs) | {"decoder_step": session})
+    assert differences["encoder"] <= TOLERANCE
+    assert differences["decoder_step"] > 100 * TOLERANCE

@@ -17,6 +17,13 @@ def stable_fraction(*parts: str) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53  # 53 bits: the quotient is exact, never 1.0
 
 
+def evenly_spaced(items: Sequence[Item], count: int) -> Sequence[Item]:
+    """So many of the items, from the first on at even distances over the whole, in order; all if they are fewer."""
+    if len(items) <= count:
+        return items
+    return [items[index * len(items) // count] for index in range(count)]
+
+
 class Chooser:
     """A seeded source of choices.
 

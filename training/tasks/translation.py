@@ -11,6 +11,7 @@ from training.data.batches import Batch, ordered_batches
 from training.data.examples import Splits, TextPair, group_references
 from training.data.lengths import refuse_too_long, tell_left_out
 from training.data.load import select_examples
+from training.data.stable import evenly_spaced
 from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.models.seq2seq import Seq2Seq, translate_greedily
 from training.scores import bleu
@@ -69,9 +70,9 @@ class TranslationTask(CarriesNothing):
         return token_loss(logits, target_ids[:, 1:], label_smoothing=settings.label_smoothing)
 
     def validate(self) -> float:
-        """BLEU of greedy translations."""
+        """BLEU of greedy translations of sources from all over the split: in some corpora the short ones come first."""
         limit = self.recipe.data.max_token_count
-        groups = group_references(self.validation)[:_VALIDATION_SOURCE_COUNT]
+        groups = evenly_spaced(group_references(self.validation), _VALIDATION_SOURCE_COUNT)
         sources = [[*self.source.tokenizer.encode(group.source)[: limit - 1], EOS_ID] for group in groups]
         produced: dict[int, str] = {}
         for batch in ordered_batches([sources], batch_tokens=self.recipe.training.batch_tokens, pad_id=PAD_ID):
@@ -89,6 +90,18 @@ class TranslationTask(CarriesNothing):
 
     def _mix_in_own_tokens(self, source_ids: Tensor, lengths: Tensor, inputs: Tensor, ratio: float) -> Tensor:
         """Replace some true previous tokens by those the model would have chosen there, in one parallel pass.
+
+        What it would have chosen is drawn with dropout, as the training pass after it is. The first token (bos) and
+        padding stay.
+
+        Args:
+            source_ids: [rows, source time].
+            lengths: of the sources, [rows].
+            inputs: true previous tokens, [rows, time]. In its place at t stands the model's choice at t - 1.
+            ratio: probability that a true token stays, in [0, 1].
+
+        Returns:
+            Token ids, [rows, time].
 
         Source: Mihaylova & Martins 2019, arXiv:1906.07651.
         """
