@@ -11,13 +11,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from service.bundle.manifest import Manifest
 from service.bundle.store import open_bundle
 from service.errors import ServiceError
 from training.command_arguments import DataFolder, RecipeFile
+from training.data.examples import AnySplits
 from training.data.load import load_examples
 from training.data_command import data_app
 from training.distributed import Processes, joined_processes
-from training.errors import ExportError, LostProcessError, StoppedError, TrainingError
+from training.errors import ExportError, LostProcessError, RecipeError, StoppedError, TrainingError
 from training.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import bundle_folder, is_published
 from training.export.rebuild import parse_precisions, publish_rebuilt
@@ -33,6 +35,7 @@ from training.pipeline import (
     train_run,
     what_is_kept,
 )
+from training.provenance import run_sha256
 from training.reporting.heat_maps import draw_gates
 from training.settings import Recipe, load_recipe
 from training.tracking.mlflow import log_scores
@@ -93,16 +96,20 @@ def train(
 
 @app.command()
 def export(
+    context: typer.Context,
     recipe: Annotated[Path | None, typer.Argument(help="Recipe file (TOML).", metavar="[RECIPE.toml]")] = None,
     from_bundle: FromBundle = None,
     precisions: Precisions = None,
     version: Version = None,
+    *,
     runs: Runs = _RUNS,
     models: Models = _MODELS,
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,
 ) -> None:
     """Publish the best weights that a run has so far, without training on; or a bundle anew, from its own weights."""
+    if from_bundle is not None:
+        _refuse_idle(context, "runs", "data", "max_epochs")
     if from_bundle is not None and recipe is None:
         wanted = None if precisions is None else parse_precisions(precisions)
         folder = publish_rebuilt(from_bundle, models, precisions=wanted, version=version)
@@ -133,9 +140,10 @@ def evaluate(
 ) -> None:
     """Measure a bundle on its corpus's test examples, through the service's own engine."""
     opened = open_bundle(bundle)
-    path = recipe or RECIPES / f"{opened.manifest.producer.recipe}.toml"
+    path = recipe or _own_recipe(opened.manifest)
     found = load_recipe(path)
     splits = load_examples(found.data, data_folder=data, files_folder=path.parent)
+    _warn_of_other_origin(opened.manifest, path, splits, data)
     evaluations = evaluate_variants(opened, splits, beam_size=beam_size, continuous=found.continuous)
     _say_scores(f"{opened.manifest.name}@{opened.manifest.version}", evaluations)
 
@@ -231,6 +239,43 @@ def _told_when_stopped(where: Run | str) -> Iterator[None]:
 def _opened(recipe: Path, max_epochs: int | None, *, runs: Path, data: Path | None) -> Run:
     found = load_recipe(recipe)
     return open_run(found, runs=runs, data_folder=data, files_folder=recipe.parent, max_epochs=max_epochs)
+
+
+def _refuse_idle(context: typer.Context, *names: str) -> None:
+    """Refuse options that --from-bundle would ignore, where the command line gives them; the environment may."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            raise ExportError(f"export --from-bundle reads no run and no data: {option} goes with RECIPE.toml alone")
+
+
+def _own_recipe(manifest: Manifest) -> Path:
+    """Find the recipe that a bundle names, among those that come with the project."""
+    path = RECIPES / f"{manifest.producer.recipe}.toml"
+    if not path.is_file():
+        raise RecipeError(
+            f"{manifest.name}@{manifest.version} is of recipe {manifest.producer.recipe!r}, not among those in "
+            f"{RECIPES}: name its file by --recipe"
+        )
+    return path
+
+
+def _warn_of_other_origin(manifest: Manifest, path: Path, splits: AnySplits, data: Path | None) -> None:
+    """Say when a bundle is scored by another recipe or on other data than its own: on purpose it is no mistake."""
+    recipe, own = load_recipe(path), manifest.producer.recipe_sha256
+    try:
+        chained = recipe.pretraining is not None
+        sha256 = _opened(path, None, runs=_RUNS, data=data).sha256 if chained else run_sha256(recipe, splits)
+    except TrainingError as error:  # the score needs none of what pretraining reads
+        typer.echo(f"warning: {path}: cannot be compared with the bundle's recipe: {error}", err=True)
+        return
+    if sha256 != own:
+        typer.echo(
+            f"warning: {path}: recipe or data are not those the bundle was made from (SHA-256 {sha256[:8]}, the "
+            f"bundle's {own[:8]}); a bundle made with --max-epochs has another recipe too",
+            err=True,
+        )
 
 
 def _say_published(recipe: Recipe, models: Path) -> None:

@@ -4,7 +4,7 @@ Beside each score stands what is had for nothing: the commonest label, the untra
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -30,7 +30,7 @@ from training.data.ngram import fit_ngram_model
 from training.data.tokenization import encode_long, is_character_level
 from training.errors import DataError
 from training.evaluate_labelling import evaluate_series, evaluate_words
-from training.scores import Evaluation, accuracy, bleu, few, likelihood_score, of
+from training.scores import Evaluation, Score, accuracy, bleu, few, likelihood_score, of
 
 Evaluations = Mapping[Precision, Evaluation]
 """One per variant of a bundle, the default first."""
@@ -90,7 +90,8 @@ def evaluate_variants(
 def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: Splits[LabelledText]) -> Evaluation:
     spec = model.spec
     tokenizer = _tokenizer(bundle, spec.text)
-    sequences = [tokenizer.encode(example.text)[: spec.max_token_count] for example in splits.test]
+    encoded = [tokenizer.encode(example.text) for example in splits.test]
+    sequences = [token_ids[: spec.max_token_count] for token_ids in encoded]
     logits = classify_all(model.classify, sequences, pad_id=spec.text.pad_id)
     predicted = tuple(spec.labels[index] for index in logits.argmax(axis=-1))
     expected = tuple(example.label for example in splits.test)
@@ -103,7 +104,8 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
         if label != example.label
     ]
     baseline = accuracy([commonest] * len(expected), expected)
-    return Evaluation(accuracy(predicted, expected), of("the commonest label", baseline), few(wrong), answers)
+    score = _with_cuts(accuracy(predicted, expected), map(len, encoded), spec.max_token_count)
+    return Evaluation(score, of("the commonest label", baseline), few(wrong), answers)
 
 
 def _evaluate_language_model(
@@ -138,7 +140,8 @@ def _evaluate_translator(
     groups = group_references(splits.test)
     source = _tokenizer(bundle, spec.source)
     # the engine appends the end of a source itself
-    sequences = [source.encode(group.source)[: spec.max_token_count - 1] for group in groups]
+    encoded = [source.encode(group.source) for group in groups]
+    sequences = [token_ids[: spec.max_token_count - 1] for token_ids in encoded]
     limit = spec.max_output_token_count
     produced = decode_all(TranslationRows(model), sequences, max_output_token_count=limit, beam_size=beam_size)
     target = _tokenizer(bundle, spec.target)
@@ -150,11 +153,17 @@ def _evaluate_translator(
         if hypothesis not in group.references
     ]
     baseline = bleu([group.source for group in groups], references)
-    score = bleu(hypotheses, references)
+    score = _with_cuts(bleu(hypotheses, references), (len(ids) + 1 for ids in encoded), spec.max_token_count)
     if beam_size > 1:
         score = replace(score, method=f"{score.method}, beam of {beam_size}")
     answers = TranslationAnswers(groups, tuple(hypotheses), tuple(len(sequence) + 1 for sequence in sequences))
     return Evaluation(score, of("the source, copied", baseline), few(wrong), answers)
+
+
+def _with_cuts(score: Score, token_counts: Iterable[int], limit: int) -> Score:
+    """Say in the score's method how many texts were longer than the model accepts, if any; ends count as tokens."""
+    cut = sum(count > limit for count in token_counts)
+    return replace(score, method=f"{score.method}, {cut} cut to {limit} tokens") if cut else score
 
 
 def _tokenizer(bundle: OpenedBundle, text: TextSpec) -> Tokenizer:

@@ -1,6 +1,7 @@
 """The command line, as a user runs it."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -74,9 +75,11 @@ def test_train_publishes_reports_skips_evaluates_and_draws(recipe: Path, trainin
     assert code == 0
     assert "nothing to do" in output
 
-    code, output, _ = training("evaluate", ".build/models/quick/1", "--recipe", str(recipe))
+    code, output, errors = training("evaluate", ".build/models/quick/1", "--recipe", str(recipe))
     assert code == 0
     assert "quick@1: accuracy" in output
+    assert "not those the bundle was made from" in errors
+    assert "--max-epochs" in errors
 
     code, _, _ = training("gates", str(recipe), "a good film", "--output", "g.png", "--max-epochs", "1")
     assert code == 0
@@ -89,6 +92,28 @@ def test_train_publishes_reports_skips_evaluates_and_draws(recipe: Path, trainin
     code, _, errors = training("train", str(recipe))
     assert code == 2
     assert "made from another recipe or other data" in errors
+
+
+def test_evaluate_warns_of_another_recipe_or_other_data_and_asks_for_a_recipe_it_cannot_find(
+    recipe: Path, training: Training
+) -> None:
+    assert training("train", str(recipe))[0] == 0
+    bundle = ".build/models/quick/1"
+    code, _, errors = training("evaluate", bundle, "--recipe", str(recipe))
+    assert (code, errors) == (0, "")
+
+    recipe.write_text(RECIPE.replace("seed = 1", "seed = 2"))
+    code, output, errors = training("evaluate", bundle, "--recipe", str(recipe))
+    assert (code, len(errors.splitlines())) == (0, 1)
+    assert "quick@1: accuracy" in output
+    said = re.fullmatch(r"warning: .* \(SHA-256 (\w{8}), the bundle's (\w{8})\); .*\n", errors)
+    assert said is not None
+    assert said[1] != said[2]
+
+    code, output, errors = training("evaluate", bundle)
+    assert (code, output, len(errors.splitlines())) == (2, "", 1)
+    assert "is of recipe 'quick'" in errors
+    assert "--recipe" in errors
 
 
 def test_export_makes_other_variants_of_a_bundle_alone(recipe: Path, training: Training, tmp_path: Path) -> None:
@@ -130,6 +155,9 @@ def test_export_makes_other_variants_of_a_bundle_alone(recipe: Path, training: T
         pytest.param(["export"], "export takes RECIPE.toml alone, or --from-bundle", id="export of nothing"),
         pytest.param(["export", "quick.toml", "--precisions", "int8"], "export takes RECIPE", id="recipe, precisions"),
         pytest.param(["export", "--from-bundle", "nowhere/quick/1"], "is not a folder", id="export of no bundle"),
+        pytest.param(["export", "--from-bundle", "b", "--runs", "r"], "--runs goes with", id="bundle, runs"),
+        pytest.param(["export", "--from-bundle", "b", "--data", "d"], "--data goes with", id="bundle, data"),
+        pytest.param(["export", "--from-bundle", "b", "--max-epochs", "1"], "--max-epochs goes", id="bundle, epochs"),
         pytest.param(["gates", "quick.toml", "a film", "--output", "g.png"], "train the recipe", id="gates too early"),
         pytest.param(["report", "quick.toml"], "train the recipe", id="report too early"),
         pytest.param(["train", "quick.toml", "--mlflow", "sqlite:///x.db"], "mlflow-skinny", id="no MLflow"),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +131,27 @@ def test_a_translator_is_measured_with_a_beam_and_the_score_says_how_wide(
     draft = draft_bundle(prepare(make_recipe("translation"), tiny_splits["translation"]), run_sha256=RUN)
     evaluation = evaluate_bundle(draft.opened(), tiny_splits["translation"], beam_size=3)
     assert evaluation.score.method.endswith(", beam of 3")
+
+
+@pytest.mark.parametrize(
+    ("task", "tokens_of_longest"),
+    [
+        pytest.param("classification", 4, id="classification"),
+        pytest.param("translation", 4, id="translation, the end counts"),
+    ],
+)
+def test_a_score_says_how_many_texts_were_cut_and_nothing_where_none_was(
+    make_recipe: MakeRecipe, tiny_splits: Tiny, task: str, tokens_of_longest: int
+) -> None:
+    splits: Any = tiny_splits[task]
+    prepared = prepare(make_recipe(task, data={"max_token_count": tokens_of_longest}), splits)
+    opened = draft_bundle(prepared, run_sha256=RUN).opened()
+    assert "cut to" not in evaluate_bundle(opened, splits).score.method
+    first, *others = splits.test
+    text = "source" if task == "translation" else "text"
+    longer = replace(first, **{text: f"the {getattr(first, text)}"})
+    evaluation = evaluate_bundle(opened, replace(splits, test=(longer, *others)))
+    assert evaluation.score.method.endswith(f", 1 cut to {tokens_of_longest} tokens")
 
 
 def test_the_card_of_a_negative_control_says_so(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
