@@ -1,7 +1,7 @@
 """Every architecture exported and compared with PyTorch, on padded batches of mixed lengths.
 
-`python -m tests.parity` prints the largest difference of each graph as a table; `tests/contract` holds it to 1e-5. The
-graphs run as the service runs them. Weights are random and larger than training leaves them.
+`python -m tests.parity` prints the largest difference of each graph, and of each role; `tests/contract`
+holds it to 1e-5. The graphs run as the service runs them. Weights are random and larger than training leaves them.
 """
 
 import sys
@@ -229,12 +229,17 @@ def _tensors(*arrays: npt.NDArray[Any]) -> list[Tensor]:
 
 
 def main() -> None:
-    """Print a row for each graph of each case."""
+    """Print a row for each graph of each case, then one for each role."""
+    by_role: dict[GraphRole, list[float]] = {}
     sys.stdout.write("| case | graph | largest difference |\n|---|---|---|\n")
     for case in matrix():
         model, write = export(case)
         for role, difference in largest_differences(model, opened(write())).items():
             sys.stdout.write(f"| {case} | {role} | {difference:.1e} |\n")
+            by_role.setdefault(role, []).append(difference)
+    sys.stdout.write("\n| graph | cases | largest difference |\n|---|---|---|\n")
+    for role, differences in by_role.items():
+        sys.stdout.write(f"| {role} | {len(differences)} | {max(differences):.1e} |\n")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from service.bundle.store import CARD_NAME, WEIGHTS_NAME, OpenedBundle, file_ent
 from service.errors import BundleError
 from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.errors import ExportError
-from training.export.golden import TIME_MULTIPLE
+from training.export.pooling import TIME_MULTIPLE
 from training.export.trained import TrainedModel, rounded_to_float16
 from training.export.variants import write_variant
 from training.export.weights import stored_precision, write_weights

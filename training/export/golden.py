@@ -26,6 +26,7 @@ from service.text.words import encode_words
 from training.data.batches import Steps, pad
 from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.errors import ExportError
+from training.export.pooling import TIME_MULTIPLE
 from training.export.trained import TrainedModel
 from training.export.writer import WrittenGraph
 from training.models.classifier import Classifier
@@ -35,9 +36,6 @@ from training.models.seq2seq import Seq2Seq
 
 Array = npt.NDArray[Any]
 Graphs = Mapping[GraphRole, WrittenGraph]
-
-TIME_MULTIPLE = 16
-"""Time of the graphs that sum over it is padded to a multiple of this, so that padding cannot change a sum."""
 
 _REVIEWS = ("Bad.", "The film was great.", "I hoped for more, but the plot was dull and nobody laughed.")
 _MELODIES = ("M:", "M:3/4\nL:1/8\nK:G\nG2AB", "M:4/4\nL:1/8\nK:Dm\nD2EF G2A2|")

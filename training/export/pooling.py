@@ -12,6 +12,7 @@ from training.model_settings import PoolingKind
 from training.models.pooling import POOLED_PARTS
 
 TIME_MULTIPLE = 16
+"""Time of the graphs that sum over it is padded to a multiple of this, so that padding cannot change a sum."""
 
 
 def write_pooling(graph: GraphWriter, kind: PoolingKind, values: RecurrentValues, lengths: str) -> str:
