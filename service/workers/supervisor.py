@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
+import signal
 import socket
 import time
 from asyncio.subprocess import Process
@@ -50,9 +52,14 @@ class _Worker:
             self.writer.write(framed(order))
 
     def kill(self) -> None:
-        """End its process at once."""
+        """End its process at once.
+
+        Not by `Process.kill`, which looks whether the process has ended and thereby takes its exit code away from
+        asyncio, which then reports 255.
+        """
         if self.process is not None and self.process.returncode is None:
-            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
 
 
 class Supervisor:
