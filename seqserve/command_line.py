@@ -18,6 +18,38 @@ from seqserve.command_input import (
     valid_text,
     valid_texts,
 )
+from seqserve.command_options import (
+    MAX_INT32,
+    AlternativeCountOption,
+    BannedTokenOption,
+    BeamSizeOption,
+    CoveragePenaltyOption,
+    EchoOption,
+    GenerationTemperatureOption,
+    HypothesisCountOption,
+    LengthPenaltyOption,
+    MaxLengthFactorOption,
+    MaxTokensOption,
+    MinOutputTokenCountOption,
+    MinPOption,
+    ModelArgument,
+    NoRepeatNgramSizeOption,
+    OutputOption,
+    PartialOption,
+    PromptArgument,
+    RepetitionPenaltyOption,
+    ReplaceUnknownsOption,
+    SampleCountOption,
+    SamplingTemperatureOption,
+    SeedOption,
+    StopSequenceOption,
+    TargetOption,
+    TextsArgument,
+    TimeoutOption,
+    TokenScoresOption,
+    TopKOption,
+    TopPOption,
+)
 from seqserve.command_output import (
     OutputFormat,
     as_json,
@@ -32,9 +64,6 @@ from seqserve.options import GenerateOptions, TranslateOptions
 LABEL_SEQUENCES_PER_CALL = 16  # LabelSequence takes 256, but only so many labels of long ones
 CLASSIFY_TEXTS_PER_CALL = 256  # the most that ClassifyText takes
 TRANSLATE_TEXTS_PER_CALL = 64  # the most that TranslateText takes
-MAX_BEAM_SIZE = 32
-MAX_INT32 = 2**31 - 1
-MAX_INT64 = 2**63 - 1
 PIPE_WIDTH = 200  # columns of a table that goes to no terminal
 
 app = typer.Typer(
@@ -43,37 +72,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Model, as name (newest version) or name@version.")]
-TextsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="TEXT", help="Texts. Without any, the lines of standard input; blank ones are left out."),
-]
-TargetOption = Annotated[str, typer.Option("--target", envvar="SEQSERVE_TARGET", help="Server, as host:port.")]
-OutputOption = Annotated[OutputFormat, typer.Option("--output", help="For people, or one JSON object per line.")]
-TimeoutOption = Annotated[float, typer.Option("--timeout-s", help="Seconds until a call fails.")]
-MaxTokensOption = Annotated[
-    int | None,
-    typer.Option("--max-output-token-count", min=1, max=MAX_INT32, help="Most tokens to produce; default the model's."),
-]
-TopKOption = Annotated[
-    int | None, typer.Option(min=1, max=MAX_INT32, help="Sample among this many most probable tokens; default all.")
-]
-TopPOption = Annotated[
-    float | None, typer.Option(help="Sample among the tokens that reach this mass, above 0 to 1; default 1.")
-]
-MinPOption = Annotated[
-    float | None, typer.Option(help="Sample among tokens this share as probable as the best, 0 to 1; default 0.")
-]
-SeedOption = Annotated[
-    int | None, typer.Option(min=0, max=MAX_INT64, help="The same seed gives the same text; default drawn.")
-]
-TokenScoresOption = Annotated[
-    bool, typer.Option("--include-token-scores", help="With --output json: the log-probability of each token.")
-]
-PartialOption = Annotated[
-    bool, typer.Option("--allow-partial", help="Take what there is when the time is up, instead of failing.")
-]
 
 
 def run(arguments: Sequence[str] | None) -> int:
@@ -149,39 +147,23 @@ def label(
 @app.command()
 def generate(
     model: ModelArgument,
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Text to continue.")] = "",
+    prompt: PromptArgument = "",
     *,
     max_output_token_count: MaxTokensOption = None,
-    min_output_token_count: Annotated[
-        int | None, typer.Option(min=0, max=MAX_INT32, help="Tokens to produce before the text may end; default 0.")
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="0 to 100; 0 takes the most probable token always; default 1.")
-    ] = None,
+    min_output_token_count: MinOutputTokenCountOption = None,
+    temperature: GenerationTemperatureOption = None,
     top_k: TopKOption = None,
     top_p: TopPOption = None,
     min_p: MinPOption = None,
     seed: SeedOption = None,
-    repetition_penalty: Annotated[
-        float | None, typer.Option(help="Makes what came before less probable, above 0 to 10; default 1.")
-    ] = None,
-    no_repeat_ngram_size: Annotated[
-        int | None, typer.Option(min=1, max=32, help="So many tokens in a row never come again; default no rule.")
-    ] = None,
-    banned_token: Annotated[
-        list[str] | None, typer.Option(help="Token that is never produced; may be repeated.")
-    ] = None,
-    stop_sequence: Annotated[
-        list[str] | None, typer.Option(help="String that ends the text where it begins; may be repeated.")
-    ] = None,
-    sample_count: Annotated[
-        int | None, typer.Option(min=1, max=16, help="Texts to generate, each under a line with its number; default 1.")
-    ] = None,
+    repetition_penalty: RepetitionPenaltyOption = None,
+    no_repeat_ngram_size: NoRepeatNgramSizeOption = None,
+    banned_token: BannedTokenOption = None,
+    stop_sequence: StopSequenceOption = None,
+    sample_count: SampleCountOption = None,
     include_token_scores: TokenScoresOption = False,
-    alternative_count: Annotated[
-        int | None, typer.Option(min=1, max=16, help="Most probable tokens beside each, with --include-token-scores.")
-    ] = None,
-    echo: Annotated[bool, typer.Option("--echo", help="Begin with the prompt.")] = False,
+    alternative_count: AlternativeCountOption = None,
+    echo: EchoOption = False,
     allow_partial: PartialOption = False,
     target: TargetOption = DEFAULT_TARGET,
     output: OutputOption = OutputFormat.TEXT,
@@ -215,31 +197,16 @@ def translate(
     model: ModelArgument,
     texts: TextsArgument = None,
     *,
-    beam_size: Annotated[
-        int | None, typer.Option(min=1, max=MAX_BEAM_SIZE, help="Hypotheses kept by beam search; default 1, greedy.")
-    ] = None,
-    hypothesis_count: Annotated[
-        int | None,
-        typer.Option(min=1, max=MAX_BEAM_SIZE, help="Translations per text, best first, with their scores; default 1."),
-    ] = None,
-    length_penalty: Annotated[
-        float | None, typer.Option(help="0 to 10; 0 favours short translations; default 0.6.")
-    ] = None,
-    coverage_penalty: Annotated[
-        float | None, typer.Option(help="0 to 10; more lowers what leaves out parts of the source; default 0.")
-    ] = None,
-    max_length_factor: Annotated[
-        float | None, typer.Option(help="Most tokens per token of the source, above 0 to 100; default no limit.")
-    ] = None,
+    beam_size: BeamSizeOption = None,
+    hypothesis_count: HypothesisCountOption = None,
+    length_penalty: LengthPenaltyOption = None,
+    coverage_penalty: CoveragePenaltyOption = None,
+    max_length_factor: MaxLengthFactorOption = None,
     max_output_token_count: MaxTokensOption = None,
-    replace_unknowns: Annotated[
-        bool, typer.Option("--replace-unknowns", help="Copy the source word where the unknown token would stand.")
-    ] = False,
+    replace_unknowns: ReplaceUnknownsOption = False,
     include_token_scores: TokenScoresOption = False,
     allow_partial: PartialOption = False,
-    temperature: Annotated[
-        float | None, typer.Option(help="Sample, above 0 to 100, instead of searching; default no sampling.")
-    ] = None,
+    temperature: SamplingTemperatureOption = None,
     top_k: TopKOption = None,
     top_p: TopPOption = None,
     min_p: MinPOption = None,

@@ -88,61 +88,53 @@ def _run(command: list[str]) -> None:
     subprocess.run(command, capture_output=True, text=True, check=True)
 
 
+_JOEYNMT_SIDE = {"max_length": 200, "lowercase": False, "level": "word", "tokenizer_type": "none"}
+_JOEYNMT_LAYERS = {
+    "type": "recurrent",
+    "rnn_type": "lstm",
+    "embeddings": {"embedding_dim": EMBEDDING, "scale": False, "dropout": DROPOUT},
+    "hidden_size": HIDDEN,
+    "num_layers": 1,
+    "dropout": DROPOUT,
+}
+_JOEYNMT_DECODER = {**_JOEYNMT_LAYERS, "hidden_dropout": DROPOUT, "init_hidden": "bridge", "attention": "luong"}
+_JOEYNMT_TRAINING = {
+    "random_seed": 1,
+    "optimizer": "adam",
+    "scheduling": "warmupinversesquareroot",
+    "learning_rate": LEARNING_RATE,
+    "learning_rate_warmup": 1000,
+    "clip_grad_norm": CLIP,
+    "batch_size": SENTENCES,
+    "batch_type": "sentence",
+    "normalization": "tokens",
+    "label_smoothing": SMOOTHING,
+    "epochs": 10,
+    "validation_freq": 1_000_000,
+    "overwrite": True,
+    "shuffle": True,
+}
+
+
 def joeynmt_command(python: Path, folder: Path, feeding: bool, updates: int, every: int) -> list[str]:
     """Write JoeyNMT's configuration (YAML, of which JSON is a part) and return its command."""
-    encoder = {
-        "type": "recurrent",
-        "rnn_type": "lstm",
-        "embeddings": {"embedding_dim": EMBEDDING, "scale": False, "dropout": DROPOUT},
-        "hidden_size": HIDDEN,
-        "num_layers": 1,
-        "dropout": DROPOUT,
-    }
-    decoder = {
-        **encoder,
-        "hidden_dropout": DROPOUT,
-        "input_feeding": feeding,
-        "init_hidden": "bridge",
-        "attention": "luong",
-    }
-    side = {"max_length": 200, "lowercase": False, "level": "word", "tokenizer_type": "none"}
-    vocabularies = {part: _joeynmt_vocabulary(folder, part) for part in ("source", "target")}
+    source, target = (
+        {**_JOEYNMT_SIDE, "lang": side, "voc_file": str(folder / f"vocabulary.{side}")} for side in ("source", "target")
+    )
+    parts = {"train": str(folder / "train"), "dev": str(folder / "valid")}
     configuration = {
         "name": "speed",
         "joeynmt_version": "2.3.0",
         "model_dir": str(folder / "joeynmt"),
         "use_cuda": False,
-        "data": {
-            "train": str(folder / "train"),
-            "dev": str(folder / "valid"),
-            "dataset_type": "plain",
-            "src": {**side, "lang": "source", "voc_file": vocabularies["source"]},
-            "trg": {**side, "lang": "target", "voc_file": vocabularies["target"]},
-        },
+        "data": {**parts, "dataset_type": "plain", "src": source, "trg": target},
         "testing": {"beam_size": 1, "eval_metrics": ["bleu"]},
-        "training": {
-            "random_seed": 1,
-            "optimizer": "adam",
-            "scheduling": "warmupinversesquareroot",
-            "learning_rate": LEARNING_RATE,
-            "learning_rate_warmup": 1000,
-            "clip_grad_norm": CLIP,
-            "batch_size": SENTENCES,
-            "batch_type": "sentence",
-            "normalization": "tokens",
-            "label_smoothing": SMOOTHING,
-            "epochs": 10,
-            "updates": updates,
-            "logging_freq": every,
-            "validation_freq": 1_000_000,
-            "overwrite": True,
-            "shuffle": True,
-        },
+        "training": {**_JOEYNMT_TRAINING, "updates": updates, "logging_freq": every},
         "model": {
             "initializer": "xavier_uniform",
             "tied_softmax": True,
-            "encoder": {**encoder, "bidirectional": True},
-            "decoder": decoder,
+            "encoder": {**_JOEYNMT_LAYERS, "bidirectional": True},
+            "decoder": {**_JOEYNMT_DECODER, "input_feeding": feeding},
         },
     }
     path = folder / "joeynmt.yaml"
@@ -150,8 +142,31 @@ def joeynmt_command(python: Path, folder: Path, feeding: bool, updates: int, eve
     return [str(python), "-m", "joeynmt", "train", str(path), "--skip-test"]
 
 
-def _joeynmt_vocabulary(folder: Path, side: str) -> str:
-    return str(folder / f"vocabulary.{side}")
+_OPENNMT = {
+    "overwrite": True,
+    "encoder_type": "brnn",
+    "decoder_type": "rnn",
+    "rnn_type": "LSTM",
+    "word_vec_size": OPENNMT_SIZE,
+    "hidden_size": OPENNMT_SIZE,
+    "layers": 1,
+    "global_attention": "general",
+    "share_decoder_embeddings": True,
+    "dropout": [DROPOUT],
+    "label_smoothing": SMOOTHING,
+    "optim": "adam",
+    "learning_rate": LEARNING_RATE,
+    "max_grad_norm": CLIP,
+    "batch_size": SENTENCES,
+    "batch_type": "sents",
+    "normalization": "tokens",
+    "bucket_size": 30_000,  # the whole corpus is sorted by length, as the other contenders' is
+    "bucket_size_init": 30_000,
+    "valid_steps": 1_000_000,
+    "save_checkpoint_steps": 1_000_000,
+    "num_workers": 0,
+    "seed": 1,
+}
 
 
 def opennmt_command(python: Path, folder: Path, feeding: bool, updates: int, every: int) -> list[str]:
@@ -168,32 +183,10 @@ def opennmt_command(python: Path, folder: Path, feeding: bool, updates: int, eve
         "src_vocab": str(folder / "opennmt.source"),
         "tgt_vocab": str(folder / "opennmt.target"),
         "save_model": str(folder / "opennmt" / "model"),
-        "overwrite": True,
-        "encoder_type": "brnn",
-        "decoder_type": "rnn",
-        "rnn_type": "LSTM",
-        "word_vec_size": OPENNMT_SIZE,
-        "hidden_size": OPENNMT_SIZE,
-        "layers": 1,
+        **_OPENNMT,
         "input_feed": int(feeding),
-        "global_attention": "general",
-        "share_decoder_embeddings": True,
-        "dropout": [DROPOUT],
-        "label_smoothing": SMOOTHING,
-        "optim": "adam",
-        "learning_rate": LEARNING_RATE,
-        "max_grad_norm": CLIP,
-        "batch_size": SENTENCES,
-        "batch_type": "sents",
-        "normalization": "tokens",
-        "bucket_size": 30_000,  # the whole corpus is sorted by length, as the other contenders' is
-        "bucket_size_init": 30_000,
         "train_steps": updates,
         "report_every": every,
-        "valid_steps": 1_000_000,
-        "save_checkpoint_steps": 1_000_000,
-        "num_workers": 0,
-        "seed": 1,
     }
     path = folder / "opennmt.yaml"
     path.write_text(json.dumps(configuration), encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 import seqserve
 from seqserve import AsyncClient, Client
 
-COMMAND_MODULES = {"command_input", "command_line", "command_output"}
+COMMAND_MODULES = {"command_input", "command_line", "command_options", "command_output"}
 PACKAGE = Path(inspect.getfile(seqserve)).parent
 
 
