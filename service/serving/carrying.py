@@ -14,7 +14,7 @@ from service.state.contents import (
     decoded_text,
     encoded,
 )
-from service.state.requests import STATELESS, SequenceStates
+from service.state.requests import SequenceStates
 from service.state.tokens import Origin, StateTokens
 
 MOST_STATE_BYTES = 2_000_000
@@ -136,7 +136,7 @@ class StateDesk:
         Raises:
             ServiceError: the model or the server has no state tokens, or one that is given is refused.
         """
-        if asked == STATELESS:
+        if not (asked.tokens or asked.include):
             return SequenceCarrier()
         states = self._of(info, spec)
         if asked.include:
