@@ -220,3 +220,21 @@ def test_a_row_that_was_cut_before_its_next_step_stands_where_it_stood() -> None
     assert news.carried is not None
     assert (news.carried.last_id, news.carried.token_count) == (carried.last_id, 8)
     assert news.carried.state.tobytes() == carried.state.tobytes()
+
+
+def test_rows_that_move_as_others_leave_tell_their_own_states_at_their_own_times() -> None:
+    asked = [
+        DecodeRequest(key, ids(4, key), DecodeOptions(3 + 4 * (key % 3), keep_state=key % 2 == 0, state_interval=key))
+        for key in range(3, 9)
+    ]
+    streaming = [replace(one, streams=True) for one in asked]
+
+    def states(told: Sequence[News]) -> list[tuple[int, bytes]]:
+        return [(news.carried.token_count, news.carried.state.tobytes()) for news in told if news.carried is not None]
+
+    together = stream(*streaming)
+    assert {key: states(told) for key, told in together.items()} == {
+        one.key: states(stream(one)[one.key]) for one in streaming
+    }
+    assert [count for count, _ in states(together[4])] == [4, 7]
+    assert not states(together[5])
