@@ -202,6 +202,8 @@ class Catalog:
     def lend(self, reference: str) -> Iterator[ReadyModel]:
         """Lend a version that answers; it is not unloaded before it comes back.
 
+        Errors of whoever borrowed it get its name and version among their facts.
+
         Raises:
             ModelNotFoundError: nothing has this name.
             ModelNotReadyError: it is known, but does not answer.
@@ -212,12 +214,16 @@ class Catalog:
             info = entries[0].info
             why = f": {info.failure}" if info.failure else ""
             raise ModelNotReadyError(
-                f"model {info.name}@{info.version} is {info.state}{why}", field="model", model=info.name
-            )
+                f"model {info.name}@{info.version} is {info.state}{why}", field="model", model=info.name,
+                version=info.version,
+            )  # fmt: skip
         ready.borrowed += 1
         ready.returned.clear()
         try:
             yield ready
+        except ServiceError as error:
+            error.facts |= {"model": ready.info.name, "version": str(ready.info.version)}
+            raise
         finally:
             ready.borrowed -= 1
             if not ready.borrowed:
