@@ -7,13 +7,15 @@ INSTALLED := $(VENV)/.installed
 TORCH_VERSION := 2.13.0
 # Extra arguments for the step that installs torch, for instance the index of its CPU builds.
 TORCH_PIP_ARGS ?=
+ATHERIS_VERSION := 3.0.0
+FUZZ_SECONDS ?= 60
 API := proto/seqserve
 FROZEN_API := proto/frozen/seqserve_v1.binpb
 SAMPLES := $(wildcard training/recipes/sample-*.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo models serve test check bench bench-training image-test lock proto proto-freeze clean
+.PHONY: help demo models serve test check bench bench-training image-test lock proto proto-freeze fuzz clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -56,6 +58,10 @@ bench-training: $(INSTALLED) ## Measure training beside JoeyNMT and OpenNMT-py (
 
 image-test: models ## Build the service image without Docker (buildah) and send it a request
 	deploy/image-test.sh
+
+fuzz: $(INSTALLED) ## Feed the API bytes for FUZZ_SECONDS (60), guided by coverage (Linux); see .build/fuzz
+	$(PIP) install --quiet atheris==$(ATHERIS_VERSION)
+	$(BIN)/python -m tests.fuzz.own_api -max_total_time=$(FUZZ_SECONDS)
 
 proto: $(INSTALLED) ## Generate seqserve/v1 and docs/api.md from proto/
 	$(BIN)/python proto/generate.py
