@@ -93,6 +93,8 @@ def _value(field: FieldDescriptor) -> st.SearchStrategy[Any]:
         return _messages(field.message_type)
     if field.name == "model":
         return st.sampled_from(MODELS) | st.sampled_from([f"{MODELS[0]}@1", f"{MODELS[0]}@2"]) | _texts()
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return st.binary(max_size=300)
     return _SCALARS[field.cpp_type]()
 
 
@@ -113,6 +115,7 @@ _SCALARS: dict[int, Callable[[], st.SearchStrategy[Any]]] = {
     FieldDescriptor.CPPTYPE_BOOL: st.booleans,
     FieldDescriptor.CPPTYPE_INT32: _integers,
     FieldDescriptor.CPPTYPE_INT64: _integers,
+    FieldDescriptor.CPPTYPE_ENUM: _integers,
     FieldDescriptor.CPPTYPE_FLOAT: _numbers,
     FieldDescriptor.CPPTYPE_DOUBLE: _numbers,
 }
