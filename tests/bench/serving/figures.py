@@ -28,6 +28,7 @@ class Sample:
         agreement: share of answers equal to what the bundle's graphs give to each text alone.
         first_p50_ms: of streams, until the first text.
         gap_p99_ms: of streams, between tokens.
+        server_bytes: resident memory of the processes that do the work, at the end.
     """
 
     items_per_second: float
@@ -39,11 +40,17 @@ class Sample:
     agreement: float = 1.0
     first_p50_ms: float = math.nan
     gap_p99_ms: float = math.nan
+    server_bytes: float = math.nan
 
     @property
     def items_per_cpu_second(self) -> float:
         """Texts answered per CPU-second of the processes that do the work; NaN where none was seen."""
         return self.items_per_second / self.server_cpu if self.server_cpu else math.nan
+
+    @property
+    def tokens_per_cpu_second(self) -> float:
+        """As `items_per_cpu_second`, of tokens."""
+        return self.tokens_per_second / self.server_cpu if self.server_cpu else math.nan
 
 
 def values_of(samples: Sequence[Sample], name: str) -> list[float]:

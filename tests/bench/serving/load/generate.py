@@ -73,6 +73,7 @@ async def generate(spec: LoadSpec) -> Report:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
+    await asyncio.sleep(spec.delay_seconds)
     window, report = Window(spec), Report()
     turns = itertools.islice(itertools.cycle(spec.items), spec.first_item, None)
     calls = [

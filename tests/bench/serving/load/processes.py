@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -62,15 +62,25 @@ class Worker:
         return log[-4000:]
 
 
+def family(pid: int) -> list[psutil.Process]:
+    """A process and its children, and theirs."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
 def cpu_seconds(pids: Sequence[int]) -> float:
     """CPU-seconds that processes and their children have used so far."""
     total = 0.0
     for pid in pids:
-        process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
+        for one in family(pid):
             times = one.cpu_times()
             total += times.user + times.system
     return total
+
+
+def resident_bytes(pids: Sequence[int]) -> float:
+    """Resident memory of processes and their children; what they share is counted for each."""
+    return float(sum(one.memory_info().rss for pid in pids for one in family(pid)))
 
 
 def drive(spec: LoadSpec, server_pid: int, *, generators: int = 2, python: Path | None = None) -> Sample:
@@ -83,9 +93,13 @@ def drive(spec: LoadSpec, server_pid: int, *, generators: int = 2, python: Path 
         python: of the environment that has the client; None: the project's.
     """
     count = min(generators, spec.calls_in_flight)
-    command = [str(python or sys.executable), "-m", "tests.bench.serving.load.generate"]
-    workers = [Worker(command, _share(spec, number, count).to_json()) for number in range(count)]
+    workers = [new_generator(_share(spec, number, count), python) for number in range(count)]
     return measure(workers, spec.warm_seconds, spec.seconds, working=[server_pid])
+
+
+def new_generator(spec: LoadSpec, python: Path | None = None) -> Worker:
+    """Start a load generator."""
+    return Worker([str(python or sys.executable), "-m", "tests.bench.serving.load.generate"], spec.to_json())
 
 
 def _share(spec: LoadSpec, number: int, count: int) -> LoadSpec:
@@ -96,13 +110,35 @@ def _share(spec: LoadSpec, number: int, count: int) -> LoadSpec:
 
 
 def measure(workers: Sequence[Worker], warm_seconds: float, seconds: float, *, working: Sequence[int] = ()) -> Sample:
-    """Let workers begin together, and sum their reports up.
+    """Let workers begin together, and sum their reports up; arguments as `observe` takes them."""
+    reports, usage = observe(workers, warm_seconds, seconds, working=working)
+    total = Report()
+    for report in reports:
+        total.add(report)
+    return sample_of(total, seconds, usage)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the processes that do the work used: CPU-seconds while it counted, and resident bytes at the end."""
+
+    cpu_seconds: float
+    resident_bytes: float
+
+
+def observe(
+    workers: Sequence[Worker], warm_seconds: float, seconds: float, *, working: Sequence[int] = ()
+) -> tuple[list[Report], Usage]:
+    """Let workers begin together.
 
     Args:
         workers: generators, or bare loops.
         warm_seconds: that they let pass before they count.
         seconds: that they count.
         working: the processes that do the work; none: the workers themselves.
+
+    Returns:
+        The workers' reports, and what the processes that do the work used.
     """
     pids = working or [worker.pid for worker in workers]
     try:
@@ -113,25 +149,24 @@ def measure(workers: Sequence[Worker], warm_seconds: float, seconds: float, *, w
         time.sleep(warm_seconds)
         before = cpu_seconds(pids)
         time.sleep(seconds)
-        used = cpu_seconds(pids) - before
-        total = Report()
-        for worker in workers:
-            total.add(worker.report())
+        usage = Usage(cpu_seconds(pids) - before, resident_bytes(pids))
+        return [worker.report() for worker in workers], usage
     finally:
         for worker in workers:
             worker.stop()
-    return _sample(total, seconds, used)
 
 
-def _sample(report: Report, seconds: float, used: float) -> Sample:
+def sample_of(report: Report, seconds: float, usage: Usage) -> Sample:
+    """Turn counts into rates."""
     return Sample(
         items_per_second=report.items / seconds,
         tokens_per_second=report.tokens / seconds,
         p50_ms=percentile(report.latencies_ms, 0.5),
         p99_ms=percentile(report.latencies_ms, 0.99),
-        server_cpu=used / seconds,
+        server_cpu=usage.cpu_seconds / seconds,
         generator_cpu=report.cpu_seconds / seconds,
         agreement=1 - report.different / max(1, report.items),
         first_p50_ms=percentile(report.firsts_ms, 0.5),
         gap_p99_ms=percentile(report.gaps_ms, 0.99),
+        server_bytes=usage.resident_bytes,
     )

@@ -33,6 +33,7 @@ class LoadSpec:
         warm_seconds: of load before anything counts.
         seconds: of load that counts.
         first_item: where this generator begins among the items.
+        delay_seconds: to wait with the first call.
         options: of each call, as the client names them.
     """
 
@@ -47,6 +48,7 @@ class LoadSpec:
     warm_seconds: float = 0.5
     seconds: float = 3.0
     first_item: int = 0
+    delay_seconds: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:

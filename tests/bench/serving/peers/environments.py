@@ -47,12 +47,6 @@ def peer_environment(name: str) -> Environment:
     return environment
 
 
-def why_absent(error: Exception) -> str:
-    """The last line of what went wrong, for the row of a peer that does not run."""
-    text = (error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)) or str(error)
-    return text.strip().splitlines()[-1].strip().replace("|", "/")[:300] or type(error).__name__
-
-
 def _base_python() -> Path:
     found = Path(f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}")
     return found if found.exists() else Path(sys.executable)
