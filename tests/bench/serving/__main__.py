@@ -14,6 +14,7 @@ from tests.bench.serving.parts.classification import classification
 from tests.bench.serving.parts.generation import generation
 from tests.bench.serving.parts.growth import growth
 from tests.bench.serving.parts.startup import startup
+from tests.bench.serving.parts.toolkits import toolkits
 from tests.bench.serving.parts.translation import modes, translation
 
 PARTS: Mapping[str, Part] = {
@@ -22,6 +23,7 @@ PARTS: Mapping[str, Part] = {
     "classification": classification,
     "generation": generation,
     "startup": startup,
+    "toolkits": toolkits,
     "growth": growth,
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
