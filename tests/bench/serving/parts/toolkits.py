@@ -9,9 +9,9 @@ from tests.bench.serving.rounds import FAILURES, Contender, take_turns
 from tests.bench.serving.tables import table_of
 
 BATCHES = (32, 128)
-NOTE = """OpenNMT-py runs on as many threads as cores, on the same sentences as tokens already, and gives tokens back. It
-halves an encoder of both directions, so it has less to do. Its weights are as good as random and its answers as long as
-ours in the mean, so they are not compared. JoeyNMT is not measured: it saves no model that it has not validated."""
+NOTE = """OpenNMT-py runs on as many threads as cores, on the same sentences as tokens already, and gives tokens back.
+It halves an encoder of both directions, so it has less to do. Its weights are as good as random, its answers as long
+as ours in the mean: they are not compared. JoeyNMT is not measured: it saves no model that it has not validated."""
 
 
 def toolkits(bench: Bench) -> str:
