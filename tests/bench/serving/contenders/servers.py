@@ -56,15 +56,18 @@ def torch_server(folder: Path, *, engine: str, batch_size: int) -> Iterator[Serv
 
 @contextmanager
 def running(
-    command: Sequence[str], is_ready: Callable[[], bool], environment: dict[str, str] | None = None
+    command: Sequence[str],
+    is_ready: Callable[[], bool],
+    environment: dict[str, str] | None = None,
+    folder: Path = ROOT,
 ) -> Iterator["subprocess.Popen[str]"]:
-    """Start a server, wait until it is ready, and end it afterwards.
+    """Start a server in a folder, wait until it is ready, and end it afterwards.
 
     Raises:
         RuntimeError: it ended, or was not ready in time; the message holds the end of its log.
     """
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     log: list[str] = []
     reading = threading.Thread(target=lambda: log.extend(process.stdout or ()), daemon=True)

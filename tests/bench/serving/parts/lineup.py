@@ -21,7 +21,7 @@ OUR_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "seqserve, 2 workers, engine thread": ("--workers", "2", "--engine-layout", "thread"),
     "seqserve, 2 workers, inline": ("--workers", "2", "--engine-layout", "inline"),
 }
-BATCHES = (16, 32, 64, 128)
+BATCHES, LIMIT_TRIES = (16, 32, 64, 128), 2
 LIMIT, TORCH_LOOP, EAGER, TORCH_SERVED = "the limit", "PyTorch, bare loop", "PyTorch, one at a time", "PyTorch, batched"
 
 
@@ -86,7 +86,7 @@ def find_limit(bench: Bench, job: Job, mode: str = "greedy") -> tuple[Contender,
         )
         for engine, size, threads in plans
     ]
-    measured = take_turns(tries, 1)
+    measured = take_turns(tries, LIMIT_TRIES)
     best = measured.best(list(measured.samples), "tokens_per_second")
     engine, size, threads = plans[[one.title for one in tries].index(best or "")]
     return bare(bench, job, LIMIT, engine, size, mode=mode, threads=threads), measured

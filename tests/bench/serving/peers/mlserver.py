@@ -54,8 +54,8 @@ def ml_server(job: Job, setting: Setting, work: Path) -> Iterator[Server]:
     }
     (folder / "settings.json").write_text(json.dumps(server), encoding="utf-8")
     (folder / "model-settings.json").write_text(json.dumps(model), encoding="utf-8")
-    command = [str(environment.folder / "bin" / "mlserver"), "start", str(folder)]
-    with running(command, lambda: _is_ready(http), {**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+    command = [str(environment.folder / "bin" / "mlserver"), "start", str(folder.resolve())]
+    with running(command, lambda: _is_ready(http), {**os.environ, "PYTHONPATH": str(ROOT)}, folder) as process:
         yield Server(f"127.0.0.1:{grpc}", process.pid, "open_inference")
 
 
