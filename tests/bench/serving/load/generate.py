@@ -77,12 +77,16 @@ async def generate(spec: LoadSpec) -> Report:
     window, report = Window(spec), Report()
     turns = itertools.islice(itertools.cycle(spec.items), spec.first_item, None)
     calls = [
-        call_in_turn(askers[number % len(askers)], spec, turns, window, report)
+        asyncio.create_task(call_in_turn(askers[number % len(askers)], spec, turns, window, report))
         for number in range(spec.calls_in_flight)
     ]
-    cpu = asyncio.create_task(_cpu_within(window))
-    await asyncio.gather(*calls)
-    report.cpu_seconds = await cpu
+    report.cpu_seconds = await _cpu_within(window)
+    failed = [error for call in calls if call.done() and (error := call.exception())]
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    if failed:
+        raise failed[0]
     return report
 
 

@@ -21,7 +21,7 @@ HIDDEN_SIZES = (64, 128, 256, 512, 1024)
 STREAMS = (1, 10, 100, 500, 1000, 2500, 5000)
 WRITTEN = 16
 """Tokens per answer where the sizes of an untrained model are what is looked at."""
-MOST_IN_QUEUE, MEBIBYTE = 6000, 2**20
+MOST_IN_QUEUE, STREAM_SECONDS, MEBIBYTE = 6000, 600, 2**20
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,16 @@ def _one(bench: Bench, job: Job, served: Served, shape: Shape | None = None, *, 
 def _streams(bench: Bench) -> tuple[list[Point], int]:
     """Memory while so many streams are open, on a fresh server each time; and how many of them step together."""
     job, slots = bench.job("generation"), 32
-    flags = ("--queue-capacity", str(MOST_IN_QUEUE), "--max-concurrent-rpcs", str(MOST_IN_QUEUE))
+    most = str(MOST_IN_QUEUE)
+    flags = ["--queue-capacity", most, "--max-concurrent-rpcs", most, "--decode-slots", str(slots)]
+    flags += ["--max-request-seconds", str(STREAM_SECONDS)]
     points = []
     for count in STREAMS:
         longer = replace(bench, seconds=bench.seconds + count / 1000)  # opening them takes the generator so long
-        with seqserve_server(job.repository, *flags, "--decode-slots", str(slots)) as server:
+        with seqserve_server(job.repository, *flags) as server:
             served = Served("seqserve", server, job.name)
             shape = Shape(count, connections=min(16, count))
-            contender = loaded(longer, job, served, shape, options=greedily(job))
+            contender = loaded(longer, job, served, shape, options={**greedily(job), "timeout_s": STREAM_SECONDS})
             points.append(Point(count, contender.measure()))
     return points, slots
 

@@ -106,6 +106,7 @@ def _configuration(job: Job, folder: Path) -> dict[str, object]:
 
 def _run(command: list[str], threads: int) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
+    environment["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # it reads its own files, which are pickles
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=END_SECONDS
     )
