@@ -176,7 +176,12 @@ class ServiceSettings(BaseSettings):
         description="Where graphs run: cpu, cuda, or auto (cuda if it can be had); NAME=cuda chooses for one model. "
         "May be repeated, or joined by commas.",
     )
-    max_batch_size: PositiveInt = Field(32, le=1024, description="Most rows of a classification or prefill batch.")
+    max_batch_size: PositiveInt | None = Field(
+        None,
+        le=1024,
+        description="Most sequences that are classified, labelled, or read before decoding in one run. "
+        "Unset: each model learns it when it is loaded, from runs of 1 to 32.",
+    )
     decode_slots: PositiveInt = Field(32, le=1024, description="Sequences that one model decodes side by side.")
     queue_capacity: PositiveInt = Field(
         512, ge=MOST_TEXTS_PER_REQUEST, description="Texts that may wait per model; more are refused at once."

@@ -286,6 +286,8 @@ class Catalog:
         if loaded.digest != bundle.digest:
             self._pool.unload(model_id)
             raise BundleError(f"{MANIFEST_NAME} changed while the bundle was being opened; publish a new version")
+        reading = GRAPH_ROLES[manifest.spec.task][0]
+        self._metrics.batch_size_limit.labels(manifest.name, reading, loaded.provider).set(loaded.batch_size)
         info = replace(
             describe(manifest),
             state="active",

@@ -16,9 +16,6 @@ from service.errors import DeadlineExceededError, InferenceFailedError
 from service.serving.messages import Decoded, DecodedHypothesis, DecodeWork, Event, Failed, Ran, Tokens
 from service.state.contents import STATE_DTYPE, CarriedRow
 
-MAX_JOINING_SEQUENCES = 8
-"""Most prompts or sources that are read in one turn, so that running rows never wait for more foreign ones."""
-
 WINDOW_SEQUENCES = 64
 """How many of the oldest waiting sequences are looked at for similar lengths."""
 
@@ -86,16 +83,18 @@ class Scheduler:
         model: its steps.
         graphs: names of the graph that starts rows and of the one that steps, for the metrics.
         slots: most rows that run side by side; a beam or several samples of one sequence take a row each.
+        max_batch_size: most prompts or sources that are read in one turn.
         padding_budget: largest share of padded positions among sequences that join together, 0 to 1.
         clock: seconds, monotonic.
     """
 
     def __init__(
-        self, model_id: int, model: RowModel, *, graphs: tuple[str, str], slots: int, padding_budget: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, model_id: int, model: RowModel, *, graphs: tuple[str, str], slots: int, max_batch_size: int,
+        padding_budget: float, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._timed = _TimedRows(model, model_id, graphs, clock)
         self._loop = DecodeLoop(self._timed, capacity=slots)
+        self._max_batch_size = max_batch_size
         self._padding_budget = padding_budget
         self._clock = clock
         self._keys = itertools.count()
@@ -181,7 +180,7 @@ class Scheduler:
         """The oldest sequence and others of similar length, as far as rows are free; none if it has no room yet."""
         window = [self._waiting[i] for i in range(min(len(self._waiting), WINDOW_SEQUENCES))]
         lengths = [len(pending.work.rows[row]) + 1 for pending, row in window]  # a special token is added to each
-        chosen = pick_batch(lengths, max_rows=MAX_JOINING_SEQUENCES, padding_budget=self._padding_budget)
+        chosen = pick_batch(lengths, max_rows=self._max_batch_size, padding_budget=self._padding_budget)
         free, joining = self._loop.free, []
         for position in chosen:
             row_count = window[position][0].work.options.row_count

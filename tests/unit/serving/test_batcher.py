@@ -62,6 +62,12 @@ def test_a_request_larger_than_a_batch_is_answered_when_its_last_row_is(clock: M
     assert answer.queue_seconds == pytest.approx(1.0)
 
 
+def test_what_waits_runs_at_once_and_not_when_there_is_more_of_it(clock: ManualClock) -> None:
+    batcher = make(clock, max_batch_size=32)
+    batcher.submit(work(1, [5]))
+    assert [type(event) for event in batcher.turn()] == [Ran, Classified]
+
+
 def test_lengths_that_would_break_the_padding_budget_wait_for_the_next_batch(clock: ManualClock) -> None:
     batcher = make(clock, padding_budget=0.1)
     batcher.submit(work(1, [5] * 10))

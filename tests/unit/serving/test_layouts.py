@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service.engine.profile import SIZES
 from service.errors import (
     DeadlineExceededError,
     EngineLostError,
@@ -40,7 +41,7 @@ from service.serving.hosts import Host, InlineHost, ProcessHost, ThreadHost
 from service.serving.pool import EnginePool
 from tests.bundles import publish_tiny
 
-LIMITS = EngineLimits(max_batch_size=8, decode_slots=4, padding_budget=0.25)
+LIMITS = EngineLimits(max_batch_size=None, decode_slots=4, padding_budget=0.25)
 LAYOUTS: dict[str, Callable[[], Host]] = {
     "inline": lambda: InlineHost(LIMITS),
     "thread": lambda: ThreadHost(LIMITS),
@@ -151,6 +152,29 @@ async def test_the_runs_of_a_labeller_are_measured(repository: Path) -> None:
         await parts.front.label("tiny-labelling", ["Mary"] * 3, top_label_count=1, deadline=time.monotonic() + 5)
         labels = {"model": "tiny-labelling", "graph": "labeller"}
         assert parts.metrics.registry.get_sample_value("seqserve_batch_size_sum", labels) == 3
+
+
+READING_GRAPHS = {
+    "tiny-classification": "classifier",
+    "tiny-labelling": "labeller",
+    "tiny-labelling-features": "labeller",
+    "tiny-generation": "prefill",
+    "tiny-translation": "encoder",
+}
+
+
+async def test_every_model_learns_how_many_sequences_a_run_reads(repository: Path) -> None:
+    async with running(repository, "inline") as parts:
+        for model, graph in READING_GRAPHS.items():
+            labels = {"model": model, "graph": graph, "provider": "cpu"}
+            assert parts.metrics.registry.get_sample_value("seqserve_batch_size_limit", labels) in SIZES
+
+
+async def test_a_batch_size_that_is_set_is_not_learned(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LAYOUTS, "set", lambda: InlineHost(replace(LIMITS, max_batch_size=7)))
+    async with running(repository, "set") as parts:
+        labels = {"model": "tiny-classification", "graph": "classifier", "provider": "cpu"}
+        assert parts.metrics.registry.get_sample_value("seqserve_batch_size_limit", labels) == 7
 
 
 async def test_several_engines_share_the_work(repository: Path) -> None:

@@ -9,12 +9,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from service.engine.requests import DecodeOptions, Ending
 from service.serving.messages import Decoded, DecodeWork, Event, Failed, Ran, Tokens
-from service.serving.scheduler import MAX_JOINING_SEQUENCES, Scheduler
+from service.serving.scheduler import Scheduler
 from tests.fakes import CountingRows, ManualClock
+
+BATCH_SIZE = 8
 
 
 def make(model: CountingRows, clock: ManualClock, *, slots: int = 4) -> Scheduler:
-    return Scheduler(7, model, graphs=("encoder", "decoder_step"), slots=slots, padding_budget=1.0, clock=clock)
+    return Scheduler(
+        7, model, graphs=("encoder", "decoder_step"), slots=slots, max_batch_size=BATCH_SIZE, padding_budget=1.0,
+        clock=clock,
+    )  # fmt: skip
 
 
 def work(
@@ -74,10 +79,10 @@ def test_waiting_rows_join_as_soon_as_running_ones_leave() -> None:
 def test_no_turn_lets_more_rows_join_than_its_bound() -> None:
     model = CountingRows()
     scheduler = make(model, ManualClock(), slots=100)
-    scheduler.submit(work(1, *([[3]] * (MAX_JOINING_SEQUENCES + 3)), limit=5))
+    scheduler.submit(work(1, *([[3]] * (BATCH_SIZE + 3)), limit=5))
     scheduler.turn()
     scheduler.turn()
-    assert model.batches == [MAX_JOINING_SEQUENCES, MAX_JOINING_SEQUENCES + 3]
+    assert model.batches == [BATCH_SIZE, BATCH_SIZE + 3]
 
 
 def test_beams_and_greedy_rows_share_a_batch_and_a_wide_beam_waits_its_turn() -> None:
