@@ -54,11 +54,15 @@ class DecodeLoop:
         """Rows that may still be taken."""
         return self._slots.capacity - self._slots.count
 
-    def join(self, requests: Sequence[DecodeRequest]) -> list[Finished]:
-        """Let requests join: read their prompts or sources in one batch.
+    def join(self, requests: Sequence[DecodeRequest], started: Started | None = None) -> list[Finished]:
+        """Let requests join: read their prompts or sources in one batch, unless that has been done.
 
         One that goes on from what was carried, without a prompt, has nothing to read: its next step is the one that
         would have come next where it left off.
+
+        Args:
+            requests: who joins.
+            started: what reading all their prompts or sources gave, if they have been read.
 
         Returns:
             Requests that have ended already: a language model gives the first token right away.
@@ -71,10 +75,10 @@ class DecodeLoop:
         row_counts = [request.options.row_count for request in requests]
         if sum(row_counts) > self.free:
             raise ValueError(f"{sum(row_counts)} rows cannot join: {self.free} rows are free")
-        reading = [request for request in requests if request.carried is None or len(request.token_ids)]
-        finished = self._read(reading) if reading else []
+        reading = [request for request in requests if request.reads]
+        finished = self._read(reading, started) if reading else []
         for request in requests:
-            if request.carried is not None and not len(request.token_ids):
+            if request.carried is not None and not request.reads:
                 self._take_in(request, _left_off(request.carried), 0)
         return finished
 
@@ -135,9 +139,10 @@ class DecodeLoop:
 
     # Joining
 
-    def _read(self, requests: Sequence[DecodeRequest]) -> list[Finished]:
-        carried = [request.carried for request in requests]
-        started = self._model.start([request.token_ids for request in requests], carried)
+    def _read(self, requests: Sequence[DecodeRequest], started: Started | None) -> list[Finished]:
+        if started is None:
+            carried = [request.carried for request in requests]
+            started = self._model.start([request.token_ids for request in requests], carried)
         first = self.count
         for offset, request in enumerate(requests):
             self._take_in(request, started, offset)

@@ -15,6 +15,8 @@ class GenerationRows:
     was written last and from the state that was carried.
     """
 
+    reads_slices = True
+
     def __init__(self, model: LanguageSteps) -> None:
         self._model = model
         self.eos_id = model.eos_id
@@ -52,6 +54,8 @@ class GenerationRows:
 
 class TranslationRows:
     """Rows of an encoder-decoder. A row starts by encoding its source, the end-of-sequence token last."""
+
+    reads_slices = False
 
     def __init__(self, model: TranslationSteps) -> None:
         self._model = model

@@ -178,6 +178,14 @@ class Started:
     lengths: IntArray
     padded_time: int
 
+    def rows(self, chosen: npt.NDArray[np.intp]) -> "Started":
+        """Some of the rows, in the order given."""
+        logits, keys, values = (
+            None if array is None else array[chosen] for array in (self.logits, self.keys, self.values)
+        )
+        state, firsts, lengths = self.state[chosen], self.first_inputs[chosen], self.lengths[chosen]
+        return Started(state, logits, firsts, keys, values, lengths, self.padded_time)
+
 
 class RowModel(Protocol):
     """A model whose rows decode side by side, whatever their task."""
@@ -195,6 +203,11 @@ class RowModel(Protocol):
     @property
     def state_size(self) -> int:
         """Width of one row of state."""
+        ...
+
+    @property
+    def reads_slices(self) -> bool:
+        """Whether a sequence may be read in parts, each `start` going on from the state of the one before."""
         ...
 
     def start(self, sequences: list[IntArray], carried: Sequence[Carried | None]) -> Started:

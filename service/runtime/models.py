@@ -65,6 +65,14 @@ class ClassifierModel(_Model):
         """Logits [rows, labels] of `token_ids` [rows, time], of which the first `lengths` [rows] are real."""
         return self.sessions["classifier"](token_ids, lengths, *_start(self.spec, len(token_ids)))[0]
 
+    def classify_from(self, token_ids: Array, lengths: Array, state: Array) -> tuple[Array, Array]:
+        """As `classify`, from a state [rows, state_size] on: (logits, the state after each row's last real token).
+
+        For a model that carries a state: of one direction, and not pooled over time.
+        """
+        logits, after = self.sessions["classifier"](token_ids, lengths, state)
+        return logits, after
+
 
 @dataclass(frozen=True)
 class LabellerModel(_Model):

@@ -49,6 +49,7 @@ from service.serving.messages import (
     Unload,
 )
 from service.serving.scheduler import Scheduler
+from service.settings import MAX_TOKENS_PER_RUN
 
 logger = logging.getLogger(__name__)
 
@@ -73,11 +74,13 @@ class EngineLimits:
         max_batch_size: most sequences that one run reads whole; None: learned for each model when it is loaded.
         decode_slots: most sequences that one model decodes side by side.
         padding_budget: largest share of padded positions in a batch, 0 to 1.
+        max_tokens_per_run: most positions, padding included, that one run reads.
     """
 
     max_batch_size: int | None
     decode_slots: int
     padding_budget: float
+    max_tokens_per_run: int = MAX_TOKENS_PER_RUN
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,7 @@ class EngineLoop:
                 model_id,
                 batched_graph(model),
                 max_batch_size=batch_size,
+                max_tokens=limits.max_tokens_per_run,
                 padding_budget=limits.padding_budget,
             )
         return Scheduler(
@@ -216,6 +220,7 @@ class EngineLoop:
             graphs=DECODING_GRAPHS[model.manifest.spec.task],
             slots=limits.decode_slots,
             max_batch_size=batch_size,
+            max_tokens=limits.max_tokens_per_run,
             padding_budget=limits.padding_budget,
         )
 
@@ -261,10 +266,13 @@ def batched_graph(model: ClassifierModel | LabellerModel) -> BatchedGraph:
     """How the rows of a classifier or labeller are padded and run."""
     texts = text_specs(model.spec)
     stack = partial(pad_ids, pad_id=texts[0].pad_id) if texts else pad_features
-    if isinstance(model, ClassifierModel):
-        return BatchedGraph("classifier", stack, model.classify)
+    name, run, run_from = (
+        ("classifier", model.classify, model.classify_from)
+        if isinstance(model, ClassifierModel)
+        else ("labeller", model.label, model.label_from)
+    )
     size = model.spec.state_size
-    return BatchedGraph("labeller", stack, model.label, None if size is None else Carrying(size, model.label_from))
+    return BatchedGraph(name, stack, run, None if size is None else Carrying(size, run_from))
 
 
 def decoding_rows(model: LanguageModel | TranslationModel) -> RowModel:

@@ -24,6 +24,7 @@ class TinyTranslator:
 
     eos_id = EOS
     banned_ids = (PAD, BOS)
+    reads_slices = False
     state_size = 1
 
     def __init__(self, seed: int) -> None:

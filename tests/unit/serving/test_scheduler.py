@@ -12,13 +12,13 @@ from service.serving.messages import Decoded, DecodeWork, Event, Failed, Ran, To
 from service.serving.scheduler import Scheduler
 from tests.fakes import CountingRows, ManualClock
 
-BATCH_SIZE = 8
+BATCH_SIZE, MAX_TOKENS = 8, 32
 
 
 def make(model: CountingRows, clock: ManualClock, *, slots: int = 4) -> Scheduler:
     return Scheduler(
-        7, model, graphs=("encoder", "decoder_step"), slots=slots, max_batch_size=BATCH_SIZE, padding_budget=1.0,
-        clock=clock,
+        7, model, graphs=("encoder", "decoder_step"), slots=slots, max_batch_size=BATCH_SIZE, max_tokens=MAX_TOKENS,
+        padding_budget=1.0, clock=clock,
     )  # fmt: skip
 
 
@@ -220,20 +220,67 @@ def test_a_row_that_is_not_finite_fails_its_request_and_no_other() -> None:
     assert (failed.work_id, failed.reason, decoded.work_id) == (1, "INFERENCE_FAILED", 2)
 
 
+def test_no_step_waits_for_more_foreign_tokens_than_a_run_may_read() -> None:
+    model = CountingRows(reads_slices=True)
+    scheduler = make(model, ManualClock(), slots=8)
+    scheduler.submit(work(1, [3], limit=99, streams=True))
+    scheduler.turn()
+    steps, runs = len(model.batches), len(model.reads)
+    scheduler.submit(work(2, [5] * 200, [6] * 150, [7], limit=1))
+    told: list[Event] = []
+    while not any(isinstance(event, Decoded) for event in told):
+        told += scheduler.turn()
+    assert len(model.reads) - runs > 10
+    assert len(model.batches) - steps == len(model.reads) - runs  # a step after every run
+    assert max(max(lengths) * len(lengths) for lengths in model.reads) <= MAX_TOKENS
+
+
+def test_a_request_that_is_cancelled_while_it_is_read_frees_its_rows() -> None:
+    model = CountingRows(reads_slices=True)
+    scheduler = make(model, ManualClock(), slots=2)
+    scheduler.submit(work(1, [5] * 200, limit=1, sample_count=2))
+    scheduler.turn()
+    scheduler.cancel(1)
+    scheduler.submit(work(2, [5], limit=1, sample_count=2))
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert (decoded.work_id, model.batches) == (2, [2])
+
+
+def test_what_is_being_read_when_the_deadline_nears_is_part_of_the_partial_answer() -> None:
+    clock = ManualClock()
+    scheduler = make(CountingRows(reads_slices=True), clock)
+    scheduler.submit(work(1, [3], [4] * 200, limit=9, deadline=clock.now + 1, allow_partial=True))
+    scheduler.turn()
+    clock.now += 0.996
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert [row[0].token_ids for row in decoded.rows] == [[4], []]
+
+
+def test_rows_that_are_being_read_keep_their_places() -> None:
+    model = CountingRows(reads_slices=True)
+    scheduler = make(model, ManualClock(), slots=2)
+    scheduler.submit(work(1, [5] * 200, limit=1, sample_count=2))
+    scheduler.submit(work(2, [5], limit=1))
+    answers = [event.work_id for event in finish(scheduler) if isinstance(event, Decoded)]
+    assert answers == [1, 2]
+
+
 class SchedulerMachine(RuleBasedStateMachine):
     """Whatever is submitted, cancelled or expires, in any order: nothing is lost, and slots are never exceeded."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = ManualClock()
-        self.model = CountingRows(ends_at=9)
+        self.model = CountingRows(ends_at=9, reads_slices=True)
         self.scheduler = make(self.model, self.clock, slots=3)
         self.open: dict[int, DecodeWork] = {}
         self.next_id = 0
         self.stopped: set[int] = set()
 
     @rule(
-        prompts=st.lists(st.lists(st.integers(3, 11), min_size=1, max_size=5), min_size=1, max_size=4),
+        prompts=st.lists(st.lists(st.integers(3, 11), min_size=1, max_size=14), min_size=1, max_size=4),
         limit=st.integers(1, 5),
         patience=st.sampled_from([1.0, 3.0, 1e6]),
         row_counts=st.sampled_from([(1, 1), (2, 1), (3, 1), (1, 2), (1, 3)]),
