@@ -7,7 +7,7 @@ The blocking client runs in a thread meanwhile: grpc.aio wants one event loop pe
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -90,10 +90,16 @@ def status(code: grpc.StatusCode, message: str, *details: Message) -> status_pb2
 
 @dataclass
 class FakeServer(InferenceServiceServicer, ModelServiceServicer):
-    """Answers from the request alone; fails with `failures`, one per call, before it answers."""
+    """Answers from the request alone; fails with `failures`, one per call, before it answers.
+
+    Refuses an input that is or begins with `bad`, by its place, and more than `most_inputs` together.
+    """
 
     target: str = ""
     delay_seconds: float = 0.0
+    most_inputs: int = 256
+    slow_begun: int = 0
+    slow_left: int = 0
     failures: list[status_pb2.Status] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     endless_stream_left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -102,6 +108,7 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
         self, request: inference.ClassifyTextRequest, context: Any
     ) -> inference.ClassifyTextResponse:
         await self._receive("ClassifyText", request, context)
+        await self._refuse("texts", request.texts, context)
         scores = [
             inference.LabelScore(label="good", probability=0.75),
             inference.LabelScore(label="bad", probability=0.25),
@@ -120,6 +127,7 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
     ) -> inference.LabelSequenceResponse:
         """Every step is a person, and each sequence one span."""
         await self._receive("LabelSequence", request, context)
+        await self._refuse("sequences", [given.text for given in request.sequences], context)
         scores = [
             inference.LabelScore(label="B-PER", probability=0.75),
             inference.LabelScore(label="O", probability=0.25),
@@ -140,6 +148,8 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
     ) -> AsyncIterator[inference.GenerateTextResponse]:
         """Echoes the prompt word by word; the prompt `endless` never ends, `broken` fails after one chunk."""
         await self._receive("GenerateText", request, context)
+        if request.prompt.startswith("bad"):
+            await context.abort_with_status(rpc_status.to_status(refusal("prompt")))
         if request.prompt == "endless":
             try:
                 while True:
@@ -175,8 +185,15 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
     async def TranslateText(
         self, request: inference.TranslateTextRequest, context: Any
     ) -> inference.TranslateTextResponse:
-        """Writes each text backwards."""
+        """Writes each text backwards; takes a minute for texts of which the first is `slow`."""
         await self._receive("TranslateText", request, context)
+        if request.texts[0] == "slow":
+            self.slow_begun += 1
+            try:
+                await asyncio.sleep(60)
+            finally:
+                self.slow_left += 1
+        await self._refuse("texts", request.texts, context)
         attention = inference.Attention(
             source_tokens=["a", "b"], target_tokens=["c"], rows=[inference.AttentionRow(weights=[0.5, 0.5])]
         )
@@ -212,6 +229,7 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
     ) -> inference.ScoreTranslationResponse:
         """Every translation is as probable as the next."""
         await self._receive("ScoreTranslation", request, context)
+        await self._refuse("pairs", [pair.source for pair in request.pairs], context)
         score = inference.TranslationScore(log_probability=-0.75, token_scores=TOKEN_SCORES, source_token_count=2)
         return inference.ScoreTranslationResponse(
             model_version=MODEL_VERSION, scores=[score for _ in request.pairs], timings=TIMINGS
@@ -233,6 +251,21 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
         await asyncio.sleep(self.delay_seconds)
         if self.failures:
             await context.abort_with_status(rpc_status.to_status(self.failures.pop(0)))
+
+    async def _refuse(self, field: str, inputs: Sequence[str], context: Any) -> None:
+        if len(inputs) > self.most_inputs:
+            await context.abort_with_status(rpc_status.to_status(refusal(field)))
+        for place, text in enumerate(inputs):
+            if text.startswith("bad"):
+                await context.abort_with_status(rpc_status.to_status(refusal(f"{field}[{place}]")))
+
+
+def refusal(field: str) -> status_pb2.Status:
+    """How a server refuses a field."""
+    info = error_details_pb2.ErrorInfo(reason="INVALID_ARGUMENT", domain="seqserve", metadata={"field": "x"})
+    violation = error_details_pb2.BadRequest.FieldViolation(field=field, description="is bad")
+    details = (info, error_details_pb2.BadRequest(field_violations=[violation]))
+    return status(grpc.StatusCode.INVALID_ARGUMENT, f"{field} is bad", *details)
 
 
 def samples_of(request: inference.GenerateTextRequest) -> Iterator[inference.GenerateTextResponse]:
@@ -330,7 +363,7 @@ def refuse(server: FakeServer) -> Callable[..., None]:
             violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
             details.append(error_details_pb2.BadRequest(field_violations=[violation]))
         if retry_seconds is not None:
-            delay = Duration(nanos=int(retry_seconds * 1e9))
+            delay = Duration(seconds=int(retry_seconds), nanos=int(retry_seconds % 1 * 1e9))
             details.append(error_details_pb2.RetryInfo(retry_delay=delay))
         server.failures.append(status(code, message, *details))
 

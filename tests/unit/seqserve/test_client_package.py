@@ -23,13 +23,13 @@ def imported_packages(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in plain | froms}
 
 
-def test_public_names_are_complete_and_sorted() -> None:
+def test_public_names_are_complete() -> None:
     public = {
         name
         for name, value in vars(seqserve).items()
         if not name.startswith("_") and not inspect.ismodule(value) and value is not seqserve
     }
-    assert seqserve.__all__ == sorted(public)
+    assert sorted(seqserve.__all__) == sorted(public)
 
 
 def test_public_names_have_help() -> None:
@@ -37,11 +37,16 @@ def test_public_names_have_help() -> None:
 
 
 def test_both_clients_have_the_same_methods_with_the_same_parameters() -> None:
+    def without_iterable(parameter: inspect.Parameter) -> inspect.Parameter:
+        """In asyncio, what is iterable may be asynchronous too."""
+        taken = repr(parameter.annotation)
+        return parameter.replace(annotation="many") if "abc.Iterable[" in taken else parameter
+
     def signatures(client: type) -> dict[str, list[inspect.Parameter]]:
-        methods = inspect.getmembers(client, inspect.isfunction)
-        named = {name: list(inspect.signature(method).parameters.values()) for name, method in methods}
         return {
-            name: parameters for name, parameters in named.items() if not name.startswith("_") or name == "__init__"
+            name: [without_iterable(parameter) for parameter in inspect.signature(method).parameters.values()]
+            for name, method in inspect.getmembers(client, inspect.isfunction)
+            if not name.startswith("_") or name == "__init__"
         }
 
     assert signatures(Client) == signatures(AsyncClient)
