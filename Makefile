@@ -60,7 +60,7 @@ proto: $(INSTALLED) ## Generate seqserve/v1 from proto/
 lock: ## Resolve the requirements anew (needs uv)
 	for group in service service-gpu training dev; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-			--group $$group --extra cli pyproject.toml --output-file requirements/$$group.txt || exit $$?; \
+			--group $$group pyproject.toml --output-file requirements/$$group.txt || exit $$?; \
 	done
 
 clean: ## Remove what was built, except .venv

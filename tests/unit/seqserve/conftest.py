@@ -6,8 +6,10 @@ The blocking client runs in a thread meanwhile: grpc.aio wants one event loop pe
 # ruff: noqa: N802 - handlers are named by the proto
 
 import asyncio
+import io
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -21,6 +23,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from seqserve import AsyncClient, Client
+from seqserve.command import main
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceServicer, add_InferenceServiceServicer_to_server
@@ -295,6 +298,9 @@ def samples_of(request: inference.GenerateTextRequest) -> Iterator[inference.Gen
             )
 
 
+Run = Callable[..., Awaitable[tuple[int, str, str]]]
+
+
 class InThread:
     """A blocking client whose methods are awaited."""
 
@@ -368,3 +374,26 @@ def refuse(server: FakeServer) -> Callable[..., None]:
         server.failures.append(status(code, message, *details))
 
     return refuse_next
+
+
+@pytest.fixture
+def run(server: "FakeServer", capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command against the fake server: exit code, standard output, standard error."""
+    monkeypatch.setenv("SEQSERVE_TARGET", server.target)
+
+    def in_thread(arguments: tuple[str, ...]) -> int:
+        try:
+            main(arguments)
+        except SystemExit as done:
+            if isinstance(done.code, str):  # the interpreter would print it and exit 1
+                sys.stderr.write(f"{done.code}\n")
+                return 1
+            return done.code or 0
+        raise AssertionError("the command did not exit")
+
+    async def run_command(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        code = await asyncio.to_thread(in_thread, arguments)
+        return code, *capfd.readouterr()
+
+    return run_command
