@@ -72,9 +72,9 @@ class Screen:
             for row in view.rows(source, value):
                 add_row(self._table, *row)
 
-    def show_blank_lines(self, count: int) -> None:
-        """Keep the places of blank lines in a text that has a line for each line of the input."""
-        if self.output is OutputFormat.TEXT:
+    def show_blank_lines(self, view: View[Value], count: int) -> None:
+        """Keep the places of blank lines, in a text that has a line for each line of the input."""
+        if self.output is OutputFormat.TEXT and view.line_for_line:
             typer.echo("\n" * count, nl=False)
 
     def refuse(self, name: str, error: SeqserveError, fields: Mapping[str, object]) -> None:

@@ -3,7 +3,7 @@
 Takes answers from wherever; knows no verb.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -29,7 +29,7 @@ def show_run(
     *,
     named: Named[Input],
     total: int | None = None,
-    then: Callable[[Answer[Input, Value], int], object] = lambda _answer, _number: None,
+    then: Callable[[Answer[Input, Value]], object] = lambda _: None,
 ) -> None:
     """Show the answers of a run as they come.
 
@@ -40,33 +40,36 @@ def show_run(
         output: in which format.
         named: what to call an input.
         total: how many inputs there are, blank lines included, if that is known.
-        then: is given every answer that was shown, and its number from 1; raises a ValueError to complain.
+        then: is given every answer that was shown; raises a ValueError to complain.
 
     Raises:
         typer.Exit: 1, there were complaints.
     """
-    screen, failed, shown = Screen(output, view.columns), False, 0
+    screen, all_well = Screen(output, view.columns), True
     with progress(total) as advance:
         for answer in answers:
             origin = inputs.origins.popleft()
-            fields = named(answer.input, origin)
-            if view.line_for_line:
-                screen.show_blank_lines(origin.blank_line_count)
-            if answer.error is None:
-                source = "\t".join(value for value in fields.values() if isinstance(value, str))
-                screen.show(view, source, answer.value, {**fields, "model": str(answer.model_version)})
-                shown += 1
-                failed |= not done(origin.name, partial(then, answer, shown))
-            else:
-                failed = True
-                screen.refuse(origin.name, answer.error, fields)
-                screen.show_blank_lines(int(view.line_for_line))
+            screen.show_blank_lines(view, origin.blank_line_count)
+            shown = _show(screen, view, answer, origin.name, named(answer.input, origin))
+            all_well &= shown and done(origin.name, partial(then, answer))
             advance(origin.number)
-    if view.line_for_line:
-        screen.show_blank_lines(inputs.blank_line_count)
+    screen.show_blank_lines(view, inputs.blank_line_count)
     screen.close()
-    if failed:
+    if not all_well:
         raise typer.Exit(1)
+
+
+def _show(
+    screen: Screen, view: View[Value], answer: Answer[Input, Value], name: str, fields: Mapping[str, object]
+) -> bool:
+    """Show an answer, or that its input was refused; tell which."""
+    if answer.error is not None:
+        screen.refuse(name, answer.error, fields)
+        screen.show_blank_lines(view, 1)
+        return False
+    source = "\t".join(value for value in fields.values() if isinstance(value, str))
+    screen.show(view, source, answer.value, {**fields, "model": str(answer.model_version)})
+    return True
 
 
 def done(name: str, work: Callable[[], object]) -> bool:

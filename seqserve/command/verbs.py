@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -142,25 +143,23 @@ def generate(
     prompt, options = valid_text(prompt), generating.options()
     view = views.generated(numbered=generating.sample_count is not None)
 
-    def save(prompt: str, texts: Iterable[GeneratedText], number: int) -> None:
+    numbers = count(1)
+
+    def save(prompt: str, texts: Iterable[GeneratedText]) -> None:
         if midi:
             for text in texts:
-                save_midi(text.text if generating.echo else prompt + text.text, numbered(midi, number))
-                number += 1
+                save_midi(text.text if generating.echo else prompt + text.text, numbered(midi, next(numbers)))
 
     with connection.open() as client:
         if input_file is None:
             texts = show_stream(client.generate(model, prompt, **options), prompt, view, output)
-            if not done("--midi", lambda: save(prompt, texts, 1)):
+            if not done("--midi", lambda: save(prompt, texts)):
                 raise typer.Exit(1)
             return
         inputs = Inputs(given_texts(None, input_file))
         answers = client.generate_many(model, inputs, **options)
-        per_prompt = generating.sample_count or 1
-        show_run(
-            answers, inputs, view, output, named=as_source, total=known_total(None, input_file),
-            then=lambda answer, number: save(answer.input, answer.value, (number - 1) * per_prompt + 1),
-        )  # fmt: skip
+        total = known_total(None, input_file)
+        show_run(answers, inputs, view, output, named=as_source, total=total, then=lambda a: save(a.input, a.value))
 
 
 def show_stream(
@@ -201,11 +200,11 @@ def translate(
 ) -> None:
     """Translate each text, one line for one; several translations of a text are lines of score, tabulator and text."""
     inputs = Inputs(given_texts(texts, input_file))
-    draw = drawing_of(alignment) if alignment else None
+    draw, numbers = drawing_of(alignment) if alignment else None, count(1)
 
-    def then(answer: Answer[str, Translation], number: int) -> None:
+    def then(answer: Answer[str, Translation]) -> None:
         if alignment and draw and answer.value.attention:
-            draw(answer.value.attention, numbered(alignment, number))
+            draw(answer.value.attention, numbered(alignment, next(numbers)))
 
     with connection.open() as client:
         options = translating.options(include_attention=draw is not None)
