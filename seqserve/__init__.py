@@ -26,7 +26,7 @@ from seqserve.errors import (
     UnimplementedError,
 )
 from seqserve.many.answers import PAUSE, Answer, Pause
-from seqserve.options import GenerateOptions, TranslateManyOptions, TranslateOptions
+from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions
 from seqserve.results import (
     Attention,
     Classification,
@@ -78,6 +78,7 @@ __all__ = [
     "InputSequence",
     "InternalError",
     "InvalidArgumentError",
+    "LabelOptions",
     "LabelResult",
     "LabelScheme",
     "LabelScore",

@@ -24,7 +24,7 @@ from seqserve.generation import Generation
 from seqserve.many import methods
 from seqserve.many.answers import Answer, Pause
 from seqserve.many.runs import MAX_IN_FLIGHT, MAX_STREAMS_IN_FLIGHT, run_async
-from seqserve.options import GenerateOptions, TranslateManyOptions, TranslateOptions
+from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions
 from seqserve.results import (
     Classification,
     ClassifyResult,
@@ -110,9 +110,10 @@ class AsyncClient:
         *,
         top_label_count: int | None = None,
         timeout_s: float | None = None,
+        **options: Unpack[LabelOptions],
     ) -> LabelResult:
         """As Client.label."""
-        request = convert.label_request(model, sequences, top_label_count)
+        request = convert.label_request(model, sequences, top_label_count, options)
         return convert.label_result(await self._call(self._inference.LabelSequence, request, timeout_s))
 
     def generate(

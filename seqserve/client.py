@@ -23,7 +23,7 @@ from seqserve.generation import Generation
 from seqserve.many import methods
 from seqserve.many.answers import Answer, Pause
 from seqserve.many.runs import MAX_IN_FLIGHT, MAX_STREAMS_IN_FLIGHT, OpenCalls, run
-from seqserve.options import GenerateOptions, TranslateManyOptions, TranslateOptions
+from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions
 from seqserve.results import (
     Classification,
     ClassifyResult,
@@ -111,6 +111,7 @@ class Client:
         *,
         top_label_count: int | None = None,
         timeout_s: float | None = None,
+        **options: Unpack[LabelOptions],
     ) -> LabelResult:
         """Give each word or row of each sequence a probability for every label, or for the best `top_label_count`.
 
@@ -121,11 +122,13 @@ class Client:
                 `Model.features` to numbers.
             top_label_count: labels to return per step, 1 and up; None means all.
             timeout_s: as in Client.
+            options: `include_state_token`, `state_tokens`, `allow_inexact_state`; see LabelOptions.
 
         Raises:
             TypeError: a sequence is none of these.
+            ValueError: there are `state_tokens`, but not one per sequence.
         """
-        request = convert.label_request(model, sequences, top_label_count)
+        request = convert.label_request(model, sequences, top_label_count, options)
         return convert.label_result(self._call(self._inference.LabelSequence, request, timeout_s))
 
     def generate(

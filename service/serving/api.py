@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Literal, Protocol
 
 from service.engine.requests import DEFAULT_LENGTH_PENALTY
+from service.state.requests import STATELESS, Resumption, SequenceStates
 
 ModelState = Literal["loading", "active", "failed"]
 ModelTask = Literal["classification", "labelling", "generation", "translation"]
@@ -50,6 +51,8 @@ class ModelInfo:
     load_seconds: float = 0.0
     features: tuple[FeatureInfo, ...] = ()
     label_scheme: LabelScheme | None = None
+    carries_state: bool = False
+    numerics_class: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,11 +128,15 @@ class LabelSpan:
 
 @dataclass(frozen=True)
 class LabelledSequence:
-    """Labels of one sequence. `token_count` counts rows where rows were given."""
+    """Labels of one sequence. `token_count` counts rows where rows were given.
+
+    `state_token` is where the model stands after its last step, where that was asked for.
+    """
 
     steps: tuple[LabelledStep, ...]
     spans: tuple[LabelSpan, ...]
     token_count: int
+    state_token: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -177,8 +184,10 @@ class TokenScore:
 class GeneratedChunk:
     """One message of a generation.
 
-    `finish_reason` is set in the last one of each sample, `timings` in the last of all, `prompt_token_count` in the
-    first of all. `token_scores` end with the end-of-sequence token if that was written.
+    `finish_reason` is set in the last one of each sample, `timings` in the last of all, `prompt_token_count` and `seed`
+    in the first of all. `token_scores` end with the end-of-sequence token if that was written. Where there is a
+    `state_token`, it says where the sample stands after these tokens; `held_back_text` is what is certain by then, and
+    yet not told because it may change.
     """
 
     model: str
@@ -191,6 +200,9 @@ class GeneratedChunk:
     sample_index: int = 0
     token_scores: tuple[TokenScore, ...] = ()
     prompt_token_count: int | None = None
+    seed: int | None = None
+    state_token: bytes = b""
+    held_back_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -314,6 +326,9 @@ class GenerateOptions:
         alternative_count: how many of the most probable tokens come with each of them.
         echo: whether the text begins with the prompt.
         allow_partial: whether to answer with what there is when the deadline is near.
+        include_state_token: whether a sample that has not come to its own end brings a state token at its last chunk.
+        state_token_interval: after so many tokens each, further chunks bring one; 0 means none do.
+        resumption: the text to go on with.
     """
 
     max_output_token_count: int | None = None
@@ -329,6 +344,9 @@ class GenerateOptions:
     alternative_count: int = 0
     echo: bool = False
     allow_partial: bool = False
+    include_state_token: bool = False
+    state_token_interval: int = 0
+    resumption: Resumption | None = None
 
 
 class InferenceFront(Protocol):
@@ -353,8 +371,9 @@ class InferenceFront(Protocol):
         ...
 
     async def label(
-        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float
-    ) -> LabelResult:
+        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float,
+        states: SequenceStates = STATELESS,
+    ) -> LabelResult:  # fmt: skip
         """The best `top_label_count` labels of every step of every sequence; None means all."""
         ...
 

@@ -37,8 +37,10 @@ from service.serving.api import (
     TranslateOptions,
     TranslateResult,
 )
+from service.serving.carrying import StateDesk
 from service.serving.catalog import Catalog, ReadyModel
-from service.serving.generating import GenerationWriter, generate_decoding
+from service.serving.chunks import Generation, GenerationWriter
+from service.serving.generating import generate_decoding, going_on
 from service.serving.labelling import SequenceReader, character_counts, labelled_sequence, ranked_labels, reading_count
 from service.serving.messages import Classified, ClassifyWork, Decoded, DecodeWork, Tokens, Work
 from service.serving.pool import EnginePool, Ticket
@@ -50,6 +52,8 @@ from service.serving.translating import (
     translation_score,
 )
 from service.settings import MAX_REQUEST_CHARACTERS
+from service.state.requests import STATELESS, SequenceStates
+from service.state.tokens import StateTokens
 
 CLOCK_SLACK_SECONDS = 0.01
 """A cancellation so shortly before the deadline is the deadline's: gRPC ends calls by a clock of its own."""
@@ -85,11 +89,13 @@ class Front:
         decode_slots: rows that an engine decodes side by side; no beam is wider.
         max_text_characters: longest text that is looked at at all.
         max_request_characters: longest texts of one request, in sum, that are looked at at all.
+        tokens: signs and opens state tokens; None: this server has no keys.
     """
 
     def __init__(
         self, catalog: Catalog, pool: EnginePool, metrics: Metrics, *, queue_capacity: int, decode_slots: int,
         max_text_characters: int, max_request_characters: int = MAX_REQUEST_CHARACTERS,
+        tokens: StateTokens | None = None,
     ) -> None:  # fmt: skip
         self._catalog = catalog
         self._pool = pool
@@ -97,6 +103,7 @@ class Front:
         self._queue_capacity = queue_capacity
         self._decode_slots = decode_slots
         self._limits = TextLimits(max_text_characters, max_request_characters)
+        self._desk = StateDesk(tokens)
 
     def list_models(self) -> Sequence[ModelInfo]:
         """Every known version, by name, then by version."""
@@ -122,18 +129,20 @@ class Front:
             return ClassifyResult(ready.info.name, ready.info.version, found, timings)
 
     async def label(
-        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float
-    ) -> LabelResult:
+        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float,
+        states: SequenceStates = STATELESS,
+    ) -> LabelResult:  # fmt: skip
         """The best labels of every step of every sequence."""
         arrival = time.monotonic()
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, LabellingSpec, "labelling")
             with self._place(ready, len(sequences), arrival, deadline) as place:
                 character_count = self._limits.checked_character_count(character_counts(sequences), "sequences")
+                carried = self._desk.sequences(ready.info, spec, states, len(sequences))
                 reader = SequenceReader(spec, ready.tokenizers)
                 size = character_count + reading_count(sequences)
                 read = await in_turn(place.deadline, size, lambda: reader.read(sequences))
-                answer = await self._classified(place, [one.row for one in read])
+                answer = await self._classified(place, [one.row for one in read], carried.begin, states.include)
 
                 def labelled() -> tuple[LabelledSequence, ...]:
                     pairs = zip(read, answer.probabilities, strict=True)
@@ -143,7 +152,7 @@ class Front:
                     place.deadline, len(spec.labels) * sum(len(one.positions) for one in read), labelled
                 )
                 timings = self._timings(place, answer)
-            return LabelResult(ready.info.name, ready.info.version, found, timings)
+            return LabelResult(ready.info.name, ready.info.version, carried.added(found, answer.states), timings)
 
     async def generate(
         self, model: str, prompt: str, options: GenerateOptions, *, deadline: float
@@ -152,8 +161,11 @@ class Front:
         arrival = time.monotonic()
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, GenerationSpec, "generation")
-            limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
             tokenizer = ready.tokenizers[0]
+            resumed, issue = self._desk.text(ready.info, spec, options)
+            if resumed is not None:
+                options = going_on(options, resumed, model_limit=spec.max_output_token_count)
+            limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
             decoding = generate_decoding(options, tokenizer, limit=limit, slots=self._decode_slots)
             with self._place(ready, 1, arrival, deadline) as place:
                 rows = await self._encode(place, 0, [("prompt", prompt)], spec.max_token_count, may_be_empty=not prompt)
@@ -161,12 +173,13 @@ class Front:
                 def make_work(work_id: int) -> Work:
                     return DecodeWork(
                         work_id, ready.model_id, rows, arrival, deadline, decoding, streams=True,
-                        allow_partial=options.allow_partial,
+                        allow_partial=options.allow_partial, carried=[] if resumed is None else [resumed.row],
                     )  # fmt: skip
 
                 ticket = self._submit(place, make_work)
-                writer = GenerationWriter(ready.info, tokenizer, spec.text.eos_id or 0, rows[0], options, prompt)
-                async for chunk in self._chunks(place, ticket, writer):
+                eos_id = spec.text.eos_id or 0
+                generation = Generation(ready.info, tokenizer, eos_id, options, limit, prompt, rows[0], resumed, issue)
+                async for chunk in self._chunks(place, ticket, GenerationWriter(generation)):
                     yield chunk
 
     async def translate(
@@ -254,11 +267,14 @@ class Front:
             limit=limit, deadline=place.deadline, may_be_empty=may_be_empty,
         )  # fmt: skip
 
-    async def _classified(self, place: _Place, rows: Sequence[Sequence[Step]]) -> Classified:
-        """Probabilities of every row, from a classifier or a labeller."""
+    async def _classified(
+        self, place: _Place, rows: Sequence[Sequence[Step]], states: Sequence[bytes] = (), keep_states: bool = False
+    ) -> Classified:
+        """Probabilities of every row, from a classifier or a labeller, which may go on from states and keep them."""
 
         def make_work(work_id: int) -> Work:
-            return ClassifyWork(work_id, place.ready.model_id, rows, place.arrival, place.deadline)
+            model_id, begin = place.ready.model_id, list(states)
+            return ClassifyWork(work_id, model_id, rows, place.arrival, place.deadline, begin, keep_states)
 
         answer = await self._submit(place, make_work).answer()
         if not isinstance(answer, Classified):

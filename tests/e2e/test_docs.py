@@ -21,7 +21,7 @@ LECTURE_TRANSLATION = "Il cane nero saltò sopra il gatto"
 
 @pytest.fixture(scope="module")
 def trained_server() -> Iterator[ServerProcess]:
-    server = start_server(trained_models())
+    server = start_server(trained_models(), "--ephemeral-state-key")
     yield server
     assert server.stop() == 0
 
@@ -60,6 +60,13 @@ def test_the_client_page_runs(trained_server: ServerProcess, tmp_path: Path) -> 
     assert [line for line in output.splitlines() if line.startswith(("PER 0 1 ", "LOC 4 5 "))], "Mary Smith, New York"
     assert "humidity % " in output
     assert "wind m/s None" in output
+
+
+def test_the_state_page_runs_and_what_goes_on_is_the_same(trained_server: ServerProcess, tmp_path: Path) -> None:
+    code = python_blocks("docs/state.md")
+    output = run_python(f"target = {trained_server.target!r}\n{code}", tmp_path)
+    assert re.findall("True|False", output) == ["True"] * 4
+    assert "after another prompt: '" in output
 
 
 def test_a_clue_that_comes_later_is_understood_by_both_directions_alone(trained_server: ServerProcess) -> None:
