@@ -103,6 +103,8 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
     target: str = ""
     delay_seconds: float = 0.0
     most_inputs: int = 256
+    delayed: int = 0
+    most_delayed: int = 0
     slow_begun: int = 0
     slow_left: int = 0
     failures: list[status_pb2.Status] = field(default_factory=list)
@@ -256,7 +258,12 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
 
     async def _receive(self, method: str, request: Message, context: Any) -> None:
         self.received.append(Received(method, request, context.time_remaining(), time.monotonic()))
-        await asyncio.sleep(self.delay_seconds)
+        self.delayed += 1
+        self.most_delayed = max(self.most_delayed, self.delayed)
+        try:
+            await asyncio.sleep(self.delay_seconds)
+        finally:
+            self.delayed -= 1
         if self.failures:
             await context.abort_with_status(rpc_status.to_status(self.failures.pop(0)))
 
