@@ -37,7 +37,10 @@ class GenerationStream:
     def __next__(self) -> GeneratedChunk:
         while not self._closed.is_set():
             try:
-                return self._generation.chunk(next(self._call))
+                chunk = self._generation.chunk(next(self._call))
+                if chunk is not None:
+                    return chunk
+                continue
             except grpc.RpcError as error:
                 if self._closed.is_set():  # by another thread, while this one waited
                     break
@@ -101,7 +104,10 @@ class AsyncGenerationStream:
             else:
                 if response is grpc.aio.EOF:
                     break
-                return self._generation.chunk(cast(inference.GenerateTextResponse, response))
+                chunk = self._generation.chunk(cast(inference.GenerateTextResponse, response))
+                if chunk is not None:
+                    return chunk
+                continue
             await asyncio.sleep(delay)
             if not self._closed:
                 self._call = self._open_call(self._generation)

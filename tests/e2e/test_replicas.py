@@ -3,13 +3,27 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from demo.server import ServerProcess
-from seqserve import Client
-from tests.e2e.calls import CLASSIFIER, GENERATOR, eventually, publish_all, running_server, sample
+from seqserve import Client, GenerateOptions
+from service.state.keys import new_key_line
+from tests.e2e.calls import (
+    CLASSIFIER,
+    GENERATOR,
+    engine_of,
+    eventually,
+    frozen_engine,
+    in_flight,
+    publish_all,
+    running_server,
+    sample,
+)
 
 LEAN = ("--engine-layout", "inline")
+PROMPT, COUNT = "X:1\nK:G\n", 200
+GENERATIONS = 'grpc_method="GenerateText",grpc_service="seqserve.v1.InferenceService",grpc_type="server_stream"'
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +74,40 @@ def test_a_run_of_many_inputs_outlives_a_killed_replica(replicas: tuple[ServerPr
             if len(indices) == 500:
                 replicas[1].process.kill()
     assert indices == list(range(3000))
+
+
+def killed_with_its_engine(server: ServerProcess) -> None:
+    """SIGKILL to all of it: no word of farewell, and nothing that was still to be said."""
+    for process in (psutil.Process(server.process.pid), engine_of(server)):
+        process.kill()
+
+
+@pytest.mark.parametrize("tokens", [True, False], ids=["by state token", "by seed"])
+def test_a_stream_outlives_its_killed_server_to_the_character(
+    tokens: bool, models_folder: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "state-keys"
+    keys.touch(mode=0o600)
+    keys.write_text(new_key_line("first"))
+    flags = ("--state-keys", str(keys))
+    options: GenerateOptions = {
+        "max_output_token_count": COUNT, "min_output_token_count": COUNT, "seed": 7, "temperature": 0.9,
+        "include_token_scores": True, "include_state_token": tokens, "state_token_interval": 8 if tokens else None,
+    }  # fmt: skip
+    with running_server(models_folder, *flags) as first, running_server(models_folder, *flags) as second:
+        replicas = first, second
+        with Client(name_of(replicas)) as client, client.generate(GENERATOR, PROMPT, **options) as stream:
+            chunks = [next(stream)]
+            while tokens and chunks[-1].state_token is None:
+                chunks.append(next(stream))
+            with frozen_engine(first), frozen_engine(second):
+                (writing,) = [server for server in replicas if in_flight(server, GENERATOR)]
+                killed_with_its_engine(writing)
+            chunks += stream
+            whole = client.generate_text(GENERATOR, PROMPT, **options)
+        (survivor,) = [server for server in replicas if server is not writing]
+        begun = sample(survivor, f"grpc_server_started_total{{{GENERATIONS}}}")
+    assert "".join(chunk.text for chunk in chunks) == whole.text
+    assert tuple(score for chunk in chunks for score in chunk.token_scores) == whole.token_scores
+    assert sum(chunk.token_count for chunk in chunks) == COUNT
+    assert begun == 2, "the rest of the text, and the whole one"

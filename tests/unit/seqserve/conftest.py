@@ -9,7 +9,7 @@ import asyncio
 import io
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -103,6 +103,8 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
     target: str = ""
     delay_seconds: float = 0.0
     most_inputs: int = 256
+    lost_after: list[int] = field(default_factory=list)
+    otherwise: str = ""
     delayed: int = 0
     most_delayed: int = 0
     slow_begun: int = 0
@@ -154,21 +156,22 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
     async def GenerateText(
         self, request: inference.GenerateTextRequest, context: Any
     ) -> AsyncIterator[inference.GenerateTextResponse]:
-        """Echoes the prompt word by word; the prompt `endless` never ends, `broken` fails after one chunk."""
+        """Echoes the prompt word by word; the prompt `endless` never ends, `lost` counts, `broken` fails midway."""
         await self._receive("GenerateText", request, context)
         if request.prompt.startswith("bad"):
             await context.abort_with_status(rpc_status.to_status(refusal("prompt")))
-        if request.prompt == "endless":
-            try:
-                while True:
-                    yield inference.GenerateTextResponse(text="la ", token_count=1, model_version=MODEL_VERSION)
-                    await asyncio.sleep(0.01)
-            finally:
-                self.endless_stream_left.set()
-        if request.sample_count > 1:
-            for message in samples_of(request):
-                yield message
-            return
+        if request.prompt == "lost" or request.state_token.isdigit():
+            messages = self._counted(request, context)
+        elif request.prompt == "endless":
+            messages = self._endless()
+        else:
+            messages = samples_of(request) if request.sample_count > 1 else self._echoed(request, context)
+        async for message in messages:
+            yield message
+
+    async def _echoed(
+        self, request: inference.GenerateTextRequest, context: Any
+    ) -> AsyncIterator[inference.GenerateTextResponse]:
         words = request.prompt.split()
         for index, word in enumerate(words):
             yield inference.GenerateTextResponse(
@@ -191,6 +194,41 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
                 state_token=request.state_token + b"+" if request.include_state_token else b"",
                 held_back_text="..." if request.include_state_token else "",
             )
+
+    async def _endless(self) -> AsyncIterator[inference.GenerateTextResponse]:
+        try:
+            while True:
+                yield inference.GenerateTextResponse(text="la ", token_count=1, model_version=MODEL_VERSION)
+                await asyncio.sleep(0.01)
+        finally:
+            self.endless_stream_left.set()
+
+    async def _counted(
+        self, request: inference.GenerateTextRequest, context: Any
+    ) -> AsyncIterator[inference.GenerateTextResponse]:
+        """Counts to 20, a token and a message for each number; the server is lost after `lost_after` messages.
+
+        A text that goes on has two tokens in a message. At a state token the blank after the number is held back.
+        """
+        first = int(request.state_token or 0)
+        width = 2 if request.state_token else 1
+        held = " " if request.state_token else ""
+        lost_after = self.lost_after.pop(0) if self.lost_after else 99
+        for number, start in enumerate(range(first, 20, width)):
+            if number == lost_after:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "lost")
+            end = min(start + width, 20)
+            text = held + "".join(f"{word} " for word in range(start, end)) + self.otherwise * bool(request.state_token)
+            has_token = request.include_state_token and end % request.state_token_interval == 0
+            held = " " if has_token else ""
+            yield inference.GenerateTextResponse(
+                text=text.removesuffix(held), first_token_index=start, token_count=end - start,
+                token_scores=[inference.TokenScore(token=str(word)) for word in range(start, end)],
+                state_token=str(end).encode() if has_token else b"", held_back_text=held,
+                finish_reason=inference.FINISH_REASON_LENGTH if end == 20 else inference.FINISH_REASON_UNSPECIFIED,
+                model_version=MODEL_VERSION if start == first else None, seed=77 if start == first else 0,
+                timings=TIMINGS if end == 20 else None,
+            )  # fmt: skip
 
     async def TranslateText(
         self, request: inference.TranslateTextRequest, context: Any
@@ -283,7 +321,7 @@ def refusal(field: str) -> status_pb2.Status:
     return status(grpc.StatusCode.INVALID_ARGUMENT, f"{field} is bad", *details)
 
 
-def samples_of(request: inference.GenerateTextRequest) -> Iterator[inference.GenerateTextResponse]:
+async def samples_of(request: inference.GenerateTextRequest) -> AsyncIterator[inference.GenerateTextResponse]:
     """The words of the prompt with the number of the sample, the samples taking turns."""
     words, count = request.prompt.split(), request.sample_count
     scores = [
