@@ -82,9 +82,11 @@ class Records:
     def _carried(self, row: int, ending: Ending | None) -> Carried | None:
         """Where a row stands, if it is time to tell; a text that has come to its own end stands nowhere."""
         slots = self._slots
+        if not slots.keeping[row]:
+            return None
         length, interval = int(slots.length[row]), int(slots.state_interval[row])
         due = 0 < interval <= length - slots.state_told[row] if ending is None else ending is not Ending.STOP
-        if not (slots.keeping[row] and due):
+        if not due:
             return None
         slots.state_told[row] = length
         return Carried(

@@ -28,7 +28,7 @@ class GenerationRows:
     def start(self, sequences: list[IntArray], carried: Sequence[Carried | None]) -> Started:
         """Read the prompts, batched and padded."""
         firsts = [self._model.bos_id if one is None else one.last_id for one in carried]
-        whole = [np.insert(sequence, 0, first) for first, sequence in zip(firsts, sequences, strict=True)]
+        whole = [np.concatenate([[first], sequence]) for first, sequence in zip(firsts, sequences, strict=True)]
         token_ids, lengths = pad(whole, self._model.pad_id)
         begin = np.zeros((len(sequences), self.state_size), dtype=np.float32)
         for row, one in enumerate(carried):

@@ -142,7 +142,9 @@ class Front:
                 reader = SequenceReader(spec, ready.tokenizers)
                 size = character_count + reading_count(sequences)
                 read = await in_turn(place.deadline, size, lambda: reader.read(sequences))
-                answer = await self._classified(place, [one.row for one in read], carried.begin, states.include)
+                answer = await self._classified(
+                    place, [one.row for one in read], carried.begin, keep_states=states.include
+                )
 
                 def labelled() -> tuple[LabelledSequence, ...]:
                     pairs = zip(read, answer.probabilities, strict=True)
@@ -268,7 +270,7 @@ class Front:
         )  # fmt: skip
 
     async def _classified(
-        self, place: _Place, rows: Sequence[Sequence[Step]], states: Sequence[bytes] = (), keep_states: bool = False
+        self, place: _Place, rows: Sequence[Sequence[Step]], states: Sequence[bytes] = (), *, keep_states: bool = False
     ) -> Classified:
         """Probabilities of every row, from a classifier or a labeller, which may go on from states and keep them."""
 

@@ -5,7 +5,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,11 +81,18 @@ def ephemeral_key_file() -> Iterator[Path]:
     """A key file that only this user may read, with a key of its own, gone in the end.
 
     A file, so that workers get it the same way as a lasting one: not on their command line, which everybody sees.
+
+    Raises:
+        SettingsError: there is no folder for temporary files.
     """
-    with TemporaryDirectory(prefix="seqserve-keys-") as folder:  # mode 700
-        path = Path(folder) / "state-keys"
-        path.touch(mode=0o600)
-        path.write_text(new_key_line(f"ephemeral-{secrets.token_hex(4)}"))
+    with ExitStack() as undo:
+        try:
+            path = Path(undo.enter_context(TemporaryDirectory(prefix="seqserve-keys-"))) / "state-keys"  # in mode 700
+            path.touch(mode=0o600)
+            path.write_text(new_key_line(f"ephemeral-{secrets.token_hex(4)}"))
+        except OSError as error:
+            problem = f"ephemeral_state_key: no temporary file can be written: {error.strerror}"
+            raise SettingsError(problem, setting="ephemeral_state_key") from error
         yield path
 
 

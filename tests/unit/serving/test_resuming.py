@@ -31,9 +31,10 @@ from service.serving.api import (
 )
 from service.serving.carrying import ModelStates
 from service.serving.catalog import Catalog
-from service.serving.engine_loop import EngineLimits
+from service.serving.engine_loop import EngineLimits, EngineLoop
 from service.serving.front import Front
 from service.serving.hosts import InlineHost
+from service.serving.messages import Event
 from service.serving.pool import EnginePool
 from service.state.keys import Key
 from service.state.requests import Resumption, SequenceStates
@@ -63,10 +64,28 @@ MODES: Mapping[str, dict[str, Any]] = {
 }
 
 
+class SlowEngine(EngineLoop):
+    """A turn takes 3 ms."""
+
+    def turn(self) -> list[Event]:
+        time.sleep(0.003)
+        return super().turn()
+
+
+class HostOf(InlineHost):
+    """Runs a given engine."""
+
+    def __init__(self, engine: EngineLoop) -> None:
+        super().__init__(LIMITS)
+        self._engine = engine
+
+
 @asynccontextmanager
-async def serving(folder: Path, tokens: StateTokens | None = TOKENS) -> AsyncIterator[Front]:
+async def serving(
+    folder: Path, tokens: StateTokens | None = TOKENS, engine: type[EngineLoop] = EngineLoop
+) -> AsyncIterator[Front]:
     metrics = Metrics(CollectorRegistry())
-    pool = EnginePool(lambda: InlineHost(LIMITS), count=1, metrics=metrics, on_change=lambda up: None)
+    pool = EnginePool(lambda: HostOf(engine(LIMITS)), count=1, metrics=metrics, on_change=lambda up: None)
     await pool.start()
     catalog = Catalog(folder, pool, metrics, device="cpu", kept_versions=1, on_change=lambda names: None)
     await catalog.refresh()
@@ -92,11 +111,13 @@ async def front(folder: Path) -> AsyncIterator[Front]:
         yield running
 
 
-async def begin(front: Front, prompt: str = PROMPT, model: str = GENERATOR, **fields: Any) -> list[GeneratedChunk]:
+async def begin(
+    front: Front, prompt: str = PROMPT, *, model: str = GENERATOR, seconds: float = 20, **fields: Any
+) -> list[GeneratedChunk]:
     """A text that brings a state after every token."""
     chosen: dict[str, Any] = {"max_output_token_count": COUNT, "min_output_token_count": COUNT}
     chosen |= {"include_state_token": True, "state_token_interval": 1} | fields
-    stream = front.generate(model, prompt, GenerateOptions(**chosen), deadline=time.monotonic() + 20)
+    stream = front.generate(model, prompt, GenerateOptions(**chosen), deadline=time.monotonic() + seconds)
     return [chunk async for chunk in stream]
 
 
@@ -288,6 +309,17 @@ async def test_a_server_without_keys_refuses_and_says_which_setting(folder: Path
             with pytest.raises(StateKeysMissingError, match=r"state_keys \(--state-keys FILE\)"):
                 await asking
         assert text_of(await begin(front, include_state_token=False, state_token_interval=0))
+
+
+async def test_a_text_that_the_deadline_cut_goes_on(front: Front, folder: Path) -> None:
+    mode: dict[str, Any] = {"sampling": SamplingOptions(seed=3)}
+    mode |= {"max_output_token_count": 256, "min_output_token_count": 256}
+    whole = text_of(await begin(front, **mode))
+    async with serving(folder, engine=SlowEngine) as slow:  # 256 tokens take three times as long as is allowed
+        found = await begin(slow, **mode, seconds=0.25, allow_partial=True, state_token_interval=0)
+    assert found[-1].finish_reason is FinishReason.DEADLINE
+    assert 0 < len(text_of(found)) < 256
+    assert text_of(found) + text_of(await go_on(front, found[-1].state_token)) == whole
 
 
 def test_more_states_than_a_client_could_receive_are_refused() -> None:

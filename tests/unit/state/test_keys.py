@@ -2,6 +2,7 @@
 
 import re
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,14 @@ def test_a_new_line_is_a_key_of_its_own(tmp_path: Path) -> None:
     first, second = read_keys(written(tmp_path, new_key_line("a") + new_key_line("b")))
     assert (first.id, second.id, len(first.secret)) == ("a", "b", 32)
     assert first.secret != second.secret
+
+
+def test_an_ephemeral_key_without_a_folder_for_it_is_a_setting_that_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(SettingsError, match="ephemeral_state_key: no temporary file can be"), ephemeral_key_file():
+        pass
 
 
 def test_an_ephemeral_key_is_this_users_alone_and_gone_in_the_end() -> None:
