@@ -1,9 +1,10 @@
-"""Writes the Python code of proto/seqserve/v1 into seqserve/v1: messages, gRPC stubs and the types of both.
+"""Writes what comes of proto/seqserve/v1: seqserve/v1 (messages, gRPC stubs, the types of both) and docs/api.md.
 
 `python proto/generate.py` writes; `--check` writes nothing and fails with a diff where a committed file differs.
 """
 
 import difflib
+import re
 import sys
 import tempfile
 from importlib.resources import files
@@ -18,10 +19,12 @@ from google.protobuf.descriptor_pb2 import (
     ServiceDescriptorProto,
 )
 from grpc_tools import protoc
+from reference_page import ReferencePage
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROTO_ROOT = REPOSITORY / "proto"
 PACKAGE = Path("seqserve/v1")  # both below proto/ and below the repository
+REFERENCE = Path("docs/api.md")
 
 # protoc writes `Mapping` without its type arguments
 UNTYPED_MAPPINGS = "# mypy: disable-error-code=type-arg\n"
@@ -53,6 +56,7 @@ def run_protoc(protos: list[Path], folder: Path) -> FileDescriptorSet:
         f"--pyi_out={folder}",
         f"--grpc_python_out={folder}",
         f"--descriptor_set_out={descriptors}",
+        "--include_source_info",
         *(str(proto.relative_to(PROTO_ROOT)) for proto in protos),
     ]
     if protoc.main(arguments) != 0:
@@ -126,16 +130,19 @@ def generate() -> dict[Path, str]:
             stub.write_text(UNTYPED_MAPPINGS + stub.read_text())
         for proto in descriptors.file:
             (folder / proto.name).with_name(f"{Path(proto.name).stem}_pb2_grpc.pyi").write_text(grpc_types(proto))
-        return {path.relative_to(folder): path.read_text() for path in sorted((folder / PACKAGE).iterdir())}
+        code = {path.relative_to(folder): path.read_text() for path in sorted((folder / PACKAGE).iterdir())}
+    return {**code, REFERENCE: ReferencePage(descriptors.file, reasons()).text()}
+
+
+def reasons() -> list[str]:
+    """Every reason of an error, as docs/errors.md lists them."""
+    return re.findall(r"^\| `([A-Z_]+)` \|", (REPOSITORY / "docs/errors.md").read_text(), re.MULTILINE)
 
 
 def difference(expected: dict[Path, str]) -> str:
     """Unified diff from what is committed to `expected`, files that should not be there included."""
-    committed = {
-        path.relative_to(REPOSITORY): path.read_text()
-        for path in (REPOSITORY / PACKAGE).glob("*_pb2*")
-        if path.is_file()
-    }
+    paths = [*(REPOSITORY / PACKAGE).glob("*_pb2*"), REPOSITORY / REFERENCE]
+    committed = {path.relative_to(REPOSITORY): path.read_text() for path in paths if path.is_file()}
     lines: list[str] = []
     for path in sorted(expected.keys() | committed.keys()):
         before, after = committed.get(path, "").splitlines(), expected.get(path, "").splitlines()
@@ -146,11 +153,11 @@ def difference(expected: dict[Path, str]) -> str:
 def main(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a file differs.")] = False,
 ) -> None:
-    """Generate the Python code of proto/seqserve/v1 into seqserve/v1."""
+    """Generate the Python code of proto/seqserve/v1 into seqserve/v1, and docs/api.md."""
     generated = generate()
     if check:
         if found := difference(generated):
-            sys.exit(f"{found}\n\nseqserve/v1 is out of date: run `python proto/generate.py`")
+            sys.exit(f"{found}\n\nwhat is generated is out of date: run `python proto/generate.py`")
         return
     for stale in (REPOSITORY / PACKAGE).glob("*_pb2*"):
         stale.unlink()
