@@ -6,6 +6,8 @@ from enum import Enum
 from typing import Literal, Protocol
 
 from service.engine.requests import DEFAULT_LENGTH_PENALTY
+from service.serving.numbers import FeatureTable, SequenceLogits, TokenIds
+from service.serving.statistics import ModelStatistics
 
 ModelState = Literal["loading", "active", "failed"]
 ModelTask = Literal["classification", "labelling", "generation", "translation"]
@@ -101,7 +103,7 @@ class FeatureRows:
     rows: tuple[Mapping[str, float], ...]
 
 
-InputSequence = str | Words | FeatureRows
+InputSequence = str | Words | FeatureRows | TokenIds | FeatureTable
 """A sequence to label. A str is a text that is split into words as the model's bundle says."""
 
 
@@ -139,6 +141,16 @@ class LabelResult:
     model: str
     version: int
     sequences: tuple[LabelledSequence, ...]
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class LogitsResult:
+    """Answer to `InferenceFront.logits`, in the order of the sequences."""
+
+    model: str
+    version: int
+    sequences: tuple[SequenceLogits, ...]
     timings: Timings
 
 
@@ -348,6 +360,10 @@ class InferenceFront(Protocol):
         """One version: the newest ready one, else the newest, or the one named by `name@version`."""
         ...
 
+    def statistics(self) -> Sequence[ModelStatistics]:
+        """What every version that answers has done, by name, then by version."""
+        ...
+
     async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
         """All labels of every text."""
         ...
@@ -356,6 +372,10 @@ class InferenceFront(Protocol):
         self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float
     ) -> LabelResult:
         """The best `top_label_count` labels of every step of every sequence; None means all."""
+        ...
+
+    async def logits(self, model: str, sequences: Sequence[InputSequence], *, deadline: float) -> LogitsResult:
+        """Logits and probabilities of whole sequences from a classifier, of their steps from a labeller."""
         ...
 
     def generate(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from service.engine.batches import padding_ratio, pick_batch
-from service.engine.classify import probabilities_by_row
+from service.engine.classify import logits_by_row, probabilities_by_row
 from service.engine.steps import FloatArray, IntArray, Step
 from service.errors import DeadlineExceededError, InferenceFailedError
 from service.serving.messages import Classified, ClassifyWork, Event, Failed, Ran
@@ -44,6 +44,7 @@ class _Pending:
 
     work: ClassifyWork
     answers: list[_Answer | None]
+    logits: list[_Answer]
     begun: float | None = None
 
 
@@ -69,7 +70,7 @@ class Batcher:
 
     def submit(self, work: ClassifyWork) -> None:
         """Queue the rows of a work."""
-        pending = _Pending(work, [None] * len(work.rows))
+        pending = _Pending(work, [None] * len(work.rows), [[]] * len(work.rows) if work.keep_logits else [])
         self._works[work.work_id] = pending
         self._waiting.extend((pending, row) for row in range(len(work.rows)))
 
@@ -118,6 +119,9 @@ class Batcher:
         ended = self._clock()
         ratio = padding_ratio(lengths, steps.shape[1])
         ran = Ran(self._model_id, self._graph.name, len(batch), ratio, ended - begun)
+        for (pending, row), kept in zip(batch, logits_by_row(logits, lengths), strict=True):
+            if pending.work.keep_logits:
+                pending.logits[row] = kept.tolist()
         return [ran, *self._answer(batch, probabilities_by_row(logits, lengths), begun, ended)]
 
     def _answer(
@@ -131,7 +135,8 @@ class Batcher:
             answers = [one for one in pending.answers if one is not None]
             if len(answers) == len(pending.answers) and self._works.pop(pending.work.work_id, None) is not None:
                 queued = pending.begun - pending.work.arrival
-                events.append(Classified(pending.work.work_id, answers, queued, ended - pending.begun))
+                computed = ended - pending.begun
+                events.append(Classified(pending.work.work_id, answers, queued, computed, pending.logits))
         return events
 
     def _fail(self, work_ids: set[int], message: str) -> list[Event]:

@@ -27,13 +27,17 @@ class Unload(msgspec.Struct, frozen=True, tag=True):
 
 
 class ClassifyWork(msgspec.Struct, frozen=True, tag=True):
-    """Classify sequences, or every step of them, as the model does; each is a row. Answered by Classified or Failed."""
+    """Classify sequences, or every step of them, as the model does; each is a row. Answered by Classified or Failed.
+
+    `keep_logits` has the answer bring the logits too.
+    """
 
     work_id: int
     model_id: int
     rows: Sequence[Sequence[Step]]
     arrival: float
     deadline: float
+    keep_logits: bool = False
 
 
 class DecodeWork(msgspec.Struct, frozen=True, tag=True):
@@ -97,12 +101,16 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Classified(msgspec.Struct, frozen=True, tag=True):
-    """Probabilities of every row, [rows][steps][labels], in order. A classifier gives every row one step."""
+    """Probabilities of every row, [rows][steps][labels], in order. A classifier gives every row one step.
+
+    `logits` are as many; none unless the work keeps them.
+    """
 
     work_id: int
     probabilities: list[list[list[float]]]
     queue_seconds: float
     compute_seconds: float
+    logits: list[list[list[float]]] = []
 
 
 class Tokens(msgspec.Struct, frozen=True, tag=True):

@@ -30,6 +30,7 @@ from service.serving.api import (
     LabelResult,
     LabelScore,
     LabelSpan,
+    LogitsResult,
     ModelInfo,
     ScoreResult,
     TextPair,
@@ -40,6 +41,8 @@ from service.serving.api import (
     Translation,
     TranslationScore,
 )
+from service.serving.numbers import SequenceLogits
+from service.serving.statistics import ModelStatistics
 from service.settings import GrpcSettings
 from service.transport.health import HealthBoard
 from service.transport.server import open_server
@@ -62,6 +65,7 @@ class FakeFront:
     deadlines: list[float] = field(default_factory=list)
     options: list[GenerateOptions | TranslateOptions] = field(default_factory=list)
     sequences: list[InputSequence] = field(default_factory=list)
+    statistics_told: list[ModelStatistics] = field(default_factory=list)
     working: int = 0
 
     def list_models(self) -> Sequence[ModelInfo]:
@@ -71,6 +75,16 @@ class FakeFront:
         if self.error is not None:
             raise self.error
         return next(info for info in self.models if info.name == model)
+
+    def statistics(self) -> Sequence[ModelStatistics]:
+        return self.statistics_told
+
+    async def logits(self, model: str, sequences: Sequence[InputSequence], *, deadline: float) -> LogitsResult:
+        self.sequences += sequences
+        async with self._work(deadline):
+            name, _, version = model.partition("@")
+            found = SequenceLogits([[0.0, 1.0]], [[0.25, 0.75]], ("Mary",))
+            return LogitsResult(name, int(version or 3), tuple(found for _ in sequences), TIMINGS)
 
     async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
         async with self._work(deadline):
