@@ -1,9 +1,10 @@
-"""Writes the Python code of the protos: messages, gRPC stubs and the types of both. PACKAGES says from where to where.
+"""Writes what comes of the protos: messages, gRPC stubs and the types of both, as PACKAGES says; and docs/api.md.
 
 `python proto/generate.py` writes; `--check` writes nothing and fails with a diff where a committed file differs.
 """
 
 import difflib
+import re
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from google.protobuf.descriptor_pb2 import (
     ServiceDescriptorProto,
 )
 from grpc_tools import protoc
+from reference_page import ReferencePage
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -36,10 +38,10 @@ class Package:
         return ".".join(self.code.parts)
 
 
-PACKAGES = (
-    Package(Path("proto/seqserve/v1"), Path("seqserve/v1")),
-    Package(Path("proto/open_inference"), Path("service/transport/open_inference/v2")),
-)
+OWN = Package(Path("proto/seqserve/v1"), Path("seqserve/v1"))
+PACKAGES = (OWN, Package(Path("proto/open_inference"), Path("service/transport/open_inference/v2")))
+REFERENCE = Path("docs/api.md")
+"""Written from the own API alone."""
 
 # protoc writes `Mapping` without its type arguments
 UNTYPED_MAPPINGS = "# mypy: disable-error-code=type-arg\n"
@@ -75,6 +77,7 @@ def run_protoc(package: Package, folder: Path) -> FileDescriptorSet:
         f"--pyi_out={folder}",
         f"--grpc_python_out={folder}",
         f"--descriptor_set_out={descriptors}",
+        "--include_source_info",
         *(str(package.code / proto.name) for proto in protos),
     ]
     if protoc.main(arguments) != 0:
@@ -137,8 +140,13 @@ def grpc_types(proto: FileDescriptorProto, package: Package) -> str:
     return "\n".join(lines) + "\n"
 
 
-def generate(package: Package) -> dict[Path, str]:
-    """Everything to be committed of one package: path below the repository to text."""
+def generate() -> dict[Path, str]:
+    """Everything to be committed: path below the repository to text."""
+    return {path: text for package in PACKAGES for path, text in generate_package(package).items()}
+
+
+def generate_package(package: Package) -> dict[Path, str]:
+    """What is to be committed of one package: path below the repository to text."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         descriptors = run_protoc(package, folder)
@@ -147,20 +155,29 @@ def generate(package: Package) -> dict[Path, str]:
         for proto in descriptors.file:
             stub = (folder / proto.name).with_name(f"{Path(proto.name).stem}_pb2_grpc.pyi")
             stub.write_text(grpc_types(proto, package))
-        return {path.relative_to(folder): path.read_text() for path in sorted((folder / package.code).iterdir())}
+        code = {path.relative_to(folder): path.read_text() for path in sorted((folder / package.code).iterdir())}
+    if package is not OWN:
+        return code
+    return {**code, REFERENCE: ReferencePage(descriptors.file, reasons()).text()}
 
 
-def committed(package: Package) -> list[Path]:
-    """The generated files that are there now."""
-    return [path for path in (REPOSITORY / package.code).glob("*_pb2*") if path.is_file()]
+def reasons() -> list[str]:
+    """Every reason of an error, as docs/errors.md lists them."""
+    return re.findall(r"^\| `([A-Z_]+)` \|", (REPOSITORY / "docs/errors.md").read_text(), re.MULTILINE)
 
 
-def difference(package: Package, expected: dict[Path, str]) -> str:
+def committed_code() -> list[Path]:
+    """The generated modules that are there now."""
+    return [path for package in PACKAGES for path in (REPOSITORY / package.code).glob("*_pb2*") if path.is_file()]
+
+
+def difference(expected: dict[Path, str]) -> str:
     """Unified diff from what is committed to `expected`, files that should not be there included."""
-    found = {path.relative_to(REPOSITORY): path.read_text() for path in committed(package)}
+    paths = [path for path in (*committed_code(), REPOSITORY / REFERENCE) if path.is_file()]
+    committed = {path.relative_to(REPOSITORY): path.read_text() for path in paths}
     lines: list[str] = []
-    for path in sorted(expected.keys() | found.keys()):
-        before, after = found.get(path, "").splitlines(), expected.get(path, "").splitlines()
+    for path in sorted(expected.keys() | committed.keys()):
+        before, after = committed.get(path, "").splitlines(), expected.get(path, "").splitlines()
         lines += difflib.unified_diff(before, after, f"committed {path}", f"generated {path}", lineterm="")
     return "\n".join(lines)
 
@@ -168,17 +185,16 @@ def difference(package: Package, expected: dict[Path, str]) -> str:
 def main(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a file differs.")] = False,
 ) -> None:
-    """Generate the Python code of every proto."""
-    for package in PACKAGES:
-        generated = generate(package)
-        if check:
-            if found := difference(package, generated):
-                sys.exit(f"{found}\n\n{package.code} is out of date: run `python proto/generate.py`")
-            continue
-        for stale in committed(package):
-            stale.unlink()
-        for path, text in generated.items():
-            (REPOSITORY / path).write_text(text)
+    """Generate the Python code of every proto, and docs/api.md."""
+    generated = generate()
+    if check:
+        if found := difference(generated):
+            sys.exit(f"{found}\n\nwhat is generated is out of date: run `python proto/generate.py`")
+        return
+    for stale in committed_code():
+        stale.unlink()
+    for path, text in generated.items():
+        (REPOSITORY / path).write_text(text)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from service.serving.front import Front
 from service.serving.hosts import Host, InlineHost, ProcessHost, ThreadHost
 from service.serving.pool import EnginePool
 from service.settings import DevicePlan, ServiceSettings
-from service.transport.health import READINESS, HealthBoard
 from service.transport.http import open_metrics_server
 from service.transport.port import own_port, shared_port
 from service.transport.server import open_server
+from service.transport.standard.health import READINESS, HealthBoard
 from service.workers.joined import JoinedMetrics
 from service.workers.link import SupervisorLink
 from service.workers.messages import Refused, Status
@@ -52,15 +52,13 @@ class Readiness:
 
     def __init__(self, health: HealthBoard) -> None:
         self._health = health
-        self._names: set[str] = set()
+        self._models: Mapping[str, bool] = {}
         self._engines_up = False
         self._started = False
 
-    def models_changed(self, names: set[str]) -> None:
-        """Note which names can answer."""
-        for gone in self._names - names:
-            self._health.set(gone, False)
-        self._names = names
+    def models_changed(self, models: Mapping[str, bool]) -> None:
+        """Note which models there are, and whether each can answer."""
+        self._models = models
         self._show()
 
     def engines_changed(self, up: bool) -> None:
@@ -74,9 +72,9 @@ class Readiness:
         self._show()
 
     def _show(self) -> None:
-        for name in self._names:
-            self._health.set(name, self._engines_up)
-        self._health.set_ready(self._started and self._engines_up and bool(self._names))
+        serving = {name: answers and self._engines_up for name, answers in self._models.items()}
+        self._health.set_models(serving)
+        self._health.set_ready(self._started and any(serving.values()))
 
 
 def make_host(settings: ServiceSettings) -> Callable[[], Host]:

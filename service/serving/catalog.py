@@ -75,12 +75,12 @@ class Catalog:
         device: `cpu` or `cuda`, for models that have no device of their own.
         device_by_model: the device of each model that has its own.
         kept_versions: how many versions of a name serve side by side.
-        on_change: called with the names that can answer, whenever that changes.
+        on_change: called with every name, and whether it can answer, whenever that changes.
     """
 
     def __init__(
         self, repository: Path, pool: EnginePool, metrics: Metrics, *, device: str, kept_versions: int,
-        on_change: Callable[[set[str]], None], device_by_model: Mapping[str, str] = MappingProxyType({}),
+        on_change: Callable[[Mapping[str, bool]], None], device_by_model: Mapping[str, str] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         self._repository = repository
         self._pool = pool
@@ -186,6 +186,8 @@ class Catalog:
     def lend(self, reference: str) -> Iterator[ReadyModel]:
         """Lend a version that answers; it is not unloaded before it comes back.
 
+        Errors of whoever borrowed it get its name and version among their facts.
+
         Raises:
             ModelNotFoundError: nothing has this name.
             ModelNotReadyError: it is known, but does not answer.
@@ -196,12 +198,16 @@ class Catalog:
             info = entries[0].info
             why = f": {info.failure}" if info.failure else ""
             raise ModelNotReadyError(
-                f"model {info.name}@{info.version} is {info.state}{why}", field="model", model=info.name
-            )
+                f"model {info.name}@{info.version} is {info.state}{why}", field="model", model=info.name,
+                version=info.version,
+            )  # fmt: skip
         ready.borrowed += 1
         ready.returned.clear()
         try:
             yield ready
+        except ServiceError as error:
+            error.facts |= {"model": ready.info.name, "version": str(ready.info.version)}
+            raise
         finally:
             ready.borrowed -= 1
             if not ready.borrowed:
@@ -222,6 +228,7 @@ class Catalog:
         lost = self._entries[key].engines_lost if key in self._entries and self._entries[key].stamp == stamp else 0
         entry = _Entry(ModelInfo(name, version, "loading"), stamp, engines_lost=lost)
         self._entries[key] = entry
+        self._tell_change()
         path = self._repository / name / str(version)
         try:
             bundle, tokenizers = await asyncio.to_thread(_open, path)
@@ -242,6 +249,7 @@ class Catalog:
         entry.info = info = replace(entry.info, state="failed", failure=message)
         self._metrics.add_model(info.name)
         self._metrics.model_load_failures.labels(info.name).inc()
+        self._tell_change()
         logger.error("model_failed model=%s version=%d problem=%s", info.name, info.version, message)
 
     def _reload_failed(self, model_id: int, message: str) -> None:
@@ -250,7 +258,6 @@ class Catalog:
             if entry.ready is not None and entry.ready.model_id == model_id:
                 self._metrics.model_info.remove(*_info_labels(entry.info))
                 self._fail(entry, message)
-                self._tell_change()
         self._pool.unload(model_id)
 
     async def _serve(self, bundle: OpenedBundle, tokenizers: tuple[Tokenizer, ...], path: Path) -> ReadyModel:
@@ -283,10 +290,10 @@ class Catalog:
     def _drop(self, key: tuple[str, int]) -> None:
         ready = self._entries.pop(key).ready
         logger.info("model_dropped model=%s version=%d", *key)
+        self._tell_change()
         if ready is None:
             return
         self._metrics.model_info.remove(*_info_labels(ready.info))
-        self._tell_change()
         task = asyncio.get_running_loop().create_task(self._unload_when_returned(ready))
         self._unloading.add(task)
         task.add_done_callback(self._unloading.discard)
@@ -296,7 +303,8 @@ class Catalog:
         self._pool.unload(ready.model_id)
 
     def _tell_change(self) -> None:
-        self._on_change({entry.info.name for entry in self._entries.values() if entry.ready})
+        answering = {entry.info.name for entry in self._entries.values() if entry.ready}
+        self._on_change({name: name in answering for name, _ in self._entries})
 
 
 def _info_labels(info: ModelInfo) -> tuple[str, ...]:

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from seqserve.v1 import (
     inference_service_pb2,
@@ -19,10 +17,12 @@ from service.errors import SettingsError
 from service.metrics import Metrics
 from service.serving.api import InferenceFront
 from service.settings import GrpcSettings, join_address, split_address
-from service.transport.health import HealthBoard, HealthServicer
 from service.transport.interceptors import CallInterceptor
 from service.transport.port import try_to_bind, unusable
 from service.transport.servicers import InferenceServicer, ModelServicer
+from service.transport.standard.descriptors import HEALTH_FILE, REFLECTION_FILES
+from service.transport.standard.health import HealthBoard, add_health
+from service.transport.standard.reflection import add_reflection
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ LAST_TASKS_SECONDS = 1.0
 GRPC_LOGGER = "grpc._cython.cygrpc"
 
 _OUR_FILES = (inference_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
-_STOCK_FILES = (health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR)  # their streams last as long as a client likes
+_STANDARD_FILES = (HEALTH_FILE, *REFLECTION_FILES)  # their streams last as long as a client likes
 
 
 @asynccontextmanager
@@ -64,10 +64,10 @@ async def open_server(
     servicer = InferenceServicer(front, metrics, max_request_seconds=settings.max_request_seconds)
     inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(front), server)
-    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
+    add_health(server, health)
     services = _expect_methods(interceptor, settings.max_request_seconds)
     if settings.reflection:
-        reflection.enable_server_reflection(services, server)
+        add_reflection(server, services, (*_OUR_FILES, *_STANDARD_FILES))
     port = _bind(server, settings)
     await server.start()
     address = join_address(split_address(settings.address)[0], port)
@@ -109,7 +109,7 @@ def _options(settings: GrpcSettings) -> list[tuple[str, int]]:
 def _expect_methods(interceptor: CallInterceptor, max_request_seconds: float) -> list[str]:
     """Announce every method to the interceptor; give the names of the services."""
     names: list[str] = []
-    for file in (*_OUR_FILES, *_STOCK_FILES):
+    for file in (*_OUR_FILES, *_STANDARD_FILES):
         for service in file.services_by_name.values():
             names.append(service.full_name)
             for method in service.methods:

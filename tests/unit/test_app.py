@@ -5,7 +5,7 @@ import pytest
 from service.app import Readiness, choose_devices, make_host
 from service.errors import SettingsError
 from service.settings import parse_settings, plan_devices
-from service.transport.health import HealthBoard
+from service.transport.standard.health import HealthBoard
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def board() -> HealthBoard:
 def test_nothing_is_ready_before_models_engines_and_the_first_look(board: HealthBoard) -> None:
     readiness = Readiness(board)
     readiness.engines_changed(True)
-    readiness.models_changed({"a"})
+    readiness.models_changed({"a": True})
     assert board.get("readiness") is False
     readiness.started()
     assert board.get("readiness") is True
@@ -33,7 +33,7 @@ def test_an_empty_repository_is_not_ready(board: HealthBoard) -> None:
 def test_a_lost_engine_takes_every_model_with_it_until_it_is_back(board: HealthBoard) -> None:
     readiness = Readiness(board)
     readiness.engines_changed(True)
-    readiness.models_changed({"a", "b"})
+    readiness.models_changed({"a": True, "b": True})
     readiness.started()
     readiness.engines_changed(False)
     assert [board.get(name) for name in ("a", "b", "readiness")] == [False, False, False]
@@ -41,12 +41,20 @@ def test_a_lost_engine_takes_every_model_with_it_until_it_is_back(board: HealthB
     assert [board.get(name) for name in ("a", "b", "readiness")] == [True, True, True]
 
 
-def test_a_model_that_is_gone_serves_no_more(board: HealthBoard) -> None:
+def test_a_model_that_cannot_answer_does_not_serve_and_one_that_is_gone_is_not_known(board: HealthBoard) -> None:
     readiness = Readiness(board)
     readiness.engines_changed(True)
-    readiness.models_changed({"a", "b"})
-    readiness.models_changed({"b"})
-    assert (board.get("a"), board.get("b")) == (False, True)
+    readiness.models_changed({"a": True, "b": True, "c": False})
+    readiness.models_changed({"b": True, "c": False})
+    assert [board.get(name) for name in ("a", "b", "c")] == [None, True, False]
+
+
+def test_models_of_which_none_can_answer_make_nothing_ready(board: HealthBoard) -> None:
+    readiness = Readiness(board)
+    readiness.engines_changed(True)
+    readiness.started()
+    readiness.models_changed({"a": False})
+    assert board.get("readiness") is False
 
 
 def test_liveness_depends_on_no_model(board: HealthBoard) -> None:

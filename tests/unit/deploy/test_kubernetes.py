@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from service.settings import ENVIRONMENT_PREFIX, ServiceSettings
-from service.transport.health import LIVENESS, READINESS
+from service.transport.standard.health import LIVENESS, READINESS
 
 ROOT = Path(__file__).parents[3]
 BASE = ROOT / "deploy" / "kubernetes" / "base"

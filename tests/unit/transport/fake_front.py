@@ -44,8 +44,8 @@ from service.serving.api import (
 from service.serving.numbers import SequenceLogits
 from service.serving.statistics import ModelStatistics
 from service.settings import GrpcSettings
-from service.transport.health import HealthBoard
 from service.transport.server import open_server
+from service.transport.standard.health import HealthBoard
 
 if TYPE_CHECKING:  # these two are known to type checkers only
     from seqserve.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
