@@ -1,13 +1,20 @@
-"""The Open Inference Protocol's messages are those of its public documentation, and of the stock client."""
+"""The messages of the Open Inference Protocol are those of its documentation and the stock client; our page is true."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from service.serving.api import FeatureInfo, ModelInfo
+from service.transport.open_inference.parameters import GENERATION_PARAMETERS, LABEL_PARAMETERS, TRANSLATION_PARAMETERS
+from service.transport.open_inference.signature import signature_of
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
+from tests.trained import ROOT
+
+PAGE = ROOT / "docs" / "open-inference.md"
 
 FIELDS = {
     "ServerLiveResponse": "live=1",
@@ -145,3 +152,39 @@ def test_our_stubs_and_the_stock_client_cannot_share_a_process() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert "duplicate symbol" in done.stderr
+
+
+def table_under(heading: str) -> dict[str, str]:
+    """Rows of a table of docs/open-inference.md, by their first column."""
+    section = PAGE.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ", 1) for line in section.splitlines() if line.startswith("| ")]
+    return {row[0]: row[1] for row in rows[1:]}
+
+
+def test_the_page_lists_every_parameter() -> None:
+    assert {task: re.findall(r"`(\w+)`", names) for task, names in table_under("Parameters").items()} == {
+        "classification, labelling": list(LABEL_PARAMETERS),
+        "generation": list(GENERATION_PARAMETERS),
+        "translation": list(TRANSLATION_PARAMETERS),
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "info"),
+    [
+        ("classification", ModelInfo("m", 1, "active", task="classification", labels=("a", "b"))),
+        (
+            "labelling of readings",
+            ModelInfo("m", 1, "active", task="labelling", features=(FeatureInfo("x", "", None),)),
+        ),
+        ("generation", ModelInfo("m", 1, "active", task="generation")),
+        ("translation", ModelInfo("m", 1, "active", task="translation")),
+    ],
+)
+def test_the_page_lists_the_tensors_and_the_batch_of_every_task(row: str, info: ModelInfo) -> None:
+    inputs, outputs, batch = table_under("What models take and give")[row].split(" | ")
+    signature = signature_of(info)
+    assert set(re.findall(r"`(\w+)`", inputs)) == {one.name for one in signature.inputs}
+    if row != "labelling of readings":  # whose outputs are told by what they lack
+        assert set(re.findall(r"`(\w+)`", outputs)) == {one.name for one in signature.outputs}
+    assert int(batch) == signature.max_batch_size

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceStub
 from seqserve.v1.model_service_pb2_grpc import ModelServiceStub
+from service.errors import ModelNotFoundError
 from service.metrics import Metrics
 from service.serving.api import (
     Attention,
@@ -44,6 +45,7 @@ from service.serving.api import (
 from service.serving.numbers import SequenceLogits
 from service.serving.statistics import ModelStatistics
 from service.settings import GrpcSettings
+from service.transport.open_inference.repository import RepositoryControl
 from service.transport.server import open_server
 from service.transport.standard.health import HealthBoard
 
@@ -74,7 +76,11 @@ class FakeFront:
     def get_model(self, model: str) -> ModelInfo:
         if self.error is not None:
             raise self.error
-        return next(info for info in self.models if info.name == model)
+        name, _, version = model.partition("@")
+        found = [one for one in self.models if one.name == name and version in {"", str(one.version)}]
+        if not found:
+            raise ModelNotFoundError(f"no model is called {model}", field="model")
+        return found[-1]
 
     def statistics(self) -> Sequence[ModelStatistics]:
         return self.statistics_told
@@ -187,14 +193,16 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(front: FakeFront, settings: GrpcSettings | None = None) -> AsyncIterator[Served]:
+async def serving(
+    front: FakeFront, settings: GrpcSettings | None = None, *, control: RepositoryControl | None = None
+) -> AsyncIterator[Served]:
     """Serve `front` on a free port."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     health = HealthBoard()
     metrics.add_model("tiny")
     settings = settings or GrpcSettings(address="127.0.0.1:0", drain_seconds=0, grace_seconds=2)
-    async with AsyncExitStack() as channels, open_server(settings, front, metrics, health) as address:
+    async with AsyncExitStack() as channels, open_server(settings, front, metrics, health, control=control) as address:
         channel = grpc.aio.insecure_channel(address)
         channels.push_async_callback(channel.close)  # after the server, whose drain it sees
         yield Served(address, channel, health, registry)
