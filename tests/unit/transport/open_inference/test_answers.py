@@ -25,7 +25,7 @@ from service.transport.open_inference.answers import (
     translation_writers,
 )
 from service.transport.open_inference.tensors import to_response
-from tests.unit.transport.open_inference.messages import tensors
+from tests.infer_messages import tensors
 
 TIMINGS = Timings(0.0, 0.0, 0.0)
 CLASSIFIER = ModelInfo("m", 1, "active", task="classification", labels=("bad", "good", "odd"))

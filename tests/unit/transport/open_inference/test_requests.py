@@ -14,8 +14,8 @@ from service.transport.convert_generation import GenerateCall
 from service.transport.convert_translations import TranslateCall
 from service.transport.open_inference.requests import InferCall, LogitsCall, known_model, to_infer_call
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
+from tests.infer_messages import infer_request
 from tests.unit.transport.fake_front import FakeFront
-from tests.unit.transport.open_inference.messages import infer_request
 
 LABELS = ("negative", "positive")
 FEATURES = tuple(FeatureInfo(name, "", None) for name in ("temperature", "wind"))

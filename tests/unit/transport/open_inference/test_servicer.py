@@ -16,8 +16,8 @@ from service.serving.statistics import ModelStatistics, RequestTally, Spent
 from service.settings import GrpcSettings
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 from service.transport.open_inference.v2.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from tests.infer_messages import infer_request, tensors
 from tests.unit.transport.fake_front import FakeFront, Served, detail, eventually, serving
-from tests.unit.transport.open_inference.messages import infer_request, tensors
 
 if TYPE_CHECKING:  # known to type checkers only
     from service.transport.open_inference.v2.grpc_service_pb2_grpc import GRPCInferenceServiceAsyncStub
