@@ -1,6 +1,7 @@
 """Results of the serving layer into output tensors.   Pure; only what was asked for is written."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -32,10 +33,7 @@ def logits_writers(
         "lengths": lambda: of_array([[length] for length in numbers.lengths], "INT64"),
     }
     values = {"logits": numbers.logits, "probabilities": numbers.probabilities}
-    return writers | {
-        name: lambda name=name, count=count: as_classes(values[name], count, info.labels)
-        for name, count in top_counts.items()
-    }
+    return writers | {name: partial(as_classes, values[name], count, info.labels) for name, count in top_counts.items()}
 
 
 class _LabelNumbers:
