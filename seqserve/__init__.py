@@ -24,7 +24,7 @@ from seqserve.errors import (
     UnavailableError,
     UnimplementedError,
 )
-from seqserve.options import GenerateOptions, TranslateOptions
+from seqserve.options import GenerateOptions, LabelOptions, TranslateOptions
 from seqserve.results import (
     Attention,
     Classification,
@@ -73,6 +73,7 @@ __all__ = [
     "InputSequence",
     "InternalError",
     "InvalidArgumentError",
+    "LabelOptions",
     "LabelResult",
     "LabelScheme",
     "LabelScore",

@@ -20,7 +20,7 @@ from seqserve.connection import (
     checked_timeout,
 )
 from seqserve.errors import from_rpc_error
-from seqserve.options import GenerateOptions, TranslateOptions
+from seqserve.options import GenerateOptions, LabelOptions, TranslateOptions
 from seqserve.results import (
     ClassifyResult,
     GeneratedChunk,
@@ -138,9 +138,10 @@ class AsyncClient:
         *,
         top_label_count: int | None = None,
         timeout_s: float | None = None,
+        **options: Unpack[LabelOptions],
     ) -> LabelResult:
         """As Client.label."""
-        request = convert.label_request(model, sequences, top_label_count)
+        request = convert.label_request(model, sequences, top_label_count, options)
         return convert.label_result(await self._call(self._inference.LabelSequence, request, timeout_s))
 
     def generate(

@@ -18,7 +18,7 @@ from seqserve.connection import (
     checked_timeout,
 )
 from seqserve.errors import from_rpc_error
-from seqserve.options import GenerateOptions, TranslateOptions
+from seqserve.options import GenerateOptions, LabelOptions, TranslateOptions
 from seqserve.results import (
     ClassifyResult,
     GeneratedChunk,
@@ -131,6 +131,7 @@ class Client:
         *,
         top_label_count: int | None = None,
         timeout_s: float | None = None,
+        **options: Unpack[LabelOptions],
     ) -> LabelResult:
         """Give each word or row of each sequence a probability for every label, or for the best `top_label_count`.
 
@@ -141,11 +142,13 @@ class Client:
                 `Model.features` to numbers.
             top_label_count: labels to return per step, 1 and up; None means all.
             timeout_s: as in Client.
+            options: `include_state_token`, `state_tokens`, `allow_inexact_state`; see LabelOptions.
 
         Raises:
             TypeError: a sequence is none of these.
+            ValueError: there are `state_tokens`, but not one per sequence.
         """
-        request = convert.label_request(model, sequences, top_label_count)
+        request = convert.label_request(model, sequences, top_label_count, options)
         return convert.label_result(self._call(self._inference.LabelSequence, request, timeout_s))
 
     def generate(

@@ -24,6 +24,11 @@ class GenerateOptions(TypedDict, total=False):
     `alternative_count`: most probable tokens to return beside each, 1 to 16, with `include_token_scores`; default none.
     `echo`: whether the text begins with the prompt.
     `allow_partial`: whether to end with what there is when the deadline is near, instead of failing.
+    `include_state_token`: whether the last chunk of a text that could go on brings a state token.
+    `state_token_interval`: with it, tokens after which further chunks bring one, again and again; default none do.
+    `state_token`: goes on with the text that this token is of; the prompt is read after it, and options that are not
+    given are those the text began with.
+    `allow_inexact_state`: whether a token of another numerics class will do, which does not go on bit for bit.
     """
 
     max_output_token_count: int | None
@@ -43,6 +48,23 @@ class GenerateOptions(TypedDict, total=False):
     alternative_count: int | None
     echo: bool
     allow_partial: bool
+    include_state_token: bool
+    state_token_interval: int | None
+    state_token: bytes | None
+    allow_inexact_state: bool
+
+
+class LabelOptions(TypedDict, total=False):
+    """What a caller may say of state when sequences are labelled.
+
+    `include_state_token`: whether each labelled sequence brings a state token, from which its next steps can go on.
+    `state_tokens`: one per sequence, which then continues the sequence that the token is of; None begins anew.
+    `allow_inexact_state`: whether tokens of another numerics class will do, which do not go on bit for bit.
+    """
+
+    include_state_token: bool
+    state_tokens: Sequence[bytes | None] | None
+    allow_inexact_state: bool
 
 
 class TranslateOptions(TypedDict, total=False):

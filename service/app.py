@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,6 +23,8 @@ from service.serving.front import Front
 from service.serving.hosts import Host, InlineHost, ProcessHost, ThreadHost
 from service.serving.pool import EnginePool
 from service.settings import DevicePlan, ServiceSettings
+from service.state.keys import ephemeral_key_file, read_keys
+from service.state.tokens import StateTokens
 from service.transport.http import open_metrics_server
 from service.transport.port import own_port, shared_port
 from service.transport.server import open_server
@@ -90,6 +92,17 @@ def make_host(settings: ServiceSettings) -> Callable[[], Host]:
     return lambda: host(limits)
 
 
+def make_tokens(settings: ServiceSettings) -> StateTokens | None:
+    """What signs and opens state tokens; None without keys.
+
+    Raises:
+        SettingsError: the keys cannot be read.
+    """
+    if settings.state_keys is None:
+        return None
+    return StateTokens(read_keys(settings.state_keys), lifetime_seconds=settings.state_token_seconds)
+
+
 def choose_devices(plan: DevicePlan, why_unavailable: Callable[[str], str] = why_unavailable) -> tuple[str, ...]:
     """Decide between cpu and cuda for every choice of the plan; what cannot be had is refused, never replaced.
 
@@ -133,10 +146,10 @@ async def serve(settings: ServiceSettings) -> None:
     make_host(settings)
     if settings.repository_control and workers > 1:
         raise SettingsError(f"repository_control reaches one worker alone, and workers is {workers}")
-    if workers == 1:
-        await _serve_alone(settings)
-    else:
-        await _serve_with_workers(settings)
+    make_tokens(settings)
+    with ephemeral_key_file() if settings.ephemeral_state_key else nullcontext(settings.state_keys) as keys:
+        settings = settings.model_copy(update={"state_keys": keys, "ephemeral_state_key": False})
+        await (_serve_alone(settings) if workers == 1 else _serve_with_workers(settings))
 
 
 async def _serve_alone(settings: ServiceSettings) -> None:
@@ -259,6 +272,7 @@ def _build(settings: ServiceSettings, metrics: Metrics, health: HealthBoard, sta
         decode_slots=settings.decode_slots,
         max_text_characters=settings.max_text_characters,
         max_request_characters=settings.max_request_characters,
+        tokens=make_tokens(settings),
     )
     return _Parts(pool, catalog, front, readiness)
 

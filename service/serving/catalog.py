@@ -26,6 +26,7 @@ from service.bundle.store import OpenedBundle, open_bundle
 from service.errors import BundleError, EngineLostError, ModelNotFoundError, ModelNotReadyError, ServiceError
 from service.metrics import Metrics
 from service.serving.api import FeatureInfo, ModelInfo
+from service.serving.carrying import carried_state_size
 from service.serving.pool import EnginePool
 from service.serving.statistics import RequestTally
 from service.serving.versions import Stamp, plan, scan
@@ -276,6 +277,7 @@ class Catalog:
             precision=loaded.precision,
             provider=loaded.provider,
             load_seconds=loaded.load_seconds,
+            numerics_class=loaded.numerics_class,
         )
         ready = ReadyModel(model_id, info, manifest.spec, tokenizers)
         ready.returned.set()
@@ -331,6 +333,7 @@ def describe(manifest: Manifest) -> ModelInfo:
         task=spec.task,
         precision=manifest.default_precision,
         max_token_count=spec.max_token_count,
+        carries_state=carried_state_size(spec) is not None,
     )
     if isinstance(spec, Classification):
         return replace(info, labels=tuple(spec.labels))

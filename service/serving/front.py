@@ -26,7 +26,6 @@ from service.serving.api import (
     ClassifyResult,
     GeneratedChunk,
     GenerateOptions,
-    InputSequence,
     LabelledSequence,
     LabelResult,
     LogitsResult,
@@ -37,14 +36,17 @@ from service.serving.api import (
     TranslateOptions,
     TranslateResult,
 )
+from service.serving.carrying import StateDesk
 from service.serving.catalog import Catalog, ReadyModel
-from service.serving.generating import GenerationWriter, generate_decoding
+from service.serving.chunks import Generation, GenerationWriter
+from service.serving.generating import generate_decoding, going_on
 from service.serving.labelling import SequenceReader, character_counts, labelled_sequence, ranked_labels, reading_count
 from service.serving.logits import read_rows, sequence_logits, spec_with_logits
-from service.serving.messages import Classified, ClassifyWork, Decoded, DecodeWork, Tokens, Work
+from service.serving.messages import Classified, ClassifyWork, Decoded, DecodeWork, Work
 from service.serving.place import Place
 from service.serving.pool import EnginePool, Ticket
 from service.serving.reading import TextLimits, in_turn
+from service.serving.sequences import InputSequence
 from service.serving.statistics import ModelStatistics
 from service.serving.translating import (
     TranslationWriter,
@@ -53,6 +55,8 @@ from service.serving.translating import (
     translation_score,
 )
 from service.settings import MAX_REQUEST_CHARACTERS
+from service.state.requests import STATELESS, SequenceStates
+from service.state.tokens import StateTokens
 
 CLOCK_SLACK_SECONDS = 0.01
 """A cancellation so shortly before the deadline is the deadline's: gRPC ends calls by a clock of its own."""
@@ -69,11 +73,13 @@ class Front:
         decode_slots: rows that an engine decodes side by side; no beam is wider.
         max_text_characters: longest text that is looked at at all.
         max_request_characters: longest texts of one request, in sum, that are looked at at all.
+        tokens: signs and opens state tokens; None: this server has no keys.
     """
 
     def __init__(
         self, catalog: Catalog, pool: EnginePool, metrics: Metrics, *, queue_capacity: int, decode_slots: int,
         max_text_characters: int, max_request_characters: int = MAX_REQUEST_CHARACTERS,
+        tokens: StateTokens | None = None,
     ) -> None:  # fmt: skip
         self._catalog = catalog
         self._pool = pool
@@ -81,6 +87,7 @@ class Front:
         self._queue_capacity = queue_capacity
         self._decode_slots = decode_slots
         self._limits = TextLimits(max_text_characters, max_request_characters)
+        self._desk = StateDesk(tokens)
 
     def list_models(self) -> Sequence[ModelInfo]:
         """Every known version, by name, then by version."""
@@ -113,18 +120,22 @@ class Front:
             return ClassifyResult(ready.info.name, ready.info.version, found, timings)
 
     async def label(
-        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float
-    ) -> LabelResult:
+        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float,
+        states: SequenceStates = STATELESS,
+    ) -> LabelResult:  # fmt: skip
         """The best labels of every step of every sequence."""
         arrival = time.monotonic()
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, LabellingSpec, "labelling")
             with self._place(ready, len(sequences), arrival, deadline) as place:
                 character_count = self._limits.checked_character_count(character_counts(sequences), "sequences")
+                carried = self._desk.sequences(ready.info, spec, states, len(sequences))
                 reader = SequenceReader(spec, ready.tokenizers)
                 size = character_count + reading_count(sequences)
                 read = await in_turn(place.deadline, size, lambda: reader.read(sequences))
-                answer = await self._classified(place, [one.row for one in read])
+                answer = await self._classified(
+                    place, [one.row for one in read], carried.begin, keep_states=states.include
+                )
 
                 def labelled() -> tuple[LabelledSequence, ...]:
                     pairs = zip(read, answer.probabilities, strict=True)
@@ -134,7 +145,7 @@ class Front:
                     place.deadline, len(spec.labels) * sum(len(one.positions) for one in read), labelled
                 )
                 timings = self._timings(place, answer)
-            return LabelResult(ready.info.name, ready.info.version, found, timings)
+            return LabelResult(ready.info.name, ready.info.version, carried.added(found, answer.states), timings)
 
     async def logits(self, model: str, sequences: Sequence[InputSequence], *, deadline: float) -> LogitsResult:
         """Logits and probabilities of whole sequences from a classifier, of their steps from a labeller."""
@@ -156,8 +167,11 @@ class Front:
         arrival = time.monotonic()
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, GenerationSpec, "generation")
-            limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
             tokenizer = ready.tokenizers[0]
+            resumed, issue = self._desk.text(ready.info, spec, options)
+            if resumed is not None:
+                options = going_on(options, resumed, model_limit=spec.max_output_token_count)
+            limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
             decoding = generate_decoding(options, tokenizer, limit=limit, slots=self._decode_slots)
             with self._place(ready, 1, arrival, deadline) as place:
                 rows = await self._encode(place, 0, [("prompt", prompt)], spec.max_token_count, may_be_empty=not prompt)
@@ -165,12 +179,13 @@ class Front:
                 def make_work(work_id: int) -> Work:
                     return DecodeWork(
                         work_id, ready.model_id, rows, arrival, deadline, decoding, streams=True,
-                        allow_partial=options.allow_partial,
+                        allow_partial=options.allow_partial, carried=[] if resumed is None else [resumed.row],
                     )  # fmt: skip
 
                 ticket = self._submit(place, make_work)
-                writer = GenerationWriter(ready.info, tokenizer, spec.text.eos_id or 0, rows[0], options, prompt)
-                async for chunk in self._chunks(place, ticket, writer):
+                eos_id = spec.text.eos_id or 0
+                generation = Generation(ready.info, tokenizer, eos_id, options, limit, prompt, rows[0], resumed, issue)
+                async for chunk in self._chunks(place, ticket, GenerationWriter(generation)):
                     yield chunk
 
     async def translate(
@@ -259,12 +274,16 @@ class Front:
         )  # fmt: skip
 
     async def _classified(
-        self, place: Place, rows: Sequence[Sequence[Step]], *, keep_logits: bool = False
-    ) -> Classified:
-        """Probabilities of every row, from a classifier or a labeller."""
+        self, place: Place, rows: Sequence[Sequence[Step]], states: Sequence[bytes] = (), *, keep_states: bool = False,
+        keep_logits: bool = False,
+    ) -> Classified:  # fmt: skip
+        """Probabilities of every row, from a classifier or a labeller, which may go on from states and keep them."""
 
         def make_work(work_id: int) -> Work:
-            return ClassifyWork(work_id, place.ready.model_id, rows, place.arrival, place.deadline, keep_logits)
+            return ClassifyWork(
+                work_id, place.ready.model_id, rows, place.arrival, place.deadline, list(states), keep_states,
+                keep_logits,
+            )  # fmt: skip
 
         answer = await self._submit(place, make_work).answer()
         if not isinstance(answer, Classified):
@@ -286,7 +305,7 @@ class Front:
             writer.stopped.clear()
             self._count_tokens(name, sum(chunk.token_count for chunk in chunks))
             if writer.finished:
-                answer = end if isinstance(end, Decoded) else _stopped(place, told[-1])
+                answer = end if isinstance(end, Decoded) else place.stopped(told[-1])
                 chunks[-1] = replace(chunks[-1], timings=self._timings(place, answer))
             for chunk in chunks:
                 yield chunk
@@ -370,11 +389,6 @@ def _spec_of(ready: ReadyModel, kind: type[_Spec], task: str) -> _Spec:
 def _fields(name: str, texts: Sequence[str]) -> list[tuple[str, str]]:
     """Texts with the fields that they are from."""
     return [(f"{name}[{index}]", text) for index, text in enumerate(texts)]
-
-
-def _stopped(place: Place, last: Tokens) -> Decoded:
-    """The end of a work whose last sample met a stop string, before the engine has told of it."""
-    return Decoded(last.work_id, [], last.queue_seconds, time.monotonic() - place.arrival - last.queue_seconds)
 
 
 def _output_limit(wanted: int | None, limit: int) -> int:

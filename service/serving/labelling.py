@@ -11,17 +11,9 @@ from service.bundle.manifest import FeatureInput, Labelling, WordInput
 from service.engine.spans import bio_spans
 from service.engine.steps import Step
 from service.errors import InvalidArgumentError, SequenceTooLongError, TextTooLongError, WrongInputError
-from service.serving.api import (
-    FeatureRows,
-    InputSequence,
-    LabelledSequence,
-    LabelledStep,
-    LabelScore,
-    LabelSpan,
-    Words,
-)
-from service.serving.numbers import FeatureTable, TokenIds
+from service.serving.api import LabelledSequence, LabelledStep, LabelScore, LabelSpan
 from service.serving.reading import checked_ids
+from service.serving.sequences import FeatureRows, FeatureTable, InputSequence, TokenIds, Words
 from service.text.tokenizer import Tokenizer
 from service.text.words import EmptyWordError, encode_words, split_words
 

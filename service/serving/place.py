@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from service.errors import InferenceFailedError
 from service.serving.api import Timings
 from service.serving.catalog import ReadyModel
-from service.serving.messages import Classified, Decoded
+from service.serving.messages import Classified, Decoded, Tokens
 from service.serving.pool import Ticket
 
 
@@ -49,6 +49,11 @@ class Place:
             self.sequence_count, reading, queued, timings.compute_seconds, timings.total_seconds
         )
         return timings
+
+    def stopped(self, last: Tokens) -> Decoded:
+        """The end of a work whose last sample met a stop string, before the engine has told of it."""
+        queued = last.queue_seconds
+        return Decoded(last.work_id, [], queued, time.monotonic() - self.arrival - queued)
 
     def failed(self, error: BaseException) -> None:
         """Note that the request ended by an error, or was left."""

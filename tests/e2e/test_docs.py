@@ -21,7 +21,7 @@ LECTURE_TRANSLATION = "Il cane nero saltò sopra il gatto"
 
 @pytest.fixture(scope="module")
 def trained_server() -> Iterator[ServerProcess]:
-    server = start_server(trained_models())
+    server = start_server(trained_models(), "--ephemeral-state-key")
     yield server
     assert server.stop() == 0
 
@@ -70,6 +70,13 @@ def test_the_open_inference_page_runs_with_the_stock_client(trained_server: Serv
     assert output[2:4] == [LECTURE_TRANSLATION, "temperature,humidity,wind"]
     assert output[4] in {f"{[one, other]}" for one in ("dry", "rain") for other in ("dry", "rain")}
     assert len(output) > 6, "a melody follows"
+
+
+def test_the_state_page_runs_and_what_goes_on_is_the_same(trained_server: ServerProcess, tmp_path: Path) -> None:
+    code = python_blocks("docs/state.md")
+    output = run_python(f"target = {trained_server.target!r}\n{code}", tmp_path)
+    assert re.findall("True|False", output) == ["True"] * 4
+    assert "after another prompt: '" in output
 
 
 def test_a_clue_that_comes_later_is_understood_by_both_directions_alone(trained_server: ServerProcess) -> None:

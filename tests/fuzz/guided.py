@@ -29,6 +29,8 @@ with atheris.instrument_imports(include=["service"]):
     from service.serving.hosts import InlineHost
     from service.serving.pool import EnginePool
     from service.settings import GrpcSettings
+    from service.state.keys import Key
+    from service.state.tokens import StateTokens
     from service.transport.server import open_server
     from service.transport.standard.health import HealthBoard
 
@@ -70,6 +72,7 @@ async def serving(models: Path) -> AsyncIterator[str]:
     front = Front(
         catalog, pool, metrics, queue_capacity=512, decode_slots=32,
         max_text_characters=20_000, max_request_characters=512_000,
+        tokens=StateTokens([Key("fuzz", bytes(32))], lifetime_seconds=3600),
     )  # fmt: skip
     async with open_server(GrpcSettings(address="127.0.0.1:0"), front, metrics, HealthBoard()) as address:
         yield address

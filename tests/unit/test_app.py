@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from service.app import Readiness, choose_devices, make_host, serve
+from service.app import Readiness, choose_devices, make_host, make_tokens, serve
 from service.errors import SettingsError
 from service.settings import parse_settings, plan_devices
+from service.state.keys import new_key_line
 from service.transport.standard.health import HealthBoard
 
 
@@ -62,6 +63,17 @@ def test_models_of_which_none_can_answer_make_nothing_ready(board: HealthBoard) 
 def test_liveness_depends_on_no_model(board: HealthBoard) -> None:
     Readiness(board)
     assert board.get("liveness") is True
+
+
+def test_there_are_no_state_tokens_without_keys_and_a_malformed_file_is_refused(tmp_path: Path) -> None:
+    assert make_tokens(parse_settings(["--models", str(tmp_path)])) is None
+    keys = tmp_path / "keys"
+    keys.touch(mode=0o600)
+    settings = parse_settings(["--models", str(tmp_path), "--state-keys", str(keys)])
+    with pytest.raises(SettingsError, match="holds no key"):
+        make_tokens(settings)
+    keys.write_text(new_key_line("a"))
+    assert make_tokens(settings) is not None
 
 
 def test_several_engines_need_the_process_layout(tmp_path: object) -> None:

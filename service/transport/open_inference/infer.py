@@ -104,7 +104,6 @@ class Inferrer:
         return response
 
     async def _chunks(self, request_id: str, call: InferCall, asked: GenerateCall, deadline: float) -> Replies:
-        seed: int | None = asked.options.sampling.seed
         chunks = self._front.generate(call.reference, asked.prompt, asked.options, deadline=deadline)
         async with aclosing(_generator(chunks)) as chunks:
             async for chunk in chunks:
@@ -112,9 +111,8 @@ class Inferrer:
                 response.parameters[FINAL].bool_param = chunk.timings is not None
                 if chunk.timings is not None:
                     _set_timings(response, chunk.timings)
-                if seed is not None:
-                    response.parameters["seed"].int64_param = seed
-                seed = None
+                if chunk.seed is not None:
+                    response.parameters["seed"].int64_param = chunk.seed
                 yield response
 
 

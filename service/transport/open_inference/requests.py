@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from seqserve.v1 import inference_service_pb2 as own
 from service.errors import InvalidArgumentError, ModelNotFoundError, ModelNotReadyError
-from service.serving.api import InferenceFront, InputSequence, ModelInfo
-from service.serving.numbers import FeatureTable, TokenIds
+from service.serving.api import InferenceFront, ModelInfo
+from service.serving.sequences import FeatureTable, InputSequence, TokenIds
 from service.transport.convert import checked_model, checked_texts, checked_top_label_count
 from service.transport.convert_generation import GenerateCall, to_generate_call
 from service.transport.convert_translations import TranslateCall, to_translate_call

@@ -66,6 +66,8 @@ MODELS = [
         labels=["dry", "rain"],
         features=[models.Feature(name="humidity", unit="%", imputed_value=70.0), models.Feature(name="wind")],
         label_scheme=models.LABEL_SCHEME_PLAIN,
+        carries_state=True,
+        numerics_class="fp32/cpu",
     ),
 ]
 
@@ -130,9 +132,10 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
             words = given.text.split() or list(given.words) or [""] * len(given.rows)
             steps = [inference.LabelledStep(labels=scores[:count], word=word) for word in words]
             span = inference.LabelSpan(label="PER", first_step_index=0, last_step_index=len(words) - 1, score=0.75)
-            sequences.append(
-                inference.LabelledSequence(steps=steps, spans=[] if given.rows else [span], token_count=2 * len(words))
-            )
+            sequence = inference.LabelledSequence(steps=steps, spans=[] if given.rows else [span])
+            sequence.token_count = 2 * len(words)
+            sequence.state_token = given.state_token + b"+" if request.include_state_token else b""
+            sequences.append(sequence)
         return inference.LabelSequenceResponse(model_version=MODEL_VERSION, sequences=sequences, timings=TIMINGS)
 
     async def GenerateText(
@@ -170,6 +173,8 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
                 if request.prompt == "late"
                 else inference.FINISH_REASON_STOP,
                 timings=TIMINGS,
+                state_token=request.state_token + b"+" if request.include_state_token else b"",
+                held_back_text="..." if request.include_state_token else "",
             )
 
     async def TranslateText(

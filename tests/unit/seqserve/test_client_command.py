@@ -108,6 +108,7 @@ async def test_label_prints_json(run: Run, tmp_path: Path) -> None:
             "steps": [{"labels": [{"label": "B-PER", "probability": 0.75}], "word": "Bo"}],
             "spans": [{"label": "PER", "first_step_index": 0, "last_step_index": 0, "score": 0.75}],
             "token_count": 2,
+            "state_token": None,
         }
     ]
     _, rows, _ = await run("label", "fake", "--features", str(tmp_path / "a.csv"), "--output", "json")

@@ -17,11 +17,12 @@ from service.errors import (
     QueueFullError,
     TextTooLongError,
 )
-from service.serving.api import FeatureRows, GenerateOptions, InputSequence, LabelResult, TranslateOptions, Words
+from service.serving.api import GenerateOptions, LabelResult, TranslateOptions
 from service.serving.front import Front
 from service.serving.hosts import InlineHost
 from service.serving.messages import ClassifyWork, Command, DecodeWork
 from service.serving.reading import INLINE_CHARACTERS
+from service.serving.sequences import FeatureRows, InputSequence, Words
 from service.text.tokenizer import Tokenizer
 from tests.bundles import publish_tiny
 from tests.unit.serving.running import running, soon

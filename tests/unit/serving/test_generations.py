@@ -231,6 +231,12 @@ async def test_more_than_the_server_takes_is_refused_by_field_with_the_limit(
     assert (refused.value.field, refused.value.facts["limit"]) == (field, str(limit))
 
 
+async def test_several_samples_without_sampling_are_refused(front: Front) -> None:
+    with pytest.raises(InvalidArgumentError, match="with temperature 0 all samples are the same") as refused:
+        await chunks(front, sample_count=2, sampling=SamplingOptions(0.0))
+    assert refused.value.field == "sample_count"
+
+
 async def test_every_mode_answers_alike_alone_and_in_a_crowd(front: Front) -> None:
     modes: Sequence[dict[str, Any]] = (
         {},

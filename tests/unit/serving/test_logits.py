@@ -15,10 +15,10 @@ from service.errors import (
     WrongInputError,
     WrongTaskError,
 )
-from service.serving.api import FeatureRows, InputSequence, LogitsResult, Words
+from service.serving.api import LogitsResult
 from service.serving.labelling import MAX_LABEL_SCORES
 from service.serving.logits import read_rows, spec_with_logits
-from service.serving.numbers import FeatureTable, TokenIds
+from service.serving.sequences import FeatureRows, FeatureTable, InputSequence, TokenIds, Words
 from tests.bundles import publish_tiny
 from tests.unit.serving.running import Running, running, soon
 

@@ -1,6 +1,7 @@
 """A fake serving layer behind a real grpc.aio server, and a real channel to it."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,7 +26,6 @@ from service.serving.api import (
     GeneratedChunk,
     GenerateOptions,
     Hypothesis,
-    InputSequence,
     LabelledSequence,
     LabelledStep,
     LabelResult,
@@ -42,9 +42,10 @@ from service.serving.api import (
     Translation,
     TranslationScore,
 )
-from service.serving.numbers import SequenceLogits
+from service.serving.sequences import InputSequence, SequenceLogits
 from service.serving.statistics import ModelStatistics
 from service.settings import GrpcSettings
+from service.state.requests import STATELESS, SequenceStates
 from service.transport.open_inference.repository import RepositoryControl
 from service.transport.server import open_server
 from service.transport.standard.health import HealthBoard
@@ -99,8 +100,9 @@ class FakeFront:
             return ClassifyResult(model, 3, found, TIMINGS)
 
     async def label(
-        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float
-    ) -> LabelResult:
+        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float,
+        states: SequenceStates = STATELESS,
+    ) -> LabelResult:  # fmt: skip
         self.sequences += sequences
         async with self._work(deadline):
             labels = (LabelScore("B-PER", 0.75), LabelScore("O", 0.25))[:top_label_count]
@@ -112,10 +114,12 @@ class FakeFront:
     ) -> AsyncIterator[GeneratedChunk]:
         self.options.append(options)
         async with self._work(deadline):
+            seeds = itertools.chain([options.sampling.seed], itertools.repeat(None))
             for index in range(self.chunk_count - 1):
-                yield GeneratedChunk(model, 2, f"{prompt}{index}", index, 1)
+                yield GeneratedChunk(model, 2, f"{prompt}{index}", index, 1, seed=next(seeds))
                 await asyncio.sleep(0)
-            yield GeneratedChunk(model, 2, "!", self.chunk_count - 1, 1, FinishReason.STOP, TIMINGS)
+            last = self.chunk_count - 1
+            yield GeneratedChunk(model, 2, "!", last, 1, FinishReason.STOP, TIMINGS, seed=next(seeds))
 
     async def translate(
         self, model: str, texts: Sequence[str], options: TranslateOptions, *, deadline: float

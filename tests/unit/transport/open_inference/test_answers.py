@@ -16,7 +16,7 @@ from service.serving.api import (
     TranslateResult,
     Translation,
 )
-from service.serving.numbers import SequenceLogits
+from service.serving.sequences import SequenceLogits
 from service.transport.open_inference.answers import (
     Writers,
     as_classes,

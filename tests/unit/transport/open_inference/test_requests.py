@@ -9,7 +9,7 @@ import pytest
 
 from service.errors import InvalidArgumentError, ModelNotFoundError, ModelNotReadyError, ServiceError
 from service.serving.api import FeatureInfo, ModelInfo
-from service.serving.numbers import FeatureTable, TokenIds
+from service.serving.sequences import FeatureTable, TokenIds
 from service.transport.convert_generation import GenerateCall
 from service.transport.convert_translations import TranslateCall
 from service.transport.open_inference.requests import InferCall, LogitsCall, known_model, to_infer_call
@@ -161,7 +161,7 @@ def test_a_translation_is_asked_as_the_own_api_asks_it() -> None:
         ("generator", {"seed": -1}, "seed"),
         ("generator", {"stop_sequences": '[""]'}, "stop_sequences[0]"),
         ("generator", {"token_biases": '{"G": NaN}'}, "token_biases[G]"),
-        ("generator", {"sample_count": 2, "temperature": 0}, "sample_count"),
+        ("generator", {"sample_count": 17}, "sample_count"),
         ("translator", {"beam_size": 33}, "beam_size"),
         ("translator", {"beam_size": 2, "hypothesis_count": 3}, "hypothesis_count"),
         ("translator", {"seed": 1}, "seed"),

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2
 
 from service.errors import QueueFullError
 from service.serving.api import GenerateOptions, TranslateOptions
-from service.serving.numbers import TokenIds
+from service.serving.sequences import TokenIds
 from service.settings import GrpcSettings
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 from tests.infer_messages import infer_request, tensors

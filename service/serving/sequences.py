@@ -1,7 +1,21 @@
-"""Sequences as numbers, in and out, for callers who bring and take those.   Knows no task and no model."""
+"""Sequences in every form that callers give them in, and what a graph said of one.   Knows no task and no model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Words:
+    """A sequence as words, which are taken as they are."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """A sequence as rows of readings by name, oldest first."""
+
+    rows: tuple[Mapping[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -16,6 +30,10 @@ class FeatureTable:
     """A sequence as rows of readings in the order of the model's features, oldest first; NaN where one is missing."""
 
     rows: Sequence[Sequence[float]]
+
+
+InputSequence = str | Words | FeatureRows | TokenIds | FeatureTable
+"""A sequence to label. A str is a text that is split into words as the model's bundle says."""
 
 
 @dataclass(frozen=True)
