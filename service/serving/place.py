@@ -43,10 +43,14 @@ class Place:
         now = time.monotonic()
         self.begun = self._answered = True
         timings = Timings(answer.queue_seconds, answer.compute_seconds, now - self.arrival)
-        reading = (now if self.submitted is None else self.submitted) - self.arrival
-        queued = max(0.0, timings.queue_seconds - reading)  # the engine counts from arrival
+        # the engine may have begun before this process went on; it counts its queue from arrival
+        reading = min((now if self.submitted is None else self.submitted) - self.arrival, timings.queue_seconds)
         self.ready.requests.answered(
-            self.sequence_count, reading, queued, timings.compute_seconds, timings.total_seconds
+            self.sequence_count,
+            reading,
+            timings.queue_seconds - reading,
+            timings.compute_seconds,
+            timings.total_seconds,
         )
         return timings
 

@@ -8,6 +8,8 @@ import pytest
 
 from service.errors import TextTooLongError
 from service.serving.api import GenerateOptions
+from service.serving.messages import Classified
+from service.serving.place import Place
 from service.serving.statistics import ModelStatistics, RequestTally
 from tests.bundles import publish_tiny
 from tests.unit.serving.running import Running, running, soon
@@ -41,6 +43,19 @@ def test_the_parts_of_a_request_add_up_to_its_time() -> None:
     assert (tally.inference_count, tally.success.count, tally.success.seconds) == (6, 2, 2.0)
     parts = (tally.reading, tally.queue, tally.compute, tally.writing)
     assert [part.seconds for part in parts] == [0.25, 0.5, 1.0, 0.25]
+
+
+@pytest.mark.parametrize("queue_seconds", [0.0, 0.001, 5.0])
+async def test_the_parts_add_up_however_early_the_engine_began(parts: Running, queue_seconds: float) -> None:
+    with parts.catalog.lend(CLASSIFIER) as ready:
+        place = Place(ready, 1, time.monotonic() - 10, soon())
+        place.submitted = place.arrival + 1
+        place.answered(Classified(1, [], queue_seconds, compute_seconds=2.0))
+        tally = ready.requests
+        together = [tally.reading, tally.queue, tally.compute, tally.writing]
+    assert all(part.seconds >= 0 for part in together)
+    assert sum(part.seconds for part in together) == pytest.approx(tally.success.seconds)
+    assert tally.reading.seconds == min(1, queue_seconds)
 
 
 async def test_a_version_that_did_nothing_has_zeros(parts: Running) -> None:
