@@ -179,6 +179,7 @@ def test_a_shape_of_more_elements_than_numbers_hold_is_refused() -> None:
         (elements(b"a", b"b") + b"\x01", "ends within the length of element 2"),
         (elements(b"a"), "has 1 elements, expected 2"),
         (elements(b"a", b"b", b"c"), "has more than 2 elements, expected 2"),
+        (elements(b"a", b"b", b"c") + b"\x01 is not looked at", "has more than 2 elements, expected 2"),
         (b"", "has 0 elements, expected 2"),
     ],
 )
