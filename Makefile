@@ -61,7 +61,7 @@ image-test: models ## Build the service image without Docker (buildah) and send 
 
 fuzz: $(INSTALLED) ## Feed the API bytes for FUZZ_SECONDS (60), guided by coverage (Linux); see .build/fuzz
 	$(PIP) install --quiet atheris==$(ATHERIS_VERSION)
-	$(BIN)/python -m tests.fuzz.own_api -max_total_time=$(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz.guided -max_total_time=$(FUZZ_SECONDS)
 
 proto: $(INSTALLED) ## Generate seqserve/v1 and docs/api.md from proto/
 	$(BIN)/python proto/generate.py

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.engine.batches import padding_ratio, pick_batch
-from service.engine.classify import probabilities_by_row
+from service.engine.classify import logits_by_row, probabilities_by_row
 from service.engine.steps import FloatArray, IntArray, Step
 from service.errors import DeadlineExceededError, InferenceFailedError
 from service.serving.messages import Classified, ClassifyWork, Event, Failed, Ran
@@ -57,6 +57,7 @@ class _Pending:
     work: ClassifyWork
     answers: list[_Answer | None]
     states: list[bytes]
+    logits: list[_Answer]
     begun: float | None = None
 
 
@@ -82,7 +83,9 @@ class Batcher:
 
     def submit(self, work: ClassifyWork) -> None:
         """Queue the rows of a work."""
-        pending = _Pending(work, [None] * len(work.rows), [b""] * len(work.rows))
+        pending = _Pending(
+            work, [None] * len(work.rows), [b""] * len(work.rows), [[]] * len(work.rows) if work.keep_logits else []
+        )
         self._works[work.work_id] = pending
         self._waiting.extend((pending, row) for row in range(len(work.rows)))
 
@@ -133,6 +136,9 @@ class Batcher:
         ran = Ran(self._model_id, self._graph.name, len(batch), ratio, ended - begun)
         found = probabilities_by_row(logits, lengths)
         self._keep_states(batch, found, states)
+        for (pending, row), kept in zip(batch, logits_by_row(logits, lengths), strict=True):
+            if pending.work.keep_logits:
+                pending.logits[row] = kept.tolist()
         return [ran, *self._answer(batch, found, begun, ended)]
 
     def _compute(
@@ -169,7 +175,8 @@ class Batcher:
             if len(answers) == len(pending.answers) and self._works.pop(pending.work.work_id, None) is not None:
                 queued = pending.begun - pending.work.arrival
                 states = pending.states if pending.work.keep_states else []
-                events.append(Classified(pending.work.work_id, answers, queued, ended - pending.begun, states))
+                computed = ended - pending.begun
+                events.append(Classified(pending.work.work_id, answers, queued, computed, states, pending.logits))
         return events
 
     def _fail(self, work_ids: set[int], message: str) -> list[Event]:
