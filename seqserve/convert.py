@@ -7,7 +7,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from seqserve.errors import InternalError
-from seqserve.options import GenerateOptions, LabelOptions, TranslateOptions
+from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions
 from seqserve.results import (
     Attention,
     Classification,
@@ -104,7 +104,7 @@ def label_request(
     given = [sequences] if isinstance(sequences, str) else sequences
     request = inference.LabelSequenceRequest(
         model=model,
-        sequences=[_input_sequence(one, f"sequences[{index}]") for index, one in enumerate(given)],
+        sequences=[input_sequence(one, f"sequences[{index}]") for index, one in enumerate(given)],
         top_label_count=top_label_count,
         include_state_token=options.get("include_state_token", False),
         allow_inexact_state=options.get("allow_inexact_state", False),
@@ -117,7 +117,12 @@ def label_request(
     return request
 
 
-def _input_sequence(given: InputSequence, where: str) -> inference.InputSequence:
+def input_sequence(given: InputSequence, where: str) -> inference.InputSequence:
+    """One sequence of LabelSequence; `where` is what to call it.
+
+    Raises:
+        TypeError: it is neither a text, nor words, nor rows.
+    """
     if isinstance(given, str):
         return inference.InputSequence(text=given)
     if isinstance(given, Mapping):
@@ -213,7 +218,7 @@ def _unfinished() -> InternalError:
 
 
 def translate_request(
-    model: str, texts: str | Sequence[str], options: TranslateOptions
+    model: str, texts: str | Sequence[str], options: TranslateOptions | TranslateManyOptions
 ) -> inference.TranslateTextRequest:
     """Request for TranslateText; None leaves a field unset."""
     return inference.TranslateTextRequest(model=model, texts=as_texts(texts), **options)

@@ -67,8 +67,8 @@ class LabelOptions(TypedDict, total=False):
     allow_inexact_state: bool
 
 
-class TranslateOptions(TypedDict, total=False):
-    """What a caller may set for translations. Absent or None means the server's default.
+class TranslateManyOptions(TypedDict, total=False):
+    """What a caller may set for any number of translations. Absent or None means the server's default.
 
     `max_output_token_count`: most tokens to produce per text, 1 to the model's own limit, which is the default.
     `max_length_factor`: most tokens to produce per token of the source, above 0 to 100; default no such limit.
@@ -76,7 +76,6 @@ class TranslateOptions(TypedDict, total=False):
     `hypothesis_count`: hypotheses to return per text, 1 to `beam_size`, or samples, 1 to 32; default 1.
     `length_penalty`: exponent of the length penalty, 0 to 10; 0 favours short translations; default 0.6.
     `coverage_penalty`: weight of the penalty for leaving out parts of the source, 0 to 10; default 0.
-    `target_prefixes`: what each translation must begin with, one per text, each possibly empty; default nothing.
     `replace_unknowns`: whether source words stand in for unknown tokens, where the model is one of words.
     `include_token_scores`: whether translations bring the log-probability of each token.
     `include_attention`: whether translations bring their attention weights.
@@ -91,7 +90,6 @@ class TranslateOptions(TypedDict, total=False):
     hypothesis_count: int | None
     length_penalty: float | None
     coverage_penalty: float | None
-    target_prefixes: Sequence[str] | None
     replace_unknowns: bool
     include_token_scores: bool
     include_attention: bool
@@ -101,3 +99,12 @@ class TranslateOptions(TypedDict, total=False):
     top_p: float | None
     min_p: float | None
     seed: int | None
+
+
+class TranslateOptions(TranslateManyOptions, total=False):
+    """What a caller may set for the translations of one request: TranslateManyOptions, and what there is one per text.
+
+    `target_prefixes`: what each translation must begin with, one per text, each possibly empty; default nothing.
+    """
+
+    target_prefixes: Sequence[str] | None

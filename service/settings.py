@@ -198,6 +198,10 @@ class ServiceSettings(BaseSettings):
         1, le=16, description="Versions of a model that serve side by side, newest first."
     )
     poll_seconds: PositiveFloat = Field(2.0, description="Seconds between looks at the folder of bundles.")
+    repository_control: bool = Field(
+        False,
+        description="Let clients of the Open Inference Protocol load and unload models. Needs one worker.",
+    )
     max_text_characters: PositiveInt = Field(
         MAX_TEXT_CHARACTERS, description="Characters beyond which a text is refused before it is split into tokens."
     )

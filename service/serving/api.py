@@ -6,6 +6,8 @@ from enum import Enum
 from typing import Literal, Protocol
 
 from service.engine.requests import DEFAULT_LENGTH_PENALTY
+from service.serving.sequences import InputSequence, SequenceLogits
+from service.serving.statistics import ModelStatistics
 from service.state.requests import STATELESS, Resumption, SequenceStates
 
 ModelState = Literal["loading", "active", "failed"]
@@ -91,24 +93,6 @@ class ClassifyResult:
 
 
 @dataclass(frozen=True)
-class Words:
-    """A sequence as words, which are taken as they are."""
-
-    words: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class FeatureRows:
-    """A sequence as rows of readings by name, oldest first."""
-
-    rows: tuple[Mapping[str, float], ...]
-
-
-InputSequence = str | Words | FeatureRows
-"""A sequence to label. A str is a text that is split into words as the model's bundle says."""
-
-
-@dataclass(frozen=True)
 class LabelledStep:
     """Labels of one word or row, best first. `word` is empty for a row."""
 
@@ -146,6 +130,16 @@ class LabelResult:
     model: str
     version: int
     sequences: tuple[LabelledSequence, ...]
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class LogitsResult:
+    """Answer to `InferenceFront.logits`, in the order of the sequences."""
+
+    model: str
+    version: int
+    sequences: tuple[SequenceLogits, ...]
     timings: Timings
 
 
@@ -366,6 +360,10 @@ class InferenceFront(Protocol):
         """One version: the newest ready one, else the newest, or the one named by `name@version`."""
         ...
 
+    def statistics(self) -> Sequence[ModelStatistics]:
+        """What every version that answers has done, by name, then by version."""
+        ...
+
     async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
         """All labels of every text."""
         ...
@@ -375,6 +373,10 @@ class InferenceFront(Protocol):
         states: SequenceStates = STATELESS,
     ) -> LabelResult:  # fmt: skip
         """The best `top_label_count` labels of every step of every sequence; None means all."""
+        ...
+
+    async def logits(self, model: str, sequences: Sequence[InputSequence], *, deadline: float) -> LogitsResult:
+        """Logits and probabilities of whole sequences from a classifier, of their steps from a labeller."""
         ...
 
     def generate(

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.engine.batches import padding_ratio, pick_batch, slice_length
-from service.engine.classify import probabilities_by_row
+from service.engine.classify import logits_by_row, probabilities_by_row
 from service.engine.steps import FloatArray, IntArray, Step
 from service.errors import DeadlineExceededError, InferenceFailedError
 from service.serving.messages import Classified, ClassifyWork, Event, Failed, Ran
@@ -61,18 +61,20 @@ class _Pending:
     work: ClassifyWork
     answers: list[_Answer | None]
     states: list[bytes]
+    logits: list[_Answer]
     begun: float | None = None
 
 
 @dataclass
 class _Row:
-    """A sequence of a work: how many of its steps are read, the state there, and their answers."""
+    """A sequence of a work: how many of its steps are read, the state there, their answers, and logits if asked for."""
 
     pending: _Pending
     index: int
     state: FloatArray | None
     read: int = 0
     answer: _Answer = field(default_factory=list)
+    logits: _Answer = field(default_factory=list)
 
     @property
     def left(self) -> int:
@@ -123,7 +125,9 @@ class Batcher:
 
     def submit(self, work: ClassifyWork) -> None:
         """Queue the rows of a work."""
-        pending = _Pending(work, [None] * len(work.rows), [b""] * len(work.rows))
+        pending = _Pending(
+            work, [None] * len(work.rows), [b""] * len(work.rows), [[]] * len(work.rows) if work.keep_logits else []
+        )
         self._works[work.work_id] = pending
         begin = [_state(raw) for raw in work.states] or [None] * len(work.rows)
         self._waiting.extend(_Row(pending, index, begin[index]) for index in range(len(work.rows)))
@@ -199,7 +203,7 @@ class Batcher:
         batch: list[_Row], lengths: IntArray, logits: FloatArray, states: FloatArray | None, begun: float
     ) -> set[int]:
         """Note what a run gave each row; return the works of those that got what is not finite."""
-        bad = set()
+        bad, of_row = set(), logits_by_row(logits, lengths)
         for place, (row, found) in enumerate(zip(batch, probabilities_by_row(logits, lengths), strict=True)):
             pending = row.pending
             pending.begun = begun if pending.begun is None else pending.begun
@@ -207,10 +211,11 @@ class Batcher:
             row.state = None if states is None else states[place]
             if found is None or row.spoilt:
                 bad.add(pending.work.work_id)
-            elif logits.ndim == STEPWISE:
-                row.answer += found
-            else:
-                row.answer = found
+                continue
+            if logits.ndim != STEPWISE:  # a classifier answers from its last slice
+                row.answer, row.logits = [], []
+            row.answer += found
+            row.logits += of_row[place].tolist() if pending.work.keep_logits else []
         return bad
 
     def _answer(self, batch: list[_Row], ended: float) -> list[Event]:
@@ -221,13 +226,16 @@ class Batcher:
             if row.left:
                 continue
             pending.answers[row.index] = row.answer
+            if work.keep_logits:
+                pending.logits[row.index] = row.logits
             if work.keep_states and row.state is not None:
                 pending.states[row.index] = row.state.astype(STATE_DTYPE).tobytes()
             answers = [one for one in pending.answers if one is not None]
             if len(answers) == len(pending.answers) and self._works.pop(work.work_id, None) is not None:
                 begun = work.arrival if pending.begun is None else pending.begun
                 states = pending.states if work.keep_states else []
-                events.append(Classified(work.work_id, answers, begun - work.arrival, ended - begun, states))
+                times = begun - work.arrival, ended - begun
+                events.append(Classified(work.work_id, answers, *times, states, pending.logits))
         return events
 
     def _fail(self, work_ids: set[int], message: str) -> list[Event]:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from service.engine.requests import Ending
 from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, ModelInfo, TokenScore
 from service.serving.generating import carried_options
@@ -176,8 +178,8 @@ class _Sample:
     def _state(self, told: Tokens) -> TextState | None:
         """Where this sample stands, if the engine told it; or still stands, if it never came to go on."""
         row, generation = told.carried, self._generation
-        if row is None and told.ending is Ending.DEADLINE and self._told == self._first and not generation.prompt_ids:
-            return generation.resumed
+        if row is None and told.ending is Ending.DEADLINE and generation.issue is not None:
+            row = self._row_where_it_began(told.sample)
         if row is None or self.met_stop:
             return None
         written = row.token_count - self._first
@@ -192,6 +194,14 @@ class _Sample:
             self._stream.held,
             self._stops.held,
         )
+
+    def _row_where_it_began(self, sample: int) -> CarriedRow | None:
+        """What a sample goes on from, if it has not written anything yet, nor read a prompt."""
+        generation = self._generation
+        if generation.resumed is None or generation.prompt_ids or self._told > self._first:
+            return None
+        row = generation.resumed.row
+        return msgspec.structs.replace(row, sample=row.sample + sample)
 
     def _scores(self, told: Tokens, used: int) -> tuple[TokenScore, ...]:
         """Scores of the tokens used, and of the end-of-sequence token if it was written after them."""

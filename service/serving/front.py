@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from service.bundle.manifest import Classification as ClassificationSpec
@@ -15,7 +15,6 @@ from service.engine.requests import DecodeOptions
 from service.engine.steps import Step
 from service.errors import (
     DeadlineExceededError,
-    InferenceFailedError,
     InvalidArgumentError,
     QueueFullError,
     ServiceError,
@@ -27,9 +26,9 @@ from service.serving.api import (
     ClassifyResult,
     GeneratedChunk,
     GenerateOptions,
-    InputSequence,
     LabelledSequence,
     LabelResult,
+    LogitsResult,
     ModelInfo,
     ScoreResult,
     TextPair,
@@ -42,9 +41,13 @@ from service.serving.catalog import Catalog, ReadyModel
 from service.serving.chunks import Generation, GenerationWriter
 from service.serving.generating import generate_decoding, going_on
 from service.serving.labelling import SequenceReader, character_counts, labelled_sequence, ranked_labels, reading_count
-from service.serving.messages import Classified, ClassifyWork, Decoded, DecodeWork, Tokens, Work
+from service.serving.logits import read_rows, sequence_logits, spec_with_logits
+from service.serving.messages import Classified, ClassifyWork, Decoded, DecodeWork, Work
+from service.serving.place import Place
 from service.serving.pool import EnginePool, Ticket
 from service.serving.reading import TextLimits, in_turn
+from service.serving.sequences import InputSequence
+from service.serving.statistics import ModelStatistics
 from service.serving.translating import (
     TranslationWriter,
     check_attention_size,
@@ -57,25 +60,6 @@ from service.state.tokens import StateTokens
 
 CLOCK_SLACK_SECONDS = 0.01
 """A cancellation so shortly before the deadline is the deadline's: gRPC ends calls by a clock of its own."""
-
-
-@dataclass
-class _Place:
-    """One request's place in a model's queue.
-
-    Args:
-        ready: the model.
-        arrival: when the request came.
-        deadline: when it ends.
-        ticket: its work, once an engine has it.
-        begun: whether an engine is known to have begun.
-    """
-
-    ready: ReadyModel
-    arrival: float
-    deadline: float
-    ticket: Ticket | None = None
-    begun: bool = False
 
 
 class Front:
@@ -112,6 +96,13 @@ class Front:
     def get_model(self, model: str) -> ModelInfo:
         """One version: the newest ready one, else the newest, or the one named by `name@version`."""
         return self._catalog.info(model)
+
+    def statistics(self) -> Sequence[ModelStatistics]:
+        """What every version that answers has done."""
+        return [
+            ModelStatistics(ready.info.name, ready.info.version, ready.requests, self._pool.runs(ready.model_id))
+            for ready in self._catalog.ready_models()
+        ]
 
     async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
         """All labels of every text."""
@@ -155,6 +146,19 @@ class Front:
                 )
                 timings = self._timings(place, answer)
             return LabelResult(ready.info.name, ready.info.version, carried.added(found, answer.states), timings)
+
+    async def logits(self, model: str, sequences: Sequence[InputSequence], *, deadline: float) -> LogitsResult:
+        """Logits and probabilities of whole sequences from a classifier, of their steps from a labeller."""
+        arrival = time.monotonic()
+        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
+            spec = spec_with_logits(ready.spec, ready.reference)
+            with self._place(ready, len(sequences), arrival, deadline) as place:
+                count = self._limits.checked_character_count(character_counts(sequences), "sequences")
+                size = count + reading_count(sequences)
+                read = await in_turn(deadline, size, lambda: read_rows(spec, ready.tokenizers, sequences))
+                answer = await self._classified(place, [one.row for one in read], keep_logits=True)
+                timings = self._timings(place, answer)
+            return LogitsResult(ready.info.name, ready.info.version, sequence_logits(read, answer), timings)
 
     async def generate(
         self, model: str, prompt: str, options: GenerateOptions, *, deadline: float
@@ -233,7 +237,7 @@ class Front:
             return ScoreResult(ready.info.name, ready.info.version, scores, timings)
 
     async def _decoded(
-        self, place: _Place, rows: list[list[int]], options: DecodeOptions, forced: list[list[int]], *,
+        self, place: Place, rows: list[list[int]], options: DecodeOptions, forced: list[list[int]], *,
         allow_partial: bool = False,
     ) -> Decoded:  # fmt: skip
         """Hypotheses of every row, once all of them have ended."""
@@ -256,7 +260,7 @@ class Front:
 
     async def _encode(
         self,
-        place: _Place,
+        place: Place,
         side: int,
         texts: Sequence[tuple[str, str]],
         limit: int,
@@ -270,20 +274,23 @@ class Front:
         )  # fmt: skip
 
     async def _classified(
-        self, place: _Place, rows: Sequence[Sequence[Step]], states: Sequence[bytes] = (), *, keep_states: bool = False
-    ) -> Classified:
+        self, place: Place, rows: Sequence[Sequence[Step]], states: Sequence[bytes] = (), *, keep_states: bool = False,
+        keep_logits: bool = False,
+    ) -> Classified:  # fmt: skip
         """Probabilities of every row, from a classifier or a labeller, which may go on from states and keep them."""
 
         def make_work(work_id: int) -> Work:
-            model_id, begin = place.ready.model_id, list(states)
-            return ClassifyWork(work_id, model_id, rows, place.arrival, place.deadline, begin, keep_states)
+            return ClassifyWork(
+                work_id, place.ready.model_id, rows, place.arrival, place.deadline, list(states), keep_states,
+                keep_logits,
+            )  # fmt: skip
 
         answer = await self._submit(place, make_work).answer()
         if not isinstance(answer, Classified):
             raise TypeError(f"a classification was answered by {type(answer).__name__}")
         return answer
 
-    async def _chunks(self, place: _Place, ticket: Ticket, writer: GenerationWriter) -> AsyncIterator[GeneratedChunk]:
+    async def _chunks(self, place: Place, ticket: Ticket, writer: GenerationWriter) -> AsyncIterator[GeneratedChunk]:
         name = place.ready.info.name
         while True:
             told, end = await ticket.news()
@@ -298,7 +305,7 @@ class Front:
             writer.stopped.clear()
             self._count_tokens(name, sum(chunk.token_count for chunk in chunks))
             if writer.finished:
-                answer = end if isinstance(end, Decoded) else _stopped(place, told[-1])
+                answer = end if isinstance(end, Decoded) else place.stopped(told[-1])
                 chunks[-1] = replace(chunks[-1], timings=self._timings(place, answer))
             for chunk in chunks:
                 yield chunk
@@ -306,7 +313,7 @@ class Front:
                 return
 
     @contextmanager
-    def _place(self, ready: ReadyModel, text_count: int, arrival: float, deadline: float) -> Iterator[_Place]:
+    def _place(self, ready: ReadyModel, text_count: int, arrival: float, deadline: float) -> Iterator[Place]:
         """Take places in the model's queue; give them back, with the work that was submitted, whatever happens."""
         name = ready.info.name
         if ready.outstanding + text_count > self._queue_capacity:
@@ -318,13 +325,13 @@ class Front:
             )
         self._metrics.queue_capacity.labels(name).set(self._queue_capacity)
         gauge = self._metrics.texts_in_flight.labels(name)
-        place = _Place(ready, arrival, deadline)
+        place = Place(ready, text_count, arrival, deadline)
         ready.outstanding += text_count
         gauge.inc(text_count)
         try:
             yield place
-        except InferenceFailedError:
-            place.begun = True
+        except BaseException as error:
+            place.failed(error)
             raise
         finally:
             if place.ticket is not None:
@@ -334,9 +341,8 @@ class Front:
             ready.outstanding -= text_count
             gauge.dec(text_count)
 
-    def _submit(self, place: _Place, make_work: Callable[[int], Work]) -> Ticket:
-        place.ticket = self._pool.submit(make_work, place.deadline)
-        return place.ticket
+    def _submit(self, place: Place, make_work: Callable[[int], Work]) -> Ticket:
+        return place.hold(self._pool.submit(make_work, place.deadline))
 
     @contextmanager
     def _counting_refusals(self, reference: str, deadline: float) -> Iterator[None]:
@@ -361,10 +367,9 @@ class Front:
     def _observe_first_token(self, name: str, seconds: float) -> None:
         self._metrics.time_to_first_token_seconds.labels(name).observe(seconds)
 
-    def _timings(self, place: _Place, answer: Classified | Decoded) -> Timings:
-        place.begun = True
+    def _timings(self, place: Place, answer: Classified | Decoded) -> Timings:
         self._metrics.queue_seconds.labels(place.ready.info.name).observe(answer.queue_seconds)
-        return Timings(answer.queue_seconds, answer.compute_seconds, time.monotonic() - place.arrival)
+        return place.answered(answer)
 
 
 _Spec = TypeVar("_Spec", ClassificationSpec, LabellingSpec, GenerationSpec, TranslationSpec)
@@ -384,11 +389,6 @@ def _spec_of(ready: ReadyModel, kind: type[_Spec], task: str) -> _Spec:
 def _fields(name: str, texts: Sequence[str]) -> list[tuple[str, str]]:
     """Texts with the fields that they are from."""
     return [(f"{name}[{index}]", text) for index, text in enumerate(texts)]
-
-
-def _stopped(place: _Place, last: Tokens) -> Decoded:
-    """The end of a work whose last sample met a stop string, before the engine has told of it."""
-    return Decoded(last.work_id, [], last.queue_seconds, time.monotonic() - place.arrival - last.queue_seconds)
 
 
 def _output_limit(wanted: int | None, limit: int) -> int:

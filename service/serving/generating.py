@@ -6,7 +6,7 @@ from dataclasses import replace
 from service.engine.constraints import Constraints
 from service.engine.requests import DecodeOptions
 from service.errors import InvalidArgumentError
-from service.serving.api import GenerateOptions, SamplingOptions
+from service.serving.api import GenerateOptions
 from service.serving.translating import engine_sampling
 from service.state.contents import CarriedOptions, TextState
 from service.text.tokenizer import Tokenizer
@@ -35,11 +35,8 @@ def going_on(options: GenerateOptions, state: TextState, *, model_limit: int) ->
 
 def carried_options(options: GenerateOptions) -> CarriedOptions:
     """What a text goes on under unless the next request says otherwise."""
-    sampling: SamplingOptions = options.sampling
-    return CarriedOptions(
-        *(getattr(sampling, name) for name in _SAMPLING),
-        *(getattr(options, name) for name in _OTHERS),
-    )
+    sampling = {name: getattr(options.sampling, name) for name in _SAMPLING}
+    return CarriedOptions(**sampling, **{name: getattr(options, name) for name in _OTHERS})
 
 
 def generate_decoding(options: GenerateOptions, tokenizer: Tokenizer, *, limit: int, slots: int) -> DecodeOptions:

@@ -32,6 +32,7 @@ class ClassifyWork(msgspec.Struct, frozen=True, tag=True):
 
     `states` has, for each row, the state that it begins with, as little-endian float32, or nothing to begin anew; it is
     empty where every row does. `keep_states` asks for those that the rows end with.
+    `keep_logits` has the answer bring the logits too.
     """
 
     work_id: int
@@ -41,6 +42,7 @@ class ClassifyWork(msgspec.Struct, frozen=True, tag=True):
     deadline: float
     states: list[bytes] = []
     keep_states: bool = False
+    keep_logits: bool = False
 
 
 class DecodeWork(msgspec.Struct, frozen=True, tag=True):
@@ -111,6 +113,7 @@ class Classified(msgspec.Struct, frozen=True, tag=True):
     """Probabilities of every row, [rows][steps][labels], in order. A classifier gives every row one step.
 
     `states` are those that the rows end with, where they were asked for.
+    `logits` are as many; none unless the work keeps them.
     """
 
     work_id: int
@@ -118,6 +121,7 @@ class Classified(msgspec.Struct, frozen=True, tag=True):
     queue_seconds: float
     compute_seconds: float
     states: list[bytes] = []
+    logits: list[list[list[float]]] = []
 
 
 class Tokens(msgspec.Struct, frozen=True, tag=True):

@@ -6,7 +6,6 @@ The body is a MessagePack array: digest of the bundle, numerics class, times of 
 over all before it. Tokens are signed, not encrypted, and may be sent any number of times.   Knows no model and no text.
 """
 
-import hashlib
 import hmac
 import time
 from collections.abc import Callable, Sequence
@@ -32,8 +31,7 @@ MOST_TOKEN_BYTES = 4 * 1024 * 1024
 _PURPOSE = b"seqserve state token\0"
 """Begins what is signed, so that a key used elsewhere too cannot be made to sign a token."""
 
-_HASH = hashlib.sha256
-_SIGNATURE_BYTES = _HASH().digest_size
+_SIGNATURE_BYTES = 32
 
 LEAST_TOKEN_BYTES = 2 + _SIGNATURE_BYTES
 
@@ -147,4 +145,4 @@ class StateTokens:
 
 
 def _signature(key: Key, signed: bytes) -> bytes:
-    return hmac.digest(key.secret, _PURPOSE + signed, _HASH)
+    return hmac.digest(key.secret, _PURPOSE + signed, "sha256")

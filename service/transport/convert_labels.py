@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from seqserve.v1 import inference_service_pb2 as inference
 from service.errors import InvalidArgumentError
-from service.serving.api import FeatureRows, InputSequence, LabelledSequence, LabelResult, Words
+from service.serving.api import LabelledSequence, LabelResult
+from service.serving.sequences import FeatureRows, InputSequence, Words
 from service.state.requests import STATELESS, SequenceStates
 from service.transport.convert import (
     checked_model,

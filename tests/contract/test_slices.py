@@ -44,7 +44,7 @@ def answers(graph: BatchedGraph, work: ClassifyWork, *, max_rows: int, max_token
 
 def work_for(model: ClassifierModel | LabellerModel) -> ClassifyWork:
     rows = random_steps(model, 40, np.random.default_rng(3))
-    return ClassifyWork(1, 1, rows, 0.0, 1e12, keep_states=True)
+    return ClassifyWork(1, 1, rows, 0.0, 1e12, keep_states=True, keep_logits=True)
 
 
 @CUTS
@@ -60,6 +60,7 @@ def test_no_bit_of_an_answer_depends_on_where_its_input_was_cut(
     cut = answers(graph, work, max_rows=max_rows, max_tokens=max_tokens)
     assert cut.probabilities == whole.probabilities
     assert cut.states == whole.states
+    assert cut.logits == whole.logits
 
 
 @pytest.mark.parametrize("name", CARRYING)

@@ -249,16 +249,17 @@ def test_a_model_tells_whether_it_carries_state_and_its_numerics_class(keyed_cli
     assert (refusal.code, refusal.reason, refusal.fields) == (PRECONDITION, "STATE_NOT_CARRIED", ("model",))
 
 
-def test_a_server_without_keys_says_which_setting_is_missing(server: ServerProcess, client: Client) -> None:
-    for call in (
-        lambda: client.generate(prompt=PROMPT, include_state_token=True),
-        lambda: client.generate(state_token=b"x"),
-        lambda: client.label(rows(*DAYS), model=FORECASTER, include_state_token=True),
-    ):
-        refusal = refused(call)
-        assert (refusal.code, refusal.reason) == (PRECONDITION, "STATE_KEYS_MISSING")
-        assert "--state-keys FILE" in refusal.message
-    assert client.label(text("Mary")).sequences
+def test_a_server_without_keys_says_which_setting_is_missing(models: Path) -> None:
+    with running_server(models, *LEAN) as server, client_of(server) as client:
+        for call in (
+            lambda: client.generate(prompt=PROMPT, include_state_token=True),
+            lambda: client.generate(state_token=b"x"),
+            lambda: client.label(rows(*DAYS), model=FORECASTER, include_state_token=True),
+        ):
+            refusal = refused(call)
+            assert (refusal.code, refusal.reason) == (PRECONDITION, "STATE_KEYS_MISSING")
+            assert "--state-keys FILE" in refusal.message
+        assert client.label(text("Mary")).sequences
 
 
 @pytest.mark.parametrize(

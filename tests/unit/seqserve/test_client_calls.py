@@ -294,6 +294,33 @@ async def test_an_unavailable_server_is_asked_again(
     assert len(server.received) == 3
 
 
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        pytest.param("classify", ("text",), id="classify"),
+        pytest.param("label", ("text",), id="label"),
+        pytest.param("generate_text", ("text",), id="generate"),
+        pytest.param("translate", ("x" * 2**20,), id="translate a megabyte"),
+        pytest.param("score_translation", ([("x", "y")],), id="score"),
+    ],
+)
+async def test_every_call_is_repeated_that_met_no_server(
+    method: str, arguments: Any, client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
+) -> None:
+    refuse(grpc.StatusCode.UNAVAILABLE, "engine lost", reason="ENGINE_LOST")
+    await getattr(client, method)("fake", *arguments)
+    assert len(server.received) == 2
+
+
+async def test_a_stream_comes_back_when_a_full_queue_says_when(
+    client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
+) -> None:
+    refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, reason="QUEUE_FULL", retry_seconds=0.05)
+    assert (await client.generate_text("fake", "one")).text == "one "
+    first, second = server.received
+    assert second.seconds - first.seconds >= 0.05
+
+
 async def test_a_server_that_stays_unavailable_is_asked_four_times(
     client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
 ) -> None:

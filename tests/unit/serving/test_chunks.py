@@ -29,13 +29,19 @@ def told(token_ids: Sequence[int], *, after: int = 0, ending: Ending | None = No
 class Written:
     """All that is written of a text, and the states that were issued on the way."""
 
-    def __init__(self, *, resumed: TextState | None = None, prompt_ids: Sequence[int] = (), **options: object) -> None:
+    def __init__(
+        self,
+        *,
+        resumed: TextState | None = None,
+        prompt_ids: Sequence[int] = (),
+        issues: bool = True,
+        **options: object,
+    ) -> None:
         self.states: list[TextState] = []
         self.chunks: list[GeneratedChunk] = []
         chosen = GenerateOptions(sampling=SamplingOptions(seed=5), **options)  # type: ignore[arg-type]
-        self._writer = GenerationWriter(
-            Generation(INFO, TOKENIZER, EOS, chosen, 30, "", prompt_ids, resumed, self._issue)
-        )
+        issue = self._issue if issues else None
+        self._writer = GenerationWriter(Generation(INFO, TOKENIZER, EOS, chosen, 30, "", prompt_ids, resumed, issue))
 
     def _issue(self, state: TextState) -> bytes:
         self.states.append(decoded_text(encoded(state), state_size=1, vocabulary_size=SIZE, field="f"))
@@ -123,8 +129,14 @@ def test_a_text_that_never_came_to_go_on_still_stands_where_it_stood() -> None:
     waiting = Written(resumed=found.states[0], stop_sequences=("tto!",)).write(
         Tokens(0, [], 0.0, ending=Ending.DEADLINE)
     )
-    assert (waiting.text, waiting.states) == ("", found.states)
+    assert waiting.text == ""
+    assert [one.row for one in waiting.states] == [found.states[0].row]
+    assert [one.held_text for one in waiting.states] == ["tto"]
     assert waiting.chunks[-1].held_back_text == "tto"
+    unasked = Written(resumed=found.states[0], stop_sequences=("tto!",), issues=False).write(
+        Tokens(0, [], 0.0, ending=Ending.DEADLINE)
+    )
+    assert (unasked.text, unasked.chunks[-1].state_token) == ("tto", b"")
 
 
 @pytest.mark.parametrize("state", [True, False])

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceStub
 from seqserve.v1.model_service_pb2_grpc import ModelServiceStub
+from service.errors import ModelNotFoundError
 from service.metrics import Metrics
 from service.serving.api import (
     Attention,
@@ -25,12 +26,12 @@ from service.serving.api import (
     GeneratedChunk,
     GenerateOptions,
     Hypothesis,
-    InputSequence,
     LabelledSequence,
     LabelledStep,
     LabelResult,
     LabelScore,
     LabelSpan,
+    LogitsResult,
     ModelInfo,
     ScoreResult,
     TextPair,
@@ -41,8 +42,11 @@ from service.serving.api import (
     Translation,
     TranslationScore,
 )
+from service.serving.sequences import InputSequence, SequenceLogits
+from service.serving.statistics import ModelStatistics
 from service.settings import GrpcSettings
 from service.state.requests import STATELESS, SequenceStates
+from service.transport.open_inference.repository import RepositoryControl
 from service.transport.server import open_server
 from service.transport.standard.health import HealthBoard
 
@@ -64,6 +68,7 @@ class FakeFront:
     deadlines: list[float] = field(default_factory=list)
     options: list[GenerateOptions | TranslateOptions] = field(default_factory=list)
     sequences: list[InputSequence] = field(default_factory=list)
+    statistics_told: list[ModelStatistics] = field(default_factory=list)
     working: int = 0
 
     def list_models(self) -> Sequence[ModelInfo]:
@@ -72,7 +77,21 @@ class FakeFront:
     def get_model(self, model: str) -> ModelInfo:
         if self.error is not None:
             raise self.error
-        return next(info for info in self.models if info.name == model)
+        name, _, version = model.partition("@")
+        found = [one for one in self.models if one.name == name and version in {"", str(one.version)}]
+        if not found:
+            raise ModelNotFoundError(f"no model is called {model}", field="model")
+        return found[-1]
+
+    def statistics(self) -> Sequence[ModelStatistics]:
+        return self.statistics_told
+
+    async def logits(self, model: str, sequences: Sequence[InputSequence], *, deadline: float) -> LogitsResult:
+        self.sequences += sequences
+        async with self._work(deadline):
+            name, _, version = model.partition("@")
+            found = SequenceLogits([[0.0, 1.0]], [[0.25, 0.75]], ("Mary",))
+            return LogitsResult(name, int(version or 3), tuple(found for _ in sequences), TIMINGS)
 
     async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
         async with self._work(deadline):
@@ -178,14 +197,16 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(front: FakeFront, settings: GrpcSettings | None = None) -> AsyncIterator[Served]:
+async def serving(
+    front: FakeFront, settings: GrpcSettings | None = None, *, control: RepositoryControl | None = None
+) -> AsyncIterator[Served]:
     """Serve `front` on a free port."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     health = HealthBoard()
     metrics.add_model("tiny")
     settings = settings or GrpcSettings(address="127.0.0.1:0", drain_seconds=0, grace_seconds=2)
-    async with AsyncExitStack() as channels, open_server(settings, front, metrics, health) as address:
+    async with AsyncExitStack() as channels, open_server(settings, front, metrics, health, control=control) as address:
         channel = grpc.aio.insecure_channel(address)
         channels.push_async_callback(channel.close)  # after the server, whose drain it sees
         yield Served(address, channel, health, registry)

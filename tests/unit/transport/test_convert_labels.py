@@ -6,16 +6,8 @@ import pytest
 
 from seqserve.v1 import inference_service_pb2 as inference
 from service.errors import InvalidArgumentError
-from service.serving.api import (
-    FeatureRows,
-    LabelledSequence,
-    LabelledStep,
-    LabelResult,
-    LabelScore,
-    LabelSpan,
-    Timings,
-    Words,
-)
+from service.serving.api import LabelledSequence, LabelledStep, LabelResult, LabelScore, LabelSpan, Timings
+from service.serving.sequences import FeatureRows, Words
 from service.state.requests import STATELESS, SequenceStates
 from service.transport.convert_labels import to_label_call, to_label_response
 

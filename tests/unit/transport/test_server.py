@@ -95,6 +95,7 @@ async def test_reflection_lists_every_service(served: Served, version: str) -> N
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
+        "inference.GRPCInferenceService",
         "seqserve.v1.InferenceService",
         "seqserve.v1.ModelService",
     ]
@@ -114,6 +115,7 @@ async def test_reflection_describes_every_service_that_it_lists_with_what_it_imp
         methods[service.name] = [method.name for method in pool.FindServiceByName(service.name).methods]
     assert set(methods["grpc.health.v1.Health"]) == {"Check", "List", "Watch"}
     assert methods["seqserve.v1.ModelService"] == ["ListModels", "GetModel"]
+    assert "ModelInfer" in methods["inference.GRPCInferenceService"]
     assert methods["grpc.reflection.v1.ServerReflection"] == ["ServerReflectionInfo"]
 
 

@@ -1,4 +1,4 @@
-"""Feeds bytes to the own API, guided by which lines of the service they reach, for a given time.   Needs atheris.
+"""Feeds bytes to both APIs, guided by which lines of the service they reach, for a given time.   Needs atheris.
 
 The server runs in this process, in a thread, with an engine on its event loop, so that its coverage can be seen.
 Options are libFuzzer's; `make fuzz` gives the time. A finding ends the run, and lies in FOLDER as a file that replays
@@ -29,11 +29,13 @@ with atheris.instrument_imports(include=["service"]):
     from service.serving.hosts import InlineHost
     from service.serving.pool import EnginePool
     from service.settings import GrpcSettings
+    from service.state.keys import Key
+    from service.state.tokens import StateTokens
     from service.transport.server import open_server
     from service.transport.standard.health import HealthBoard
 
 from tests.e2e.calls import publish_all
-from tests.fuzz.exchange import GOOD_REQUESTS, METHODS, exchange, good_answers, judge
+from tests.fuzz.exchange import GOOD_METHODS, GOOD_REQUESTS, METHODS, exchange, good_answers, judge
 
 FOLDER = Path(".build/fuzz")
 PATHS = sorted(METHODS)
@@ -70,6 +72,7 @@ async def serving(models: Path) -> AsyncIterator[str]:
     front = Front(
         catalog, pool, metrics, queue_capacity=512, decode_slots=32,
         max_text_characters=20_000, max_request_characters=512_000,
+        tokens=StateTokens([Key("fuzz", bytes(32))], lifetime_seconds=3600),
     )  # fmt: skip
     async with open_server(GrpcSettings(address="127.0.0.1:0"), front, metrics, HealthBoard()) as address:
         yield address
@@ -95,7 +98,7 @@ def write_corpus(folder: Path) -> None:
     """The good requests, for the fuzzer to begin with: the number of a method, then the message."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, request in enumerate(GOOD_REQUESTS):
-        method = next(path for path in PATHS if METHODS[path].input_type is request.DESCRIPTOR)
+        method = GOOD_METHODS[request.DESCRIPTOR]
         (folder / f"good-{index}").write_bytes(bytes([PATHS.index(method)]) + request.SerializeToString())
 
 
