@@ -28,7 +28,6 @@ from service.serving.api import (
     GenerateOptions,
     LabelledSequence,
     SamplingOptions,
-    TextPair,
     TranslateOptions,
 )
 from service.serving.catalog import Catalog
@@ -36,7 +35,7 @@ from service.serving.engine_loop import EngineLimits
 from service.serving.front import Front
 from service.serving.hosts import Host, InlineHost, ProcessHost, ThreadHost
 from service.serving.pool import EnginePool
-from service.serving.sequences import FeatureRows, InputSequence, Words
+from service.serving.sequences import FeatureRows, InputSequence, TextPair, Words
 from tests.bundles import publish_tiny
 
 LIMITS = EngineLimits(max_batch_size=None, decode_slots=4, padding_budget=0.25)
