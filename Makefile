@@ -69,9 +69,10 @@ proto: $(INSTALLED) ## Generate seqserve/v1 and docs/api.md from proto/
 proto-freeze: $(INSTALLED) ## Promise the API as it is now: from then on `make check` refuses what would break a client
 	$(BIN)/buf build proto --path $(API) --exclude-source-info --output $(FROZEN_API)
 
-lock: ## Resolve the requirements anew (needs uv)
-	for group in service service-gpu training dev; do \
+lock: ## Resolve the requirements anew (needs uv); what ships is what dev tests
+	for group in dev service service-gpu training; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+			$$([ $$group = dev ] || echo --constraint requirements/dev.txt) \
 			--group $$group pyproject.toml --output-file requirements/$$group.txt || exit $$?; \
 	done
 
