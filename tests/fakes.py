@@ -49,6 +49,9 @@ class CountingRows:
         lengths = np.array(self.reads[-1], dtype=np.int64)
         return Started(np.zeros((rows, 1), dtype=np.float32), None, first, None, None, lengths, int(lengths.max()))
 
+    def moved(self, *, sources: bool) -> None:
+        """Nothing."""
+
     def step(
         self,
         token_ids: IntArray,

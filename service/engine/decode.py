@@ -152,6 +152,7 @@ class DecodeLoop:
         return self._advance(np.arange(first, self.count), np.repeat(started.logits, row_counts, axis=0))
 
     def _take_in(self, request: DecodeRequest, started: Started, offset: int) -> None:
+        self._model.moved(sources=True)
         slots, options = self._slots, request.options
         first, last = self.count, self.count + options.row_count
         self._running[request.key] = _Running(request)
@@ -264,7 +265,9 @@ class DecodeLoop:
             log_probability = expansion.end_log_probabilities[beam, rank]
             self._end_hypothesis(int(beams[beam, 0]), int(beams[beam, rank]), log_probability)
         targets = beams.ravel()
-        slots.continue_hypotheses(targets, np.take_along_axis(beams, expansion.parents, axis=1).ravel())
+        sources = np.take_along_axis(beams, expansion.parents, axis=1).ravel()
+        if slots.continue_hypotheses(targets, sources):
+            self._model.moved(sources=False)
         length = slots.length[targets]
         slots.inputs[targets] = slots.tokens[targets, length] = expansion.tokens.ravel()
         slots.log_probabilities[targets, length] = expansion.log_probabilities.ravel()
@@ -343,6 +346,7 @@ class DecodeLoop:
         """Free rows, given in order."""
         if not rows.size:
             return
+        self._model.moved(sources=True)
         targets, sources = self._slots.release(rows)
         self._constraints.move(targets, sources)
         for target, source in zip(targets.tolist(), sources.tolist(), strict=True):

@@ -39,6 +39,9 @@ class GenerationRows:
         logits, state = self._model.prefill(token_ids, lengths, begin)
         return Started(state, logits, np.zeros(len(sequences), dtype=np.int64), None, None, lengths, token_ids.shape[1])
 
+    def moved(self, *, sources: bool) -> None:
+        """Nothing: every step is given all."""
+
     def step(
         self,
         token_ids: IntArray,
@@ -79,6 +82,9 @@ class TranslationRows:
         encoded = self._model.encode(token_ids, lengths)
         first = np.full(len(sequences), self._model.bos_id, dtype=np.int64)
         return Started(encoded.state, None, first, encoded.keys, encoded.values, lengths, token_ids.shape[1])
+
+    def moved(self, *, sources: bool) -> None:
+        """Nothing: every step is given all."""
 
     def step(
         self,

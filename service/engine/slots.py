@@ -81,8 +81,12 @@ class Slots:
             self.sample[rows], self.earlier[rows] + self.length[rows],
         )  # fmt: skip
 
-    def continue_hypotheses(self, targets: IntArray, sources: IntArray) -> None:
-        """Let rows `targets` go on with what rows `sources` have written and are; all at once, as a permutation may."""
+    def continue_hypotheses(self, targets: IntArray, sources: IntArray) -> bool:
+        """Let rows `targets` go on with what rows `sources` have written and are; all at once, as a permutation may.
+
+        Returns:
+            Whether any row goes on with what another was.
+        """
         moved = targets != sources
         if moved.any():
             targets, sources = targets[moved], sources[moved]
@@ -91,6 +95,7 @@ class Slots:
                 array[targets, :time] = array[sources, :time]
             self.state[targets] = self.state[sources]
             self.coverage[targets] = self.coverage[sources]
+        return bool(moved.any())
 
     def release(self, rows: IntArray) -> tuple[IntArray, IntArray]:
         """Free rows, given in order without repeats; the last rows in use move into the gaps.

@@ -214,6 +214,10 @@ class RowModel(Protocol):
         """Read prompts or sources, batched and padded; a prompt after what its row has `carried`, if it has."""
         ...
 
+    def moved(self, *, sources: bool) -> None:
+        """Be told that the rows' state is not what the last step gave, and whether their sources have changed, too."""
+        ...
+
     def step(
         self,
         token_ids: IntArray,

@@ -22,6 +22,7 @@ from service.engine.profile import learn_batch_size
 from service.engine.rows import GenerationRows, TranslationRows
 from service.engine.steps import RowModel, Step
 from service.errors import ModelNotReadyError, ServiceError
+from service.runtime.bound import BoundStep
 from service.runtime.models import (
     ClassifierModel,
     LabellerModel,
@@ -48,6 +49,7 @@ from service.serving.messages import (
     StopSample,
     Unload,
 )
+from service.serving.resident import ResidentRows
 from service.serving.scheduler import Scheduler
 from service.settings import MAX_TOKENS_PER_RUN
 
@@ -216,7 +218,7 @@ class EngineLoop:
             )
         return Scheduler(
             model_id,
-            decoding_rows(model),
+            resident_rows(model, limits.decode_slots) if model.provider == "cuda" else decoding_rows(model),
             graphs=DECODING_GRAPHS[model.manifest.spec.task],
             slots=limits.decode_slots,
             max_batch_size=batch_size,
@@ -278,6 +280,12 @@ def batched_graph(model: ClassifierModel | LabellerModel) -> BatchedGraph:
 def decoding_rows(model: LanguageModel | TranslationModel) -> RowModel:
     """A language model or translator as rows that start and step."""
     return GenerationRows(model) if isinstance(model, LanguageModel) else TranslationRows(model)
+
+
+def resident_rows(model: LanguageModel | TranslationModel, slots: int) -> ResidentRows:
+    """The same, with state and sources of `slots` rows kept where the model runs."""
+    step = model.sessions["step" if isinstance(model, LanguageModel) else "decoder_step"]
+    return ResidentRows(decoding_rows(model), BoundStep(step, rows=slots))
 
 
 def typical_run(model: LoadedModel) -> Callable[[int], object]:

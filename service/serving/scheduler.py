@@ -56,6 +56,9 @@ class _TimedRows:
         self._note(self._start_graph, len(sequences), padding_ratio(started.lengths, started.padded_time), begun)
         return started
 
+    def moved(self, *, sources: bool) -> None:
+        self._model.moved(sources=sources)
+
     def step(
         self,
         token_ids: IntArray,

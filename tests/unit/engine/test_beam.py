@@ -38,6 +38,9 @@ class TinyTranslator:
         state = np.array([[float(sequence[0])] for sequence in sequences], dtype=np.float32)
         return Started(state, None, np.full(rows, BOS), memory, memory, lengths, SOURCE + 1)
 
+    def moved(self, *, sources: bool) -> None:
+        """Nothing."""
+
     def step(
         self, token_ids: IntArray, state: FloatArray, keys: object, values: object, lengths: object
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
