@@ -20,6 +20,7 @@ class CountingRows:
     eos_id = EOS
     banned_ids = (PAD, BOS)
     state_size = 1
+    reads_by_step = False
 
     def __init__(
         self, *, ends_at: int | None = None, poison: int | None = None, breaks_on: int | None = None,
@@ -77,11 +78,13 @@ class Remembering:
     pad_id, bos_id, eos_id = PAD, BOS, EOS
     state_size = 2
 
-    def __init__(self, *, ends: bool = False) -> None:
+    def __init__(self, *, ends: bool = False, reads_by_step: bool = False) -> None:
         self._ends = ends
+        self.reads_by_step = reads_by_step
 
     def prefill(self, token_ids: IntArray, lengths: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
         """One step after another."""
+        assert not self.reads_by_step
         logits, after = np.zeros((len(state), VOCABULARY), dtype=np.float32), state.copy()
         for row, length in enumerate(lengths.tolist()):
             for token in token_ids[row, :length]:

@@ -83,7 +83,7 @@ class DecodeLoop:
         return finished
 
     def step(self) -> list[Finished]:
-        """Write one token in every row in use; return the requests that have ended."""
+        """Write one token in every row in use, or read one of its prompt; return the requests that have ended."""
         slots, count = self._slots, self.count
         if not count:
             return []
@@ -92,9 +92,16 @@ class DecodeLoop:
         slots.state[:count] = state
         if attention is not None:
             self._records.observe(self._steps, attention, lengths)
-        finished = self._advance(np.arange(count), logits)
         self._steps += 1
-        return finished
+        reading = slots.read_on()
+        if reading.any():
+            return self._advance(np.flatnonzero(~reading), logits[~reading])
+        return self._advance(np.arange(count), logits)
+
+    def unwritten(self, key: int) -> bool:
+        """Whether a request is here that has written nothing yet: its prompt is read, too, where steps do that."""
+        rows = self._rows_of(key)
+        return bool(len(rows)) and not self._slots.length[rows].any()
 
     def news(self) -> list[News]:
         """What streaming requests have written since the last call, in the order in which it may be told."""
@@ -157,7 +164,10 @@ class DecodeLoop:
         first, last = self.count, self.count + options.row_count
         self._running[request.key] = _Running(request)
         slots.count = last
-        slots.reserve(options.max_output_token_count, started.padded_time, len(request.forced_ids))
+        unread = request.token_ids[::-1] if self._model.reads_by_step else request.token_ids[:0]
+        slots.reserve(
+            options.max_output_token_count, started.padded_time, len(request.forced_ids), unread_count=len(unread)
+        )
         if started.keys is not None and started.values is not None:
             for row in range(first, last):
                 self._memory.put(row, started.keys[offset], started.values[offset], int(started.lengths[offset]))
@@ -185,6 +195,7 @@ class DecodeLoop:
         known = request.token_ids if carried is None else np.insert(request.token_ids, 0, carried.known_ids)
         for row in range(first, last):
             self._constraints.put(row, options.constraints, known, options.max_output_token_count)
+        slots.unread_count[rows], slots.unread[rows, : len(unread)] = len(unread), unread
         slots.forced_count[rows] = len(request.forced_ids)
         slots.forced[rows, : len(request.forced_ids)] = request.forced_ids
         if options.beam_size > 1:

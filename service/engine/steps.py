@@ -36,6 +36,11 @@ class LanguageSteps(Protocol):
     """A language model: prefill reads a prompt, step reads one token per row."""
 
     @property
+    def reads_by_step(self) -> bool:
+        """Whether prompts are read by `step`, a token at a time: `prefill` is not to be called."""
+        ...
+
+    @property
     def pad_id(self) -> int:
         """Fills the positions past a prompt's end."""
         ...
@@ -203,6 +208,11 @@ class RowModel(Protocol):
     @property
     def state_size(self) -> int:
         """Width of one row of state."""
+        ...
+
+    @property
+    def reads_by_step(self) -> bool:
+        """Whether prompts are read by `step`: `start` then runs nothing, and tells what the first step reads."""
         ...
 
     @property

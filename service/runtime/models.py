@@ -129,6 +129,11 @@ class LanguageModel(_Model):
         """Width of the carried state."""
         return self.spec.state_size
 
+    @property
+    def reads_by_step(self) -> bool:
+        """Whether prompts are read by `step`: there is no `prefill`."""
+        return "prefill" not in self.sessions
+
     def prefill(self, token_ids: Array, lengths: Array, state: Array) -> tuple[Array, Array]:
         """Read `token_ids` [rows, time]: (logits [rows, vocabulary] after the last real one, state)."""
         logits, after = self.sessions["prefill"](token_ids, lengths, state)

@@ -181,7 +181,7 @@ class EngineLoop:
             bundle = open_bundle(Path(command.path))
             digest = bundle.digest
             result = load_model(bundle, provider=command.device)
-            if self._limits.max_batch_size is None:
+            if self._limits.max_batch_size is None and not reads_by_step(result):
                 batch_size = learn_batch_size(typical_run(result))
                 logger.info("batch_size_learned model=%s batch_size=%d", bundle.manifest.name, batch_size)
         except ServiceError as error:
@@ -280,6 +280,11 @@ def batched_graph(model: ClassifierModel | LabellerModel) -> BatchedGraph:
 def decoding_rows(model: LanguageModel | TranslationModel) -> RowModel:
     """A language model or translator as rows that start and step."""
     return GenerationRows(model) if isinstance(model, LanguageModel) else TranslationRows(model)
+
+
+def reads_by_step(model: LoadedModel) -> bool:
+    """Whether it has no graph that reads whole sequences."""
+    return isinstance(model, LanguageModel) and model.reads_by_step
 
 
 def resident_rows(model: LanguageModel | TranslationModel, slots: int) -> ResidentRows:

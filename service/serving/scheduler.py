@@ -48,11 +48,14 @@ class _TimedRows:
         self.banned_ids = model.banned_ids
         self.state_size = model.state_size
         self.reads_slices = model.reads_slices
+        self.reads_by_step = model.reads_by_step
         self.ran: list[Event] = []
 
     def start(self, sequences: list[IntArray], carried: Sequence[Carried | None]) -> Started:
         begun = self._clock()
         started = self._model.start(sequences, carried)
+        if self.reads_by_step:
+            return started  # nothing ran
         self._note(self._start_graph, len(sequences), padding_ratio(started.lengths, started.padded_time), begun)
         return started
 
@@ -191,7 +194,7 @@ class Scheduler:
             pending.begun = self._clock() if pending.begun is None else pending.begun
             request = _request(next(self._keys), pending.work, row)
             free -= request.options.row_count
-            if request.reads:
+            if request.reads and not self._timed.reads_by_step:
                 self._reading[request.key] = pending, row
                 self._reader.add(request)
             else:
@@ -231,10 +234,16 @@ class Scheduler:
         except InferenceFailedError as error:
             return self._fail([pending for pending, _ in self._running.values()], error.message)
         now = self._clock()
-        for pending in self._starting:
-            pending.first_token = now
-        self._starting.clear()
+        if self._starting:
+            self._note_first_tokens(now)
         return self._take(finished)
+
+    def _note_first_tokens(self, now: float) -> None:
+        """Note the time for works of which a sequence has written since they joined, or ended."""
+        unwritten = {id(owner) for key, (owner, _) in self._running.items() if self._loop.unwritten(key)}
+        for pending in self._starting:
+            pending.first_token = None if id(pending) in unwritten else now
+        self._starting = [pending for pending in self._starting if pending.first_token is None]
 
     def _take(self, finished: list[Finished]) -> list[Event]:
         """Tell the tokens that streams wait for, then what has ended."""

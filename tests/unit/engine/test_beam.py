@@ -25,6 +25,7 @@ class TinyTranslator:
     eos_id = EOS
     banned_ids = (PAD, BOS)
     reads_slices = False
+    reads_by_step = False
     state_size = 1
 
     def __init__(self, seed: int) -> None:

@@ -77,6 +77,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     for task in ("classification", "labelling", "labelling-features", "generation", "translation"):
         publish_tiny(folder, task)
+    publish_tiny(folder, "generation", name="stepping", plain=True)
     return folder
 
 
@@ -165,6 +166,34 @@ async def test_every_model_learns_how_many_sequences_a_run_reads(repository: Pat
         for model, graph in READING_GRAPHS.items():
             labels = {"model": model, "graph": graph, "provider": "cpu"}
             assert parts.metrics.registry.get_sample_value("seqserve_batch_size_limit", labels) in SIZES
+
+
+@pytest.mark.parametrize("prompt", ["", "A", "M:4/4\nK:G\n" * 6])
+async def test_a_model_without_a_prefill_writes_what_the_same_model_with_one_does(
+    repository: Path, prompt: str
+) -> None:
+    async with running(repository, "inline") as parts:
+        options = GenerateOptions(20, SamplingOptions(seed=3), sample_count=2, echo=True)
+
+        async def text(model: str) -> list[str]:
+            chunks = parts.front.generate(model, prompt, options, deadline=time.monotonic() + 20)
+            texts = ["", ""]
+            async for chunk in chunks:
+                texts[chunk.sample_index] += chunk.text
+            return texts
+
+        assert await text("stepping") == await text("tiny-generation")
+        for name, graphs in (("stepping", {"step"}), ("tiny-generation", {"prefill", "step"})):
+            runs = {
+                sample.labels["graph"]
+                for family in parts.metrics.registry.collect()
+                for sample in family.samples
+                if sample.name in {"seqserve_batch_size_count", "seqserve_batch_size_limit"}
+                and sample.labels["model"] == name
+            }
+            assert runs == graphs
+        labels = {"model": "stepping", "graph": "step", "provider": "cpu"}
+        assert parts.metrics.registry.get_sample_value("seqserve_batch_size_limit", labels) is None
 
 
 async def test_a_batch_size_that_is_set_is_not_learned(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from service.engine.requests import DecodeOptions, Ending
+from service.engine.rows import GenerationRows
 from service.serving.messages import Decoded, DecodeWork, Event, Failed, Ran, Tokens
 from service.serving.scheduler import Scheduler
-from tests.fakes import CountingRows, ManualClock
+from tests.fakes import CountingRows, ManualClock, Remembering
 
 BATCH_SIZE, MAX_TOKENS = 8, 32
 
@@ -265,6 +266,37 @@ def test_rows_that_are_being_read_keep_their_places() -> None:
     scheduler.submit(work(2, [5], limit=1))
     answers = [event.work_id for event in finish(scheduler) if isinstance(event, Decoded)]
     assert answers == [1, 2]
+
+
+class SlowLanguageModel(Remembering):
+    """Reads prompts by its step, which takes a second of a manual clock."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(reads_by_step=True)
+        self._clock = clock
+
+    def step(self, *inputs: Any) -> Any:
+        self._clock.now += 1
+        return super().step(*inputs)
+
+
+def test_prompts_that_the_step_reads_join_at_once_and_the_first_token_is_the_one_after_them() -> None:
+    clock = ManualClock()
+    model = GenerationRows(SlowLanguageModel(clock))
+    scheduler = Scheduler(
+        7, model, graphs=("prefill", "step"), slots=4, max_batch_size=1, max_tokens=1, padding_budget=0.0, clock=clock
+    )
+    scheduler.submit(work(1, [3, 4, 5], limit=2))
+    scheduler.submit(work(2, [3], limit=2))
+    events: list[Event] = []
+    while scheduler.busy:
+        events += scheduler.turn()
+    assert [(event.graph, event.rows) for event in events if isinstance(event, Ran)] == [("step", 2)] * 3 + [
+        ("step", 1)
+    ] * 2
+    # they arrived a second before the clock began
+    answers = {one.work_id: one.first_token_seconds for one in events if isinstance(one, Decoded)}
+    assert answers == {1: pytest.approx(5.0), 2: pytest.approx(3.0)}
 
 
 class SchedulerMachine(RuleBasedStateMachine):
