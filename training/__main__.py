@@ -67,6 +67,9 @@ Precisions = Annotated[
 ]
 Version = Annotated[int | None, typer.Option(min=1, help="With --from-bundle: of the new bundle [default: its own].")]
 
+_STEPS_DRAWN = 60
+"""What fits a picture; a layer adds to its height."""
+
 _RUNS, _MODELS = Path(".build/runs"), Path(".build/models")
 
 
@@ -178,12 +181,15 @@ def gates(
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,
 ) -> None:
-    """Draw the gates of a trained model's first layer over a text."""
+    """Draw the gates of a trained model over a text, layer by layer; of a translator also over what it writes.
+
+    Of a longer text, the first 60 tokens are read.
+    """
     run = _opened(recipe, max_epochs, runs=runs, data=data)
     task, _ = restore_run(run)
-    signals, tokens = trace_gates(task, text)
+    layers = trace_gates(task, text, limit=_STEPS_DRAWN)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(draw_gates(signals, tokens))
+    output.write_bytes(draw_gates(layers))
     typer.echo(output)
 
 

@@ -146,6 +146,13 @@ class Recurrent(nn.Module):
         """Return whether what a layer reads is added to what it gives."""
         return self.residual and (layer > 0 or self.input_size == self.output_size)
 
+    def joined(self, layer: int, data: Tensor, outputs: Tensor) -> Tensor:
+        """Return what the next layer reads, where this one reads `data` and gives `outputs`."""
+        if self.sums(layer):
+            outputs = outputs + data
+        norm = self.norm(layer)
+        return outputs if norm is None else norm(outputs)
+
     def forward(self, inputs: Tensor, lengths: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Read each row up to its length.
 
@@ -217,10 +224,7 @@ class Recurrent(nn.Module):
         after: list[Tensor] = []
         for layer, weights in enumerate(noise.weights):
             outputs, *last = self._kernel(_masked(data, noise.masks[layer]), before[:, layer], weights, batch_sizes)
-            if self.sums(layer):
-                outputs = outputs + data
-            norm = self.norm(layer)
-            data = outputs if norm is None else norm(outputs)
+            data = self.joined(layer, data, outputs)
             after.append(torch.stack(last))  # [hidden and cell, directions, rows, hidden_size]
         vectors = torch.stack(after, dim=1).flatten(0, 2)  # [vector_count, rows, hidden_size]
         return _masked(data, noise.masks[-1]), self.pack(vectors)
