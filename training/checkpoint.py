@@ -42,6 +42,11 @@ class Epoch:
         """Training speed, validation left out."""
         return self.token_count / max(self.seconds - self.validation_seconds, 1e-9)
 
+    @property
+    def waiting_share(self) -> float:
+        """Share of training, validation left out, that waited for batches; in [0, 1]."""
+        return self.data_seconds / max(self.seconds - self.validation_seconds, 1e-9)
+
 
 @dataclass(frozen=True)
 class Validation:
