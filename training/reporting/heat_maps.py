@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.image import AxesImage
 
-from training.inspection import LayerTrace
+from training.evaluation.gates import LayerTrace
 from training.reporting.canvas import name_ticks, new_figure, room_for, to_png
 
 _PANEL_HEIGHT = 1.7

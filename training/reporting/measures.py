@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from training.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
-from training.scores import bleu
+from training.scoring.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
+from training.scoring.scores import bleu
 
 IntArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from training.data.batches import Batch, IntArray
+from training.data.encoding.batches import Batch, IntArray
+from training.data.encoding.tokenization import BOS_ID, EOS_ID, encode_long
+from training.data.encoding.windows import join_shuffled, row_windows, stream_rows, turned, window_count
 from training.data.examples import PlainText, Splits
 from training.data.load import select_examples
-from training.data.tokenization import BOS_ID, EOS_ID, encode_long
-from training.data.windows import join_shuffled, row_windows, stream_rows, turned, window_count
 from training.errors import DataError
 from training.models.language_model import LanguageModel
-from training.settings import Recipe
+from training.settings.recipe import Recipe
+from training.settings.windows import WindowSettings
 from training.tasks.base import Loss, Text, device_of, tensors, token_loss
 from training.tasks.generation import GenerationTask, encode_texts, learn_text, to_predict
-from training.window_settings import WindowSettings
 
 _VALIDATION_ROW = 4096
 """Tokens of a row of the validation stream, at least: rows are read side by side, and each begins without context."""
@@ -62,10 +62,10 @@ class StreamTask(GenerationTask):
         """Cross-entropy of each next token of a window, going on from the window before."""
         token_ids, _ = tensors(batch.columns[0], device_of(self.model))
         begins = int(batch.indices[0]) == 0
-        logits, state = self.model.read(token_ids[:, :-1], None if begins else self._memory.state)
+        vectors, state = self.model.vectors(token_ids[:, :-1], None if begins else self._memory.state)
         self._memory.state = state.detach()
         smoothing = self.recipe.training.label_smoothing
-        return token_loss(logits, to_predict(token_ids[:, 1:]), label_smoothing=smoothing)
+        return token_loss(self.model.readout, vectors, to_predict(token_ids[:, 1:]), label_smoothing=smoothing)
 
     def carried_state(self) -> dict[str, Tensor]:
         """As `Task`."""

@@ -7,15 +7,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from training.data.batches import Batch, ordered_batches
+from training.data.encoding.batches import Batch, ordered_batches
+from training.data.encoding.lengths import refuse_too_long, tell_left_out
+from training.data.encoding.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.data.examples import Splits, TextPair, group_references
-from training.data.lengths import refuse_too_long, tell_left_out
 from training.data.load import select_examples
 from training.data.stable import evenly_spaced
-from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.models.seq2seq import Seq2Seq, translate_greedily
-from training.scores import bleu
-from training.settings import Recipe
+from training.scoring.scores import bleu
+from training.settings.recipe import Recipe
 from training.tasks.base import (
     CarriesNothing,
     Loss,
@@ -66,8 +66,9 @@ class TranslationTask(CarriesNothing):
         ratio = teacher_forcing_ratio(settings, step)
         if ratio < 1:
             inputs = self._mix_in_own_tokens(source_ids, source_lengths, inputs, ratio)
-        logits = self.model(source_ids, source_lengths, inputs)
-        return token_loss(logits, target_ids[:, 1:], label_smoothing=settings.label_smoothing)
+        vectors = self.model.vectors(source_ids, source_lengths, inputs)
+        smoothing = settings.label_smoothing
+        return token_loss(self.model.readout, vectors, target_ids[:, 1:], label_smoothing=smoothing)
 
     def validate(self) -> float:
         """BLEU of greedy translations of sources from all over the split: in some corpora the short ones come first."""
@@ -113,7 +114,7 @@ class TranslationTask(CarriesNothing):
 
 
 def prepare_translation(recipe: Recipe, splits: Splits[TextPair]) -> TranslationTask:
-    """Learn the tokenizers, encode the examples, build the model.   Errors as `training.prepare.prepare`."""
+    """Learn the tokenizers, encode the examples, build the model.   Errors as `training.preparation.prepare`."""
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
     source, target = _learn_texts(recipe, examples)
     refuse_too_long(splits, {"source": source.tokenizer, "target": target.tokenizer}, recipe.data)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from training.answers import LabelAnswers
 from training.reporting.charts import draw_calibration
 from training.reporting.document import Block, Picture, Section, Table
 from training.reporting.heat_maps import draw_confusion
@@ -15,6 +14,7 @@ from training.reporting.measures import (
     measure_labels,
     worst_mistakes,
 )
+from training.scoring.answers import LabelAnswers
 
 _LABELS_DRAWN = 20
 _MISTAKES_SHOWN = 15

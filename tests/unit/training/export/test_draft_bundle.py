@@ -15,14 +15,14 @@ from service.errors import BundleError
 from service.runtime.golden import GoldenCase, read_golden
 from service.runtime.models import load_model
 from service.runtime.session import open_session
-from training.checkpoint import Epoch
 from training.data.examples import AnySplits
 from training.errors import DataError, ExportError
-from training.evaluate import evaluate_bundle, evaluate_variants
+from training.evaluation.evaluate import evaluate_bundle, evaluate_variants
 from training.export.bundle import Draft, bundle_folder, draft_bundle, is_published
 from training.export.card import describe_variants, write_card
-from training.prepare import prepare
-from training.settings import Recipe
+from training.preparation.prepare import prepare
+from training.run.checkpoint import Epoch
+from training.settings.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]
 Tiny = Mapping[str, AnySplits]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.inspection import LayerTrace
+from training.evaluation.gates import LayerTrace
 from training.reporting.heat_maps import draw_attention, draw_confusion, draw_gates
 
 Decode = Callable[[bytes], npt.NDArray[np.float32]]

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from training.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
 from training.data.examples import ReferencedText
 from training.reporting.findings import Findings
 from training.reporting.measures import (
@@ -17,6 +16,7 @@ from training.reporting.measures import (
     measure_labels,
     worst_mistakes,
 )
+from training.scoring.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
 
 FindingsOf = Callable[..., Findings]
 

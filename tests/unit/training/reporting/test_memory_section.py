@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.data.examples import LabelledText, TextPair
-from training.inspection import LayerTrace
+from training.evaluation.gates import LayerTrace
 from training.reporting.sections.memory import averages_of, example_text, narrate
 
 STEPS = ["the", "end", "but"]
