@@ -10,6 +10,7 @@ from training.evaluation.evaluate import evaluate_variants
 from training.evaluation.gates import trace_gates
 from training.pipeline import exported_bundle, load_run, report_run, restore_run
 from training.reporting.heat_maps import draw_gates
+from training.reporting.report import write_whole
 
 _STEPS_DRAWN = 60
 """What fits a picture; a layer adds to its height."""
@@ -50,6 +51,4 @@ def gates(
     run = load_run(recipe, max_epochs, runs=runs, data=data)
     task, _ = restore_run(run)
     layers = trace_gates(task, text, limit=_STEPS_DRAWN)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(draw_gates(layers))
-    typer.echo(output)
+    typer.echo(write_whole(output, draw_gates(layers)))

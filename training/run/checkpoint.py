@@ -147,7 +147,7 @@ def load_checkpoint(path: Path, *, run_sha256: str) -> Checkpoint:
     except pickle.UnpicklingError as error:  # torch's text is a page on how to load it all the same
         raise CheckpointError(f"{path}: not a checkpoint: damaged, or written by something else; remove it") from error
     except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: not a checkpoint: {reason}; remove it to begin anew") from error
     if found != run_sha256:
         raise CheckpointError(

@@ -149,7 +149,7 @@ def test_export_makes_other_variants_of_a_bundle_alone(recipe: Path, training: T
     ("arguments", "complaint"),
     [
         pytest.param(["train", "missing.toml"], "missing.toml: cannot be read", id="no such recipe"),
-        pytest.param(["train", "misspelt.toml"], "misspelt.toml: training.epoch", id="unknown setting"),
+        pytest.param(["train", "misspelt.toml"], "misspelt.toml: training: unknown key", id="unknown setting"),
         pytest.param(["train", "real.toml"], "SEQSERVE_DATA", id="real corpus, no folder named"),
         pytest.param(["export", "quick.toml"], "train the recipe first", id="export before training"),
         pytest.param(["export"], "export takes RECIPE.toml alone, or --from-bundle", id="export of nothing"),

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pytest
 
 from training.data.examples import AnySplits, LabelledText, PlainText, Splits
-from training.errors import DataError
+from training.errors import DataError, TrackingError
 from training.reporting.findings import Findings
-from training.reporting.report import write_report
+from training.reporting.report import write_report, write_whole
 
 FindingsOf = Callable[..., Findings]
 PageOf = Callable[[str], str]
@@ -204,3 +204,11 @@ def test_an_example_without_tokens_is_refused_and_leaves_no_file(findings_of: Fi
     with pytest.raises(DataError, match="nothing to draw"):
         write_report(findings_of("classification"), tmp_path, written=NOON, example="")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_report_that_was_there(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("of an earlier day")
+    (tmp_path / ".report.html").symlink_to("/dev/full")
+    with pytest.raises(TrackingError, match=r"^\S+/report\.html: cannot be written: No space left on device$"):
+        write_whole(tmp_path / "report.html", b"new")
+    assert (tmp_path / "report.html").read_text() == "of an earlier day"
