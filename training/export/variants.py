@@ -5,15 +5,14 @@ machine computes what this one did. How far each graph is from PyTorch is measur
 measured on the whole bundle.
 """
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from service.bundle.manifest import Golden, GraphRole, Precision, Variant
 from service.runtime.golden import GoldenCase, record_case, write_golden
+from service.runtime.numerics import instruction_sets
 from service.runtime.session import open_session
 from training.errors import ExportError
 from training.export.golden import golden_cases
@@ -35,8 +34,6 @@ CPU, moved their logits (to 15) and states (to 20) by at most 0.011."""
 
 _LARGEST_TOLERANCE = 0.1
 """What a manifest may say at most."""
-
-_INSTRUCTION_SETS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd", "sve")
 
 Graphs = Mapping[GraphRole, WrittenGraph]
 
@@ -89,15 +86,6 @@ def write_graphs(network: AnyModel, precision: Precision, opset: int = OPSET) ->
             return seq2seq_graphs(network, precision, opset)
 
 
-def instruction_sets() -> list[str]:
-    """Return which of the instruction sets that matter for numerics this CPU has, and its architecture."""
-    try:
-        known = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        known = set()
-    return [platform.machine(), *(name for name in _INSTRUCTION_SETS if name in known)]
-
-
 def _golden(precision: Precision, difference: float) -> Golden:
     """Describe the recording of a variant whose largest difference from PyTorch is this.
 
@@ -115,7 +103,7 @@ def _golden(precision: Precision, difference: float) -> Golden:
         absolute_tolerance=absolute,
         relative_tolerance=relative,
         deviation_from_fp32=0.0 if precision == "fp32" else difference,
-        instruction_sets=instruction_sets(),
+        instruction_sets=list(instruction_sets()),
     )
 
 
