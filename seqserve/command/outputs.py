@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TextIO, TypeVar, cast
 
 import typer
 from rich.console import Console
@@ -90,6 +90,11 @@ class Screen:
             print_table(self._table)
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person looks at a stream, which is None where it is closed."""
+    return stream is not None and stream.isatty()
+
+
 def complain(name: str, error: Exception) -> None:
     """One line on standard error."""
     typer.echo(f"seqserve: {name}: {' '.join(str(error).split())}", err=True)
@@ -118,7 +123,7 @@ def add_row(table: Table, *cells: str) -> None:
 
 def print_table(table: Table) -> None:
     """Print a table on standard output, wide where that is no terminal."""
-    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False).print(table)
+    Console(width=None if is_terminal(sys.stdout) else PIPE_WIDTH, highlight=False).print(table)
 
 
 def _enum_value(value: object) -> object:

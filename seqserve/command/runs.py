@@ -12,6 +12,7 @@ import typer
 from seqserve.command.inputs import Inputs, Origin
 from seqserve.command.outputs import OutputFormat, Screen, View, complain
 from seqserve.command.progress import progress
+from seqserve.errors import SeqserveError
 from seqserve.many.answers import Answer
 
 Input = TypeVar("Input")
@@ -43,17 +44,25 @@ def show_run(
         then: is given every answer that was shown; raises a ValueError to complain.
 
     Raises:
+        SeqserveError: the first inputs were not answered, nor was any other.
         typer.Exit: 1, there were complaints.
     """
-    screen, all_well = Screen(output, view.columns), True
-    with progress(total) as advance:
-        for answer in answers:
-            origin = inputs.origins.popleft()
-            screen.show_blank_lines(view, origin.blank_line_count)
-            shown = _show(screen, view, answer, origin.name, named(answer.input, origin))
-            all_well &= shown and done(origin.name, partial(then, answer))
-            advance(origin.number)
-    screen.show_blank_lines(view, inputs.blank_line_count)
+    screen, answered, all_well = Screen(output, view.columns), False, True
+    try:
+        with progress(total) as advance:
+            for answer in answers:
+                origin = inputs.origins.popleft()
+                screen.show_blank_lines(view, origin.blank_line_count)
+                shown = _show(screen, view, answer, origin.name, named(answer.input, origin))
+                all_well &= shown and done(origin.name, partial(then, answer))
+                advance(origin.number)
+                answered = True
+        screen.show_blank_lines(view, inputs.blank_line_count)
+    except SeqserveError as error:
+        if not answered:
+            raise
+        complain(f"from {inputs.origins[0].name} on", error)
+        all_well = False
     screen.close()
     if not all_well:
         raise typer.Exit(1)

@@ -1,7 +1,9 @@
 """The verbs of the `seqserve` command.   Reads arguments and standard input, calls the client, prints what it says."""
 
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Annotated, cast
@@ -41,20 +43,38 @@ from seqserve.results import Attention, GeneratedChunk, GeneratedText, Translati
 from seqserve.streams import GenerationStream
 
 app = typer.Typer(
-    help="Ask a seqserve server: classify, label, generate, translate.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 def run(arguments: Sequence[str] | None) -> int:
-    """Run the command; return its exit code, 2 with one line on standard error for a wrong usage."""
+    """Run the command, which without arguments shows its help.
+
+    Returns its exit code, 2 with one line on standard error for a wrong usage.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = app(arguments, prog_name="seqserve", standalone_mode=False)
+        code = app(given or ["--help"], prog_name="seqserve", standalone_mode=False)
     except typer.TyperException as error:
         typer.echo(f"seqserve: {' '.join(error.format_message().split())}", err=True)
         return error.exit_code
     return int(code or 0)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"seqserve {version('seqserve')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Ask a seqserve server: classify, label, generate, translate."""
 
 
 @app.command()
