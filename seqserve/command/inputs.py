@@ -12,7 +12,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import typer
 
-from seqserve.command.feature_file import read_feature_file
+from seqserve.command.files.feature_file import read_feature_file
 from seqserve.convert import Readings
 from seqserve.many.answers import PAUSE, Pause
 
