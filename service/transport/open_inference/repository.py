@@ -54,6 +54,10 @@ class Repository:
         """Whether clients may let models in and take them out."""
         return self._control is not None
 
+    def took_out(self, name: str) -> bool:
+        """Whether a client took this model out."""
+        return self._control is not None and name in self._control.withheld()
+
     def index(self, request: protocol.RepositoryIndexRequest) -> protocol.RepositoryIndexResponse:
         """Every version with its state, and the models that were taken out."""
         _check_repository(request.repository_name)

@@ -72,7 +72,9 @@ class GRPCInferenceServicer(grpc_service_pb2_grpc.GRPCInferenceServiceServicer):
         request: protocol.ModelReadyRequest,
         context: Context,  # noqa: ARG002
     ) -> protocol.ModelReadyResponse:
-        """Whether a model that is known answers."""
+        """Whether a model that is known answers; one that was taken out does not."""
+        if self._repository.took_out(request.name):
+            return protocol.ModelReadyResponse(ready=False)
         info = known_model(self._front, request.name, request.version, "name")
         return protocol.ModelReadyResponse(ready=info.state == "active" and bool(self._health.get(info.name)))
 
