@@ -9,8 +9,8 @@ from service.errors import DeadlineExceededError, InvalidArgumentError, ModelNot
 from service.serving.api import InferenceFront
 from service.serving.statistics import ModelStatistics, Spent
 from service.transport.convert import checked_model
-from service.transport.open_inference.requests import ready_model
-from service.transport.open_inference.tensors import shown
+from service.transport.open_inference.infer.requests import ready_model
+from service.transport.open_inference.infer.tensors import shown
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 
 _STATES = {"active": "READY", "loading": "LOADING", "failed": "UNAVAILABLE"}

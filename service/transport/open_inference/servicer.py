@@ -13,11 +13,11 @@ import grpc
 from service.metrics import Metrics
 from service.serving.api import InferenceFront, ModelInfo
 from service.transport.interceptors import deadline_of
-from service.transport.open_inference.infer import Inferrer
+from service.transport.open_inference.infer.inferrer import Inferrer
+from service.transport.open_inference.infer.requests import known_model, ready_model
+from service.transport.open_inference.infer.stream import exchange
 from service.transport.open_inference.metadata import model_config, model_metadata, server_metadata
 from service.transport.open_inference.repository import Repository, RepositoryControl
-from service.transport.open_inference.requests import known_model, ready_model
-from service.transport.open_inference.stream import exchange
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 from service.transport.open_inference.v2 import grpc_service_pb2_grpc
 from service.transport.standard.health import READINESS, HealthBoard
