@@ -221,12 +221,16 @@ class Labelling(_Strict):
 
 def check_bio(labels: Sequence[str]) -> None:
     """Raise ValueError unless the labels are O, B-TYPE, and I-TYPE where there is B-TYPE."""
-    types = {label[2:] for label in labels if label.startswith("B-") and len(label) > 2}
-    for label in labels:
-        if label != "O" and not (label[:2] in {"B-", "I-"} and label[2:] in types):
-            raise ValueError(f"label {label!r} does not fit scheme bio: O, B-TYPE, and I-TYPE where there is B-TYPE")
+    for label in bio_misfits(labels):
+        raise ValueError(f"label {label!r} does not fit scheme bio: O, B-TYPE, and I-TYPE where there is B-TYPE")
     if "O" not in labels:
         raise ValueError("scheme bio needs the label O")
+
+
+def bio_misfits(labels: Sequence[str]) -> list[str]:
+    """Return the labels that are none of O, B-TYPE, and I-TYPE where there is B-TYPE."""
+    types = {label[2:] for label in labels if label.startswith("B-") and len(label) > 2}
+    return [label for label in labels if label != "O" and not (label[:2] in {"B-", "I-"} and label[2:] in types)]
 
 
 class Generation(_Strict):

@@ -1,6 +1,7 @@
 """The int8 variant: cells written out equal PyTorch's, rows do not know their neighbours, the proof is its own run."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,7 @@ def test_a_damaged_int8_graph_is_refused_by_its_proof(make_draft: Callable[..., 
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(0.5), bias.name))
     files = {**draft.files, "classifier.int8.onnx": model.SerializeToString()}
     with pytest.raises(BundleError, match="graph classifier, case 0, output logits: deviates"):
-        load_model(Draft(draft.manifest, files).opened(), precision="int8")
+        load_model(replace(draft, files=files).opened(), precision="int8")
 
 
 def test_int8_weights_keep_to_seven_bits_and_tied_ones_are_stored_once() -> None:
@@ -195,7 +196,7 @@ def test_the_card_lists_the_scores_of_both_variants(
     draft, splits = make_draft("classification"), tiny_splits["classification"]
     evaluations = evaluate_variants(draft.opened(), splits)
     assert list(evaluations) == ["fp32", "int8"]
-    card = write_card(draft.manifest, make_recipe("classification", export=BOTH), splits, (), evaluations)
+    card = write_card(draft, make_recipe("classification", export=BOTH), splits, (), evaluations)
     for precision, evaluation in evaluations.items():
         assert f"| accuracy | {precision} | {evaluation.score.value:.2f} |" in card
     assert "| int8 | " in card
