@@ -66,7 +66,7 @@ image-test: models ## Build the service image without Docker (buildah) and send 
 
 fuzz: $(INSTALLED) ## Feed the API bytes for FUZZ_SECONDS (60), guided by coverage (Linux); see .build/fuzz
 	$(PIP) install --quiet atheris==$(ATHERIS_VERSION)
-	$(BIN)/python -m tests.fuzz.own_api -max_total_time=$(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz.guided -max_total_time=$(FUZZ_SECONDS)
 
 proto: $(INSTALLED) ## Generate seqserve/v1 and docs/api.md from proto/
 	$(BIN)/python proto/generate.py
@@ -74,10 +74,11 @@ proto: $(INSTALLED) ## Generate seqserve/v1 and docs/api.md from proto/
 proto-freeze: $(INSTALLED) ## Promise the API as it is now: from then on `make check` refuses what would break a client
 	$(BIN)/buf build proto --path $(API) --exclude-source-info --output $(FROZEN_API)
 
-lock: ## Resolve the requirements anew (needs uv)
-	for group in service service-gpu training dev; do \
+lock: ## Resolve the requirements anew (needs uv); what ships is what dev tests
+	for group in dev service service-gpu training; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-			--group $$group --extra cli pyproject.toml --output-file requirements/$$group.txt || exit $$?; \
+			$$([ $$group = dev ] || echo --constraint requirements/dev.txt) \
+			--group $$group pyproject.toml --output-file requirements/$$group.txt || exit $$?; \
 	done
 
 clean: ## Remove what was built, except .venv

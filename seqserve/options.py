@@ -1,7 +1,16 @@
 """What calls may be told beside their inputs.   Names are those of proto/seqserve/v1."""
 
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from typing import TypedDict
+
+
+class Truncation(IntEnum):
+    """What becomes of an input of more tokens, or rows, than the model takes."""
+
+    REFUSE = 1
+    KEEP_BEGINNING = 2
+    KEEP_END = 3
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -55,20 +64,22 @@ class GenerateOptions(TypedDict, total=False):
 
 
 class LabelOptions(TypedDict, total=False):
-    """What a caller may say of state when sequences are labelled.
+    """What a caller may say of state, and of length, when sequences are labelled.
 
     `include_state_token`: whether each labelled sequence brings a state token, from which its next steps can go on.
     `state_tokens`: one per sequence, which then continues the sequence that the token is of; None begins anew.
     `allow_inexact_state`: whether tokens of another numerics class will do, which do not go on bit for bit.
+    `truncation`: which part is labelled of a sequence that is too long, in whole words; default it is refused.
     """
 
     include_state_token: bool
     state_tokens: Sequence[bytes | None] | None
     allow_inexact_state: bool
+    truncation: Truncation | None
 
 
-class TranslateOptions(TypedDict, total=False):
-    """What a caller may set for translations. Absent or None means the server's default.
+class TranslateManyOptions(TypedDict, total=False):
+    """What a caller may set for any number of translations. Absent or None means the server's default.
 
     `max_output_token_count`: most tokens to produce per text, 1 to the model's own limit, which is the default.
     `max_length_factor`: most tokens to produce per token of the source, above 0 to 100; default no such limit.
@@ -76,13 +87,13 @@ class TranslateOptions(TypedDict, total=False):
     `hypothesis_count`: hypotheses to return per text, 1 to `beam_size`, or samples, 1 to 32; default 1.
     `length_penalty`: exponent of the length penalty, 0 to 10; 0 favours short translations; default 0.6.
     `coverage_penalty`: weight of the penalty for leaving out parts of the source, 0 to 10; default 0.
-    `target_prefixes`: what each translation must begin with, one per text, each possibly empty; default nothing.
     `replace_unknowns`: whether source words stand in for unknown tokens, where the model is one of words.
     `include_token_scores`: whether translations bring the log-probability of each token.
     `include_attention`: whether translations bring their attention weights.
     `allow_partial`: whether to answer with the best so far when the deadline is near, instead of failing.
     `temperature`: samples instead of searching, above 0 to 100; default 0, which does not sample.
     `top_k`, `top_p`, `min_p`, `seed`: as in GenerateOptions, where `temperature` is above 0.
+    `truncation`: which part is translated of a text that is too long; default it is refused.
     """
 
     max_output_token_count: int | None
@@ -91,7 +102,6 @@ class TranslateOptions(TypedDict, total=False):
     hypothesis_count: int | None
     length_penalty: float | None
     coverage_penalty: float | None
-    target_prefixes: Sequence[str] | None
     replace_unknowns: bool
     include_token_scores: bool
     include_attention: bool
@@ -101,3 +111,13 @@ class TranslateOptions(TypedDict, total=False):
     top_p: float | None
     min_p: float | None
     seed: int | None
+    truncation: Truncation | None
+
+
+class TranslateOptions(TranslateManyOptions, total=False):
+    """What a caller may set for the translations of one request: TranslateManyOptions, and what there is one per text.
+
+    `target_prefixes`: what each translation must begin with, one per text, each possibly empty; default nothing.
+    """
+
+    target_prefixes: Sequence[str] | None

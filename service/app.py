@@ -87,7 +87,9 @@ def make_host(settings: ServiceSettings) -> Callable[[], Host]:
     """
     if settings.engine_layout != "process" and settings.engine_count > 1:
         raise SettingsError(f"engine_count is {settings.engine_count}, engine_layout {settings.engine_layout} takes 1")
-    limits = EngineLimits(settings.max_batch_size, settings.decode_slots, settings.padding_budget)
+    limits = EngineLimits(
+        settings.max_batch_size, settings.decode_slots, settings.padding_budget, settings.max_tokens_per_run
+    )
     host = _HOSTS[settings.engine_layout]
     return lambda: host(limits)
 
@@ -144,6 +146,8 @@ async def serve(settings: ServiceSettings) -> None:
         cores.usable, cores.affinity, cores.quota, workers, settings.engine_count,
     )  # fmt: skip
     make_host(settings)
+    if settings.repository_control and workers > 1:
+        raise SettingsError(f"repository_control reaches one worker alone, and workers is {workers}")
     make_tokens(settings)
     with ephemeral_key_file() if settings.ephemeral_state_key else nullcontext(settings.state_keys) as keys:
         settings = settings.model_copy(update={"state_keys": keys, "ephemeral_state_key": False})
@@ -161,7 +165,10 @@ async def _serve_alone(settings: ServiceSettings) -> None:
             open_metrics_server(settings.metrics_address, metrics.registry, lambda: bool(health.get(READINESS)))
         )
         parts = _build(settings, metrics, health, stack)
-        grpc_address = await stack.enter_async_context(open_server(settings.grpc, parts.front, metrics, health))
+        control = parts.catalog if settings.repository_control else None
+        grpc_address = await stack.enter_async_context(
+            open_server(settings.grpc, parts.front, metrics, health, control=control)
+        )
         await _until_stopped(stop, parts.load())
         if not stop.is_set():
             parts.readiness.started()

@@ -78,6 +78,18 @@ class AttentionNotAvailableError(ServiceError):
     reason = "ATTENTION_NOT_AVAILABLE"
 
 
+class NotOfferedError(ServiceError):
+    """The public protocol has what was asked for, and this server, as it is set, does not."""
+
+    reason = "NOT_OFFERED"
+
+
+class ShuttingDownError(ServiceError):
+    """The server is shutting down and takes no more requests on a stream."""
+
+    reason = "SHUTTING_DOWN"
+
+
 class StateNotCarriedError(ServiceError):
     """A state token was asked of, or sent to, a model that carries no state from one request to the next."""
 

@@ -6,6 +6,9 @@ from enum import Enum
 from typing import Literal, Protocol
 
 from service.engine.requests import DEFAULT_LENGTH_PENALTY
+from service.serving.sequences import InputSequence, SequenceLogits, TextPair
+from service.serving.statistics import ModelStatistics
+from service.serving.truncation import Truncation
 from service.state.requests import STATELESS, Resumption, SequenceStates
 
 ModelState = Literal["loading", "active", "failed"]
@@ -78,6 +81,7 @@ class Classification:
 
     labels: tuple[LabelScore, ...]
     token_count: int
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,24 +92,6 @@ class ClassifyResult:
     version: int
     classifications: tuple[Classification, ...]
     timings: Timings
-
-
-@dataclass(frozen=True)
-class Words:
-    """A sequence as words, which are taken as they are."""
-
-    words: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class FeatureRows:
-    """A sequence as rows of readings by name, oldest first."""
-
-    rows: tuple[Mapping[str, float], ...]
-
-
-InputSequence = str | Words | FeatureRows
-"""A sequence to label. A str is a text that is split into words as the model's bundle says."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +123,7 @@ class LabelledSequence:
     spans: tuple[LabelSpan, ...]
     token_count: int
     state_token: bytes = b""
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +133,16 @@ class LabelResult:
     model: str
     version: int
     sequences: tuple[LabelledSequence, ...]
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class LogitsResult:
+    """Answer to `InferenceFront.logits`, in the order of the sequences."""
+
+    model: str
+    version: int
+    sequences: tuple[SequenceLogits, ...]
     timings: Timings
 
 
@@ -236,6 +233,7 @@ class Translation:
 
     source_token_count: int
     hypotheses: tuple[Hypothesis, ...]
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -247,14 +245,6 @@ class TranslateResult:
     translations: tuple[Translation, ...]
     timings: Timings
     seed: int | None = None
-
-
-@dataclass(frozen=True)
-class TextPair:
-    """A text, and a translation of it."""
-
-    source: str
-    target: str
 
 
 @dataclass(frozen=True)
@@ -292,6 +282,7 @@ class TranslateOptions:
         include_token_scores: whether hypotheses bring the log-probabilities of their tokens.
         include_attention: whether hypotheses bring their attention weights.
         allow_partial: whether to answer with the best so far when the deadline is near.
+        truncation: which part is translated of a text that is too long.
     """
 
     max_output_token_count: int | None = None
@@ -306,6 +297,7 @@ class TranslateOptions:
     replace_unknowns: bool = False
     include_token_scores: bool = False
     allow_partial: bool = False
+    truncation: Truncation = Truncation.REFUSE
 
 
 @dataclass(frozen=True)
@@ -366,15 +358,25 @@ class InferenceFront(Protocol):
         """One version: the newest ready one, else the newest, or the one named by `name@version`."""
         ...
 
-    async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
+    def statistics(self) -> Sequence[ModelStatistics]:
+        """What every version that answers has done, by name, then by version."""
+        ...
+
+    async def classify(
+        self, model: str, texts: Sequence[str], *, deadline: float, truncation: Truncation = Truncation.REFUSE
+    ) -> ClassifyResult:
         """All labels of every text."""
         ...
 
     async def label(
         self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float,
-        states: SequenceStates = STATELESS,
+        states: SequenceStates = STATELESS, truncation: Truncation = Truncation.REFUSE,
     ) -> LabelResult:  # fmt: skip
         """The best `top_label_count` labels of every step of every sequence; None means all."""
+        ...
+
+    async def logits(self, model: str, sequences: Sequence[InputSequence], *, deadline: float) -> LogitsResult:
+        """Logits and probabilities of whole sequences from a classifier, of their steps from a labeller."""
         ...
 
     def generate(

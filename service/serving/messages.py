@@ -32,6 +32,7 @@ class ClassifyWork(msgspec.Struct, frozen=True, tag=True):
 
     `states` has, for each row, the state that it begins with, as little-endian float32, or nothing to begin anew; it is
     empty where every row does. `keep_states` asks for those that the rows end with.
+    `keep_logits` has the answer bring the logits too.
     """
 
     work_id: int
@@ -41,6 +42,7 @@ class ClassifyWork(msgspec.Struct, frozen=True, tag=True):
     deadline: float
     states: list[bytes] = []
     keep_states: bool = False
+    keep_logits: bool = False
 
 
 class DecodeWork(msgspec.Struct, frozen=True, tag=True):
@@ -89,7 +91,7 @@ Command = Load | Unload | ClassifyWork | DecodeWork | Cancel | StopSample | Ping
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
-    """The model answers from now on."""
+    """The model answers from now on. `batch_size`: most sequences that one run of it reads."""
 
     model_id: int
     digest: str
@@ -97,6 +99,7 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     provider: str
     load_seconds: float
     numerics_class: str = ""
+    batch_size: int = 1
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):
@@ -110,6 +113,7 @@ class Classified(msgspec.Struct, frozen=True, tag=True):
     """Probabilities of every row, [rows][steps][labels], in order. A classifier gives every row one step.
 
     `states` are those that the rows end with, where they were asked for.
+    `logits` are as many; none unless the work keeps them.
     """
 
     work_id: int
@@ -117,6 +121,7 @@ class Classified(msgspec.Struct, frozen=True, tag=True):
     queue_seconds: float
     compute_seconds: float
     states: list[bytes] = []
+    logits: list[list[list[float]]] = []
 
 
 class Tokens(msgspec.Struct, frozen=True, tag=True):

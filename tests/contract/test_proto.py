@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from seqserve.v1 import inference_service_pb2, model_service_pb2
-from service.errors import BundleError, ServiceError, SettingsError
+from service.errors import BundleError, NotOfferedError, ServiceError, SettingsError, ShuttingDownError
 from service.transport.status import CODE_BY_ERROR
 from tests.trained import ROOT
 
@@ -19,7 +19,8 @@ FROZEN = ROOT / "proto" / "frozen" / "seqserve_v1.binpb"
 BUF = Path(sys.executable).parent / "buf"
 FILES = (inference_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
 REASONS = {error.reason for error in CODE_BY_ERROR} | {ServiceError.reason}
-NOT_MET_BY_CALLERS = {BundleError.reason, SettingsError.reason}
+MET_ELSEWHERE = {BundleError.reason, SettingsError.reason, NotOfferedError.reason, ShuttingDownError.reason}
+"""By operators, and by callers of the Open Inference Protocol."""
 NUMBERS = {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_DOUBLE,
            FieldDescriptor.CPPTYPE_FLOAT}  # fmt: skip
 
@@ -118,6 +119,6 @@ def test_what_clients_send_says_its_default_and_with_which_reason_it_is_refused(
         assert re.search(r"Required\.|Unset|Empty means", comment), comment
 
 
-def test_every_reason_that_callers_meet_is_named_in_the_protos() -> None:
+def test_every_reason_that_callers_of_the_api_meet_is_named_in_the_protos() -> None:
     named = set(re.findall(r"[A-Z_]{2,}", (ROOT / "docs" / "api.md").read_text()))
-    assert named >= REASONS - NOT_MET_BY_CALLERS
+    assert named >= REASONS - MET_ELSEWHERE

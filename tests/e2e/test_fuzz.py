@@ -1,4 +1,4 @@
-"""Whatever is sent to the own API ends with a documented status, and hurts nobody: no crash, no flood, no leak.
+"""Whatever is sent to either API ends with a documented status, and hurts nobody: no crash, no flood, no leak.
 
 `make fuzz` goes on from here for as long as one likes, guided by coverage.
 """

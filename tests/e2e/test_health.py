@@ -30,7 +30,8 @@ from tests.e2e.calls import (
 )
 
 Status = health_pb2.HealthCheckResponse
-OWN_NAMES = {"", "liveness", "readiness", "seqserve.v1.InferenceService", "seqserve.v1.ModelService"}
+SERVICES = {"seqserve.v1.InferenceService", "seqserve.v1.ModelService", "inference.GRPCInferenceService"}
+OWN_NAMES = {"", "liveness", "readiness", *SERVICES}
 MODELS = {CLASSIFIER, TAGGER, FORECASTER, GENERATOR, TRANSLATOR}
 
 

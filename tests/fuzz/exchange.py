@@ -1,26 +1,34 @@
-"""Sends bytes to the own API and judges what comes back: a documented status with its reason, or whole replies."""
+"""Sends bytes to both APIs and judges what comes back: a documented status with its reason, or whole replies."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import grpc
+import numpy as np
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
+from service.transport.open_inference.v2 import grpc_service_pb2 as open_inference
 from service.transport.status import CODE_BY_ERROR
 from tests.e2e.calls import CLASSIFIER, FORECASTER, GENERATOR, TAGGER, TRANSLATOR, Refusal, refusal_of
+from tests.infer_messages import infer_request
 
 MODELS = (CLASSIFIER, TAGGER, FORECASTER, GENERATOR, TRANSLATOR)
 METHODS: Mapping[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method
-    for file in (inference.DESCRIPTOR, models.DESCRIPTOR)
+    for file in (inference.DESCRIPTOR, models.DESCRIPTOR, open_inference.DESCRIPTOR)
     for service in file.services_by_name.values()
     for method in service.methods
 }
-REFUSALS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
+REFUSALS = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNIMPLEMENTED,
+}
 REASONS = {error.reason for error, code in CODE_BY_ERROR.items() if code in REFUSALS}
 LONGEST_SECONDS = 20.0
 
@@ -35,7 +43,15 @@ GOOD_REQUESTS: tuple[Message, ...] = (
     ),
     inference.TranslateTextRequest(model=TRANSLATOR, texts=["The black dog"], beam_size=3, include_attention=True),
     inference.ScoreTranslationRequest(model=TRANSLATOR, pairs=[{"source": "The cat", "target": "Il gatto"}]),
+    infer_request(CLASSIFIER, {"texts": ["a good film", "a bad film"]}, request_id="1"),
+    infer_request(TAGGER, {"token_ids": np.array([[4, 5], [6, 0]]), "lengths": np.array([2, 1])}, {"logits": None}),
+    infer_request(FORECASTER, {"features": np.array([[list(DAY.values())] * 2])}, top_label_count=1),
+    infer_request(TRANSLATOR, {"texts": ["The black dog"]}, beam_size=3, hypothesis_count=2),
 )
+GOOD_METHODS = {
+    request.DESCRIPTOR: f"/seqserve.v1.InferenceService/{request.DESCRIPTOR.name.removesuffix('Request')}"
+    for request in GOOD_REQUESTS
+} | {open_inference.ModelInferRequest.DESCRIPTOR: "/inference.GRPCInferenceService/ModelInfer"}
 
 
 def exchange(channel: grpc.Channel, method: str, request: bytes) -> tuple[bytes, ...] | Refusal:
@@ -62,7 +78,7 @@ def good_answers(channel: grpc.Channel) -> list[bytes]:
     """What the good requests are answered with, without the times: always the same bytes."""
     found = []
     for request in GOOD_REQUESTS:
-        method = f"/seqserve.v1.InferenceService/{request.DESCRIPTOR.name.removesuffix('Request')}"
+        method = GOOD_METHODS[request.DESCRIPTOR]
         answer = exchange(channel, method, request.SerializeToString())
         assert not isinstance(answer, Refusal), answer
         found.append(_joined([_read(method, reply) for reply in answer]).SerializeToString(deterministic=True))
@@ -80,5 +96,5 @@ def _joined(answers: Sequence[Any]) -> Message:
         text, count = whole.text + chunk.text, whole.token_count + chunk.token_count
         whole.MergeFrom(chunk)
         whole.text, whole.token_count, whole.first_token_index = text, count, 0
-    whole.ClearField("timings")
+    whole.ClearField("parameters" if isinstance(whole, open_inference.ModelInferResponse) else "timings")
     return cast("Message", whole)

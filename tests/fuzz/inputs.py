@@ -19,6 +19,7 @@ ODD_TEXTS = (
     "\N{COMBINING ACUTE ACCENT}" * 300, "\N{RIGHT-TO-LEFT OVERRIDE}abc", "\N{MAN}\u200d\N{WOMAN}" * 100, "\ufeff",
     "\uffff", "{}", "a@1@2", "<eos>", "a good film", "X:1", "The black dog jumped over the cat",
 )  # fmt: skip
+TENSORS = ("texts", "token_ids", "lengths", "features", "prompt", "target_prefixes", "labels", "logits", "scores")
 ODD_INTEGERS = (0, 1, 2, 16, 17, 32, 33, 256, 257, -1, 2**31 - 1, -(2**31))
 ODD_NUMBERS = (0.0, -0.0, 0.5, 1.0, 1e-45, 3e38, -1.0, 100.5, float("inf"), float("-inf"), float("nan"))
 ODD_BYTES = (
@@ -91,8 +92,8 @@ def _field(field: FieldDescriptor) -> st.SearchStrategy[Any]:
 def _value(field: FieldDescriptor) -> st.SearchStrategy[Any]:
     if field.message_type is not None:
         return _messages(field.message_type)
-    if field.name == "model":
-        return st.sampled_from(MODELS) | st.sampled_from([f"{MODELS[0]}@1", f"{MODELS[0]}@2"]) | _texts()
+    if field.name in {"model", "model_name", "name"}:
+        return st.sampled_from(MODELS) | st.sampled_from([f"{MODELS[0]}@1", f"{MODELS[0]}@2", *TENSORS]) | _texts()
     if field.type == FieldDescriptor.TYPE_BYTES:
         return st.binary(max_size=300)
     return _SCALARS[field.cpp_type]()
@@ -115,6 +116,8 @@ _SCALARS: dict[int, Callable[[], st.SearchStrategy[Any]]] = {
     FieldDescriptor.CPPTYPE_BOOL: st.booleans,
     FieldDescriptor.CPPTYPE_INT32: _integers,
     FieldDescriptor.CPPTYPE_INT64: _integers,
+    FieldDescriptor.CPPTYPE_UINT32: lambda: _integers().map(abs),
+    FieldDescriptor.CPPTYPE_UINT64: lambda: _integers().map(abs),
     FieldDescriptor.CPPTYPE_ENUM: _integers,
     FieldDescriptor.CPPTYPE_FLOAT: _numbers,
     FieldDescriptor.CPPTYPE_DOUBLE: _numbers,

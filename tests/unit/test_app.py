@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.app import Readiness, choose_devices, make_host, make_tokens
+from service.app import Readiness, choose_devices, make_host, make_tokens, serve
 from service.errors import SettingsError
 from service.settings import parse_settings, plan_devices
 from service.state.keys import new_key_line
@@ -123,3 +123,9 @@ def test_where_only_the_cpu_is_asked_for_nothing_is_tried() -> None:
         raise AssertionError(provider)
 
     assert choose_devices(plan_devices(["cpu", "a=cpu"]), try_nothing) == ("cpu", "a=cpu")
+
+
+async def test_clients_control_the_repository_of_one_worker_alone(tmp_path: Path) -> None:
+    settings = parse_settings(["--models", str(tmp_path), "--repository-control", "--workers", "2"])
+    with pytest.raises(SettingsError, match="repository_control reaches one worker alone, and workers is 2"):
+        await serve(settings)

@@ -276,7 +276,7 @@ def parse_recipe(raw: bytes, *, where: str) -> Recipe:
 def _problem(error: ValidationError, document: object) -> str:
     """Say the first problem in one line: which setting, and what is wrong with it."""
     first = error.errors(include_url=False, include_input=False)[0]
-    location, message, missing = first["loc"], first["msg"], first["type"] == "missing"
+    location, message, missing = first["loc"], first["msg"].removeprefix("Value error, "), first["type"] == "missing"
     if first["type"] == "union_tag_not_found":
         location, message, missing = (*location, first["ctx"]["discriminator"].strip("'")), "Field required", True
     setting = ".".join(_names_in_the_file(location, document, missing=missing))

@@ -18,6 +18,7 @@ READINESS = "readiness"
 SERVICES = (
     inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+    "inference.GRPCInferenceService",
 )
 
 HealthListRequest: Any = GetMessageClass(HEALTH_FILE.message_types_by_name["HealthListRequest"])

@@ -34,6 +34,7 @@ from seqserve import (
     Timings,
     TokenScore,
     TranslationScore,
+    Truncation,
     UnavailableError,
 )
 from seqserve.v1 import inference_service_pb2 as inference
@@ -106,6 +107,26 @@ async def test_what_is_not_given_is_not_sent(client: AsyncClient, server: "FakeS
     assert not classify.HasField("top_label_count")
     assert not translate.HasField("max_output_token_count")
     assert [field.name for field, _ in generate.ListFields()] == ["model"]
+
+
+@pytest.mark.parametrize(("truncation", "sent"), [(None, 0), *((one, one.value) for one in Truncation)])
+async def test_what_becomes_of_long_inputs_is_sent_and_told(
+    client: AsyncClient, server: "FakeServer", truncation: Truncation | None, sent: int
+) -> None:
+    classified = await client.classify("fake", "text", truncation=truncation)
+    labelled = await client.label("fake", "text", truncation=truncation)
+    translated = await client.translate("fake", "text", truncation=truncation)
+    assert [received.request.truncation for received in server.received] == [sent] * 3
+    told = (
+        classified.classifications[0].truncated, labelled.sequences[0].truncated, translated.translations[0].truncated
+    )  # fmt: skip
+    assert told == (sent > 1,) * 3
+
+
+def test_truncations_have_the_numbers_of_the_protocol() -> None:
+    assert {f"TRUNCATION_{one.name}": one.value for one in Truncation} == {
+        name: value for name, value in inference.Truncation.items() if value
+    }
 
 
 async def test_every_generation_option_is_sent(client: AsyncClient, server: "FakeServer") -> None:
@@ -292,6 +313,33 @@ async def test_an_unavailable_server_is_asked_again(
     refuse(grpc.StatusCode.UNAVAILABLE, "engine lost", reason="ENGINE_LOST")
     assert (await client.translate("fake", "abc")).translations[0].text == "cba"
     assert len(server.received) == 3
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        pytest.param("classify", ("text",), id="classify"),
+        pytest.param("label", ("text",), id="label"),
+        pytest.param("generate_text", ("text",), id="generate"),
+        pytest.param("translate", ("x" * 2**20,), id="translate a megabyte"),
+        pytest.param("score_translation", ([("x", "y")],), id="score"),
+    ],
+)
+async def test_every_call_is_repeated_that_met_no_server(
+    method: str, arguments: Any, client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
+) -> None:
+    refuse(grpc.StatusCode.UNAVAILABLE, "engine lost", reason="ENGINE_LOST")
+    await getattr(client, method)("fake", *arguments)
+    assert len(server.received) == 2
+
+
+async def test_a_stream_comes_back_when_a_full_queue_says_when(
+    client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
+) -> None:
+    refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, reason="QUEUE_FULL", retry_seconds=0.05)
+    assert (await client.generate_text("fake", "one")).text == "one "
+    first, second = server.received
+    assert second.seconds - first.seconds >= 0.05
 
 
 async def test_a_server_that_stays_unavailable_is_asked_four_times(

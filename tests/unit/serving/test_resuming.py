@@ -21,14 +21,7 @@ from service.errors import (
     WrongTaskError,
 )
 from service.metrics import Metrics
-from service.serving.api import (
-    FeatureRows,
-    FinishReason,
-    GeneratedChunk,
-    GenerateOptions,
-    LabelledSequence,
-    SamplingOptions,
-)
+from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, LabelledSequence, SamplingOptions
 from service.serving.carrying import ModelStates
 from service.serving.catalog import Catalog
 from service.serving.engine_loop import EngineLimits, EngineLoop
@@ -36,6 +29,7 @@ from service.serving.front import Front
 from service.serving.hosts import InlineHost
 from service.serving.messages import Event
 from service.serving.pool import EnginePool
+from service.serving.sequences import FeatureRows
 from service.state.keys import Key
 from service.state.requests import Resumption, SequenceStates
 from service.state.tokens import Origin, StateTokens

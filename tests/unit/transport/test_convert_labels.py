@@ -6,16 +6,8 @@ import pytest
 
 from seqserve.v1 import inference_service_pb2 as inference
 from service.errors import InvalidArgumentError
-from service.serving.api import (
-    FeatureRows,
-    LabelledSequence,
-    LabelledStep,
-    LabelResult,
-    LabelScore,
-    LabelSpan,
-    Timings,
-    Words,
-)
+from service.serving.api import LabelledSequence, LabelledStep, LabelResult, LabelScore, LabelSpan, Timings
+from service.serving.sequences import FeatureRows, Words
 from service.state.requests import STATELESS, SequenceStates
 from service.transport.convert_labels import to_label_call, to_label_response
 
@@ -51,6 +43,19 @@ def test_values_that_are_no_numbers_are_left_to_the_model_to_judge() -> None:
     (found,) = to_label_call(inference.LabelSequenceRequest(model="m", sequences=[sequence])).sequences
     assert isinstance(found, FeatureRows)
     assert math.isnan(found.rows[0]["wind"])
+
+
+@pytest.mark.parametrize(
+    ("token", "include"), [pytest.param(b"token", False, id="taken"), pytest.param(b"", True, id="asked for")]
+)
+def test_a_part_of_a_sequence_has_no_state_to_go_on_from(token: bytes, include: bool) -> None:
+    request = inference.LabelSequenceRequest(
+        model="m", sequences=[inference.InputSequence(text="fine", state_token=token)], include_state_token=include,
+        truncation=inference.TRUNCATION_KEEP_END,
+    )  # fmt: skip
+    with pytest.raises(InvalidArgumentError) as refused:
+        to_label_call(request)
+    assert refused.value.field == "truncation"
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,7 @@ class BareGenerator(BareModel):
         text = self.spec["text"]
         self._text, self.eos_id = self._tokenizer(text), text["eos_id"]
         self._banned = [one for one in (text["pad_id"], text["bos_id"]) if one != text["eos_id"]]
+        self._has_prefill = "prefill" in _graphs(folder)
         self._token_count = min(token_count, self.spec["max_output_token_count"])
 
     def answers(self, texts: list[str]) -> list[Answer]:
@@ -162,8 +163,7 @@ class BareGenerator(BareModel):
         spec = self.spec["text"]
         encoded = self._text.encode_batch_fast(prompts, add_special_tokens=False)
         token_ids, lengths = _padded([[spec["bos_id"], *one.ids] for one in encoded], spec["pad_id"])
-        state = np.zeros((len(prompts), self.spec["state_size"]), dtype=np.float32)
-        logits, state = self._run("prefill", token_ids, lengths, state)
+        logits, state = self._read(token_ids, lengths)
         rows = np.arange(len(prompts))
         for time in range(self._token_count):
             logits[:, self._banned] = -np.inf
@@ -174,6 +174,18 @@ class BareGenerator(BareModel):
             if not rows.size or time + 1 == self._token_count:
                 return
             logits, state = self._run("step", current, state)
+
+    def _read(self, token_ids: Array, lengths: Array) -> tuple[Array, Array]:
+        """Read prompts [rows, time]: the logits [rows, vocabulary] after each, and the state there."""
+        state = np.zeros((len(token_ids), self.spec["state_size"]), dtype=np.float32)
+        if self._has_prefill:
+            logits, state = self._run("prefill", token_ids, lengths, state)
+            return logits, state
+        logits = np.empty((len(token_ids), self.spec["text"]["vocabulary_size"]), dtype=np.float32)
+        for time in range(token_ids.shape[1]):
+            reading = np.flatnonzero(time < lengths)
+            logits[reading], state[reading] = self._run("step", token_ids[reading, time], state[reading])
+        return logits, state
 
 
 AnyBareModel = BareClassifier | BareTranslator | BareGenerator
@@ -195,9 +207,7 @@ def manifest_of(folder: Path) -> dict[str, Any]:
 
 def onnx_run(folder: Path, threads: int = 1) -> Run:
     """Runs the graphs of a bundle's default precision, with so many threads each."""
-    manifest = manifest_of(folder)
-    graphs = manifest["variants"][manifest["default_precision"]]["graphs"]
-    sessions = {role: _session(folder / graph["file"], threads) for role, graph in graphs.items()}
+    sessions = {role: _session(folder / graph["file"], threads) for role, graph in _graphs(folder).items()}
     names = {role: [one.name for one in session.get_inputs()] for role, session in sessions.items()}
 
     def run(role: str, *inputs: Array) -> list[Array]:
@@ -205,6 +215,12 @@ def onnx_run(folder: Path, threads: int = 1) -> Run:
         return found
 
     return run
+
+
+def _graphs(folder: Path) -> dict[str, Any]:
+    manifest = manifest_of(folder)
+    found: dict[str, Any] = manifest["variants"][manifest["default_precision"]]["graphs"]
+    return found
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -11,7 +11,7 @@ from service.transport.standard.health import HealthListResponse
 from tests.unit.transport.fake_front import Served
 
 Status = health_pb2.HealthCheckResponse
-NAMES = ["", "readiness", "seqserve.v1.InferenceService", "seqserve.v1.ModelService"]
+NAMES = ["", "readiness", "seqserve.v1.InferenceService", "seqserve.v1.ModelService", "inference.GRPCInferenceService"]
 
 
 def ask(served: Served, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Feeds bytes to the own API, guided by which lines of the service they reach, for a given time.   Needs atheris.
+"""Feeds bytes to both APIs, guided by which lines of the service they reach, for a given time.   Needs atheris.
 
 The server runs in this process, in a thread, with an engine on its event loop, so that its coverage can be seen.
 Options are libFuzzer's; `make fuzz` gives the time. A finding ends the run, and lies in FOLDER as a file that replays
@@ -35,7 +35,7 @@ with atheris.instrument_imports(include=["service"]):
     from service.transport.standard.health import HealthBoard
 
 from tests.e2e.calls import publish_all
-from tests.fuzz.exchange import GOOD_REQUESTS, METHODS, exchange, good_answers, judge
+from tests.fuzz.exchange import GOOD_METHODS, GOOD_REQUESTS, METHODS, exchange, good_answers, judge
 
 FOLDER = Path(".build/fuzz")
 PATHS = sorted(METHODS)
@@ -98,7 +98,7 @@ def write_corpus(folder: Path) -> None:
     """The good requests, for the fuzzer to begin with: the number of a method, then the message."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, request in enumerate(GOOD_REQUESTS):
-        method = next(path for path in PATHS if METHODS[path].input_type is request.DESCRIPTOR)
+        method = GOOD_METHODS[request.DESCRIPTOR]
         (folder / f"good-{index}").write_bytes(bytes([PATHS.index(method)]) + request.SerializeToString())
 
 
