@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.bench.serving.comparing import ratio
 from tests.bench.serving.figures import Sample
-from tests.bench.serving.parts.comparing import ratio
 from tests.bench.serving.rounds import Contender, Measured, WrongAnswerError, take_turns
 
 

@@ -1,8 +1,8 @@
 """Classification: one text per call and lists, and the latency of one call alone."""
 
+from tests.bench.serving.comparing import ratio
 from tests.bench.serving.page import circumstances
 from tests.bench.serving.parts.bench import Bench, Shape
-from tests.bench.serving.parts.comparing import ratio
 from tests.bench.serving.parts.lineup import LIMIT, line_up
 from tests.bench.serving.rounds import Measured, take_turns
 from tests.bench.serving.tables import table_of

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tests.bench.serving.comparing import OURS, ratio
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.servers import Server, seqserve_server
 from tests.bench.serving.figures import percentile
@@ -14,7 +15,6 @@ from tests.bench.serving.load.processes import new_generator, observe
 from tests.bench.serving.load.spec import LoadSpec
 from tests.bench.serving.page import circumstances
 from tests.bench.serving.parts.bench import Bench, Served, Shape, absent, loaded
-from tests.bench.serving.parts.comparing import OURS, ratio
 from tests.bench.serving.parts.lineup import OUR_SETTINGS, try_triton
 from tests.bench.serving.peers.bare_models import manifest_of, onnx_run
 from tests.bench.serving.rounds import FAILURES, Contender, Measured, take_turns

@@ -1,12 +1,12 @@
 """Translation: one sentence per call and lists, real lengths and mixed ones, greedy and otherwise."""
 
+from tests.bench.serving.comparing import OURS, ratio
 from tests.bench.serving.contenders.jobs import Job
+from tests.bench.serving.contenders.mixed import mixed_items
 from tests.bench.serving.contenders.servers import seqserve_server
 from tests.bench.serving.page import circumstances
 from tests.bench.serving.parts.bench import Bench, Served, Shape, loaded
-from tests.bench.serving.parts.comparing import OURS, ratio
 from tests.bench.serving.parts.lineup import EAGER, LIMIT, TORCH_LOOP, TORCH_SERVED, Lineup, find_limit, line_up
-from tests.bench.serving.parts.mixed import mixed_items
 from tests.bench.serving.rounds import Measured, take_turns
 from tests.bench.serving.tables import table_of
 from tests.bench.serving.targets import Target, target_table
