@@ -77,7 +77,7 @@ def run_bare(spec: BareSpec, processes: int) -> Sample:
 
 def batches(items: list[Item], size: int, first_item: int) -> Iterator[list[Item]]:
     """Batches of similar length, without end: whoever has all the texts would sort them."""
-    ordered = sorted(items, key=lambda item: (len(item.text), item.token_count))
+    ordered = sorted(items, key=lambda item: len(item.text))
     cut = [ordered[start : start + size] for start in range(0, len(ordered), size)]
     turn = first_item * len(cut) // len(items)
     while True:
