@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +14,8 @@ from tests.bench.serving.figures import Sample, percentile
 from tests.bench.serving.load.spec import LoadSpec, Report
 
 ROOT = Path(__file__).parents[4]
-END_SECONDS = 120.0
-"""How long a report may be late."""
+READY_SECONDS, END_SECONDS = 180.0, 120.0
+"""How long a worker may take to get ready, and its report may be late."""
 
 
 class Worker:
@@ -28,10 +29,13 @@ class Worker:
         self._write(f"{spec}\n")
 
     def wait_until_ready(self) -> None:
-        """Wait for its `ready`.   Raises RuntimeError with its log if it ends instead."""
+        """Wait for its `ready`.   Raises RuntimeError with its log if it ends instead, or takes too long."""
+        too_long = threading.Timer(READY_SECONDS, self._process.kill)
+        too_long.start()
         line = self._process.stdout.readline() if self._process.stdout else ""
+        too_long.cancel()
         if line != "ready\n":
-            raise RuntimeError(self._log())
+            raise RuntimeError(self._log() or f"not ready in {READY_SECONDS:g} s")
 
     def go(self) -> None:
         """Let it begin."""
