@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry
 
 from service.errors import EngineLostError, QueueFullError
 from service.metrics import Metrics
-from service.serving import pool as pool_module
 from service.serving.catalog import Catalog
-from service.serving.engine_loop import EngineLimits
-from service.serving.hosts import Deliver, Lost, ProcessHost
-from service.serving.messages import ClassifyWork, Command, Event, Load, Loaded, Ping, Pong, Unload
-from service.serving.pool import EnginePool
+from service.serving.engines import pool as pool_module
+from service.serving.engines.engine_loop import EngineLimits
+from service.serving.engines.hosts import Deliver, Lost, ProcessHost
+from service.serving.engines.messages import ClassifyWork, Command, Event, Load, Loaded, Ping, Pong, Unload
+from service.serving.engines.pool import EnginePool
 from tests.bundles import publish_tiny
 
 LIMITS = EngineLimits(max_batch_size=8, decode_slots=4, padding_budget=0.25)

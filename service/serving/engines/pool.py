@@ -18,8 +18,8 @@ from service.errors import (
     ServiceError,
 )
 from service.metrics import Metrics
-from service.serving.hosts import Host
-from service.serving.messages import (
+from service.serving.engines.hosts import Host
+from service.serving.engines.messages import (
     Cancel,
     Classified,
     Decoded,

@@ -13,8 +13,8 @@ from service.engine.spans import bio_spans
 from service.engine.steps import Step
 from service.errors import InvalidArgumentError, SequenceTooLongError, TextTooLongError, WrongInputError
 from service.serving.api import LabelledSequence, LabelledStep, LabelScore, LabelSpan
-from service.serving.reading import checked_ids
 from service.serving.sequences import FeatureRows, FeatureTable, InputSequence, TokenIds, Words
+from service.serving.tasks.reading import checked_ids
 from service.serving.truncation import Truncation
 from service.text.tokenizer import Tokenizer
 from service.text.words import EmptyWordError, EncodedWords, LabelPosition, encode_words, split_words

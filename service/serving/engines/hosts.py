@@ -16,8 +16,8 @@ from typing import Protocol
 
 import msgspec
 
-from service.serving.engine_loop import LOADING_POLL_SECONDS, EngineLimits, EngineLoop, run_engine
-from service.serving.messages import EVENTS, FRAME_HEADER, Command, Event, Stop, frame
+from service.serving.engines.engine_loop import LOADING_POLL_SECONDS, EngineLimits, EngineLoop, run_engine
+from service.serving.engines.messages import EVENTS, FRAME_HEADER, Command, Event, Stop, frame
 
 logger = logging.getLogger(__name__)
 

@@ -22,14 +22,14 @@ from service.errors import (
 )
 from service.metrics import Metrics
 from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, LabelledSequence, SamplingOptions
-from service.serving.carrying import ModelStates
 from service.serving.catalog import Catalog
-from service.serving.engine_loop import EngineLimits, EngineLoop
+from service.serving.engines.engine_loop import EngineLimits, EngineLoop
+from service.serving.engines.hosts import InlineHost
+from service.serving.engines.messages import Event
+from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
-from service.serving.hosts import InlineHost
-from service.serving.messages import Event
-from service.serving.pool import EnginePool
 from service.serving.sequences import FeatureRows
+from service.serving.tasks.carrying import ModelStates
 from service.state.keys import Key
 from service.state.requests import Resumption, SequenceStates
 from service.state.tokens import Origin, StateTokens

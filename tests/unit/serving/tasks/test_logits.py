@@ -16,9 +16,9 @@ from service.errors import (
     WrongTaskError,
 )
 from service.serving.api import LogitsResult
-from service.serving.labelling import MAX_LABEL_SCORES
-from service.serving.logits import read_rows, spec_with_logits
 from service.serving.sequences import FeatureRows, FeatureTable, InputSequence, TokenIds, Words
+from service.serving.tasks.labelling import MAX_LABEL_SCORES
+from service.serving.tasks.logits import read_rows, spec_with_logits
 from tests.bundles import publish_tiny
 from tests.unit.serving.running import Running, running, soon
 

@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from service.engine.requests import DecodeOptions, Ending
 from service.engine.rows import GenerationRows
-from service.serving.messages import Decoded, DecodeWork, Event, Failed, Ran, Tokens
-from service.serving.scheduler import Scheduler
+from service.serving.engines.messages import Decoded, DecodeWork, Event, Failed, Ran, Tokens
+from service.serving.engines.scheduler import Scheduler
 from tests.fakes import CountingRows, ManualClock, Remembering
 
 BATCH_SIZE, MAX_TOKENS = 8, 32

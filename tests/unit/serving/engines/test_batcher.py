@@ -8,9 +8,9 @@ import pytest
 
 from service.engine.batches import pad_features, pad_ids
 from service.engine.steps import FloatArray, IntArray
-from service.serving.batcher import BatchedGraph, Batcher, Carrying
-from service.serving.engine_loop import EngineLimits, EngineLoop
-from service.serving.messages import Classified, ClassifyWork, Event, Failed, Ran
+from service.serving.engines.batcher import BatchedGraph, Batcher, Carrying
+from service.serving.engines.engine_loop import EngineLimits, EngineLoop
+from service.serving.engines.messages import Classified, ClassifyWork, Event, Failed, Ran
 from tests.fakes import ManualClock, echoing_labeller, lengths_classifier
 
 

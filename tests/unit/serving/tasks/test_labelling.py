@@ -10,7 +10,8 @@ import pytest
 from service.bundle.manifest import FeatureInput, Labelling, WordInput
 from service.errors import InvalidArgumentError, SequenceTooLongError, ServiceError, TextTooLongError, WrongInputError
 from service.serving.api import LabelSpan
-from service.serving.labelling import (
+from service.serving.sequences import FeatureRows, InputSequence, Words
+from service.serving.tasks.labelling import (
     MAX_LABEL_SCORES,
     ReadSequence,
     SequenceReader,
@@ -18,7 +19,6 @@ from service.serving.labelling import (
     labelled_sequence,
     reading_count,
 )
-from service.serving.sequences import FeatureRows, InputSequence, Words
 from service.serving.truncation import Truncation
 from service.text.tokenizer import Tokenizer
 from tests.bundles import MELODIES, characters_tokenizer, tiny_bundle

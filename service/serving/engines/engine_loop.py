@@ -32,8 +32,8 @@ from service.runtime.models import (
     load_model,
 )
 from service.runtime.numerics import numerics_class
-from service.serving.batcher import BatchedGraph, Batcher, Carrying
-from service.serving.messages import (
+from service.serving.engines.batcher import BatchedGraph, Batcher, Carrying
+from service.serving.engines.messages import (
     Cancel,
     ClassifyWork,
     Command,
@@ -49,8 +49,8 @@ from service.serving.messages import (
     StopSample,
     Unload,
 )
-from service.serving.resident import ResidentRows
-from service.serving.scheduler import Scheduler
+from service.serving.engines.resident import ResidentRows
+from service.serving.engines.scheduler import Scheduler
 from service.settings import MAX_TOKENS_PER_RUN
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from service.engine.prompts import PromptReader
 from service.engine.requests import DecodeRequest, Ending, Finished, Hypothesis
 from service.engine.steps import Carried, FloatArray, IntArray, RowModel, Started
 from service.errors import DeadlineExceededError, InferenceFailedError
-from service.serving.messages import Decoded, DecodedHypothesis, DecodeWork, Event, Failed, Ran, Tokens
+from service.serving.engines.messages import Decoded, DecodedHypothesis, DecodeWork, Event, Failed, Ran, Tokens
 from service.state.contents import STATE_DTYPE, CarriedRow
 
 LEAST_MARGIN_SECONDS = 0.005

@@ -17,7 +17,7 @@ from service.engine.batches import padding_ratio, pick_batch, slice_length
 from service.engine.classify import logits_by_row, probabilities_by_row
 from service.engine.steps import FloatArray, IntArray, Step
 from service.errors import DeadlineExceededError, InferenceFailedError
-from service.serving.messages import Classified, ClassifyWork, Event, Failed, Ran
+from service.serving.engines.messages import Classified, ClassifyWork, Event, Failed, Ran
 from service.state.contents import STATE_DTYPE
 
 _Answer = list[list[float]]  # [steps][labels]

@@ -11,8 +11,8 @@ from service.engine.steps import RowModel
 from service.runtime.bound import BoundStep
 from service.runtime.models import LanguageModel, TranslationModel, load_model
 from service.runtime.session import Array
-from service.serving.engine_loop import decoding_rows, resident_rows
-from service.serving.resident import ResidentRows
+from service.serving.engines.engine_loop import decoding_rows, resident_rows
+from service.serving.engines.resident import ResidentRows
 from tests.bundles import tiny_bundle
 from tests.contract.test_exactness import RecordingLoop, Trace, random_options, random_sequences
 

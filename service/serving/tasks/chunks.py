@@ -7,9 +7,9 @@ import msgspec
 
 from service.engine.requests import Ending
 from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, ModelInfo, TokenScore
-from service.serving.generating import carried_options
-from service.serving.messages import Tokens
-from service.serving.translating import FINISH_REASON
+from service.serving.engines.messages import Tokens
+from service.serving.tasks.generating import carried_options
+from service.serving.tasks.translating import FINISH_REASON
 from service.state.contents import CarriedRow, TextState
 from service.text.stops import StopMatcher
 from service.text.tokenizer import CONTEXT_TOKENS, TextStream, Tokenizer

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from service.engine.requests import Ending
 from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, ModelInfo, SamplingOptions
-from service.serving.chunks import Generation, GenerationWriter
-from service.serving.messages import Tokens
+from service.serving.engines.messages import Tokens
+from service.serving.tasks.chunks import Generation, GenerationWriter
 from service.state.contents import CarriedRow, TextState, decoded_text, encoded
 from service.text.tokenizer import Tokenizer
 from tests.bundles import EOS, ITALIAN, bytes_tokenizer

@@ -7,7 +7,7 @@ from service.engine.constraints import Constraints
 from service.engine.requests import DecodeOptions
 from service.errors import InvalidArgumentError
 from service.serving.api import GenerateOptions
-from service.serving.translating import engine_sampling
+from service.serving.tasks.translating import engine_sampling
 from service.state.contents import CarriedOptions, TextState
 from service.text.tokenizer import Tokenizer
 

@@ -14,13 +14,13 @@ from service.errors import AttentionNotAvailableError, InvalidArgumentError, Ser
 from service.metrics import Metrics
 from service.serving.api import FinishReason, Hypothesis, SamplingOptions, TranslateOptions, Translation
 from service.serving.catalog import Catalog
-from service.serving.engine_loop import EngineLimits
+from service.serving.engines.engine_loop import EngineLimits
+from service.serving.engines.hosts import InlineHost
+from service.serving.engines.messages import DecodedHypothesis
+from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
-from service.serving.hosts import InlineHost
-from service.serving.messages import DecodedHypothesis
-from service.serving.pool import EnginePool
 from service.serving.sequences import TextPair
-from service.serving.translating import MOST_BEAM_TOKENS, TranslationWriter, decode_options
+from service.serving.tasks.translating import MOST_BEAM_TOKENS, TranslationWriter, decode_options
 from service.serving.truncation import Truncation
 from service.text.tokenizer import Tokenizer
 from tests.bundles import ENGLISH, UNK, publish_tiny, tiny_bundle, words_tokenizer

@@ -16,7 +16,7 @@ from service.serving.api import (
     Translation,
     TranslationScore,
 )
-from service.serving.messages import DecodedHypothesis
+from service.serving.engines.messages import DecodedHypothesis
 from service.text.tokenizer import Tokenizer
 
 MOST_BEAM_TOKENS = 100_000

@@ -31,10 +31,10 @@ from service.serving.api import (
     TranslateOptions,
 )
 from service.serving.catalog import Catalog
-from service.serving.engine_loop import EngineLimits
+from service.serving.engines.engine_loop import EngineLimits
+from service.serving.engines.hosts import Host, InlineHost, ProcessHost, ThreadHost
+from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
-from service.serving.hosts import Host, InlineHost, ProcessHost, ThreadHost
-from service.serving.pool import EnginePool
 from service.serving.sequences import FeatureRows, InputSequence, TextPair, Words
 from tests.bundles import publish_tiny
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from service.bundle.manifest import Classification, Labelling, TaskSpec
 from service.errors import WrongInputError, WrongTaskError
-from service.serving.labelling import ReadSequence, SequenceReader
-from service.serving.messages import Classified
-from service.serving.reading import checked_ids, checked_row
+from service.serving.engines.messages import Classified
 from service.serving.sequences import InputSequence, SequenceLogits, TokenIds
+from service.serving.tasks.labelling import ReadSequence, SequenceReader
+from service.serving.tasks.reading import checked_ids, checked_row
 from service.text.tokenizer import Tokenizer
 
 
