@@ -55,6 +55,22 @@ def training(
     return run
 
 
+@pytest.mark.parametrize(
+    ("verb", "defaults"),
+    [
+        pytest.param("export", ["its own", "its own"], id="export"),
+        pytest.param("evaluate", ["the bundle's own"], id="evaluate"),
+        pytest.param("report", ["a test example"], id="report"),
+    ],
+)
+def test_help_says_what_is_taken_where_nothing_is_given(
+    verb: str, defaults: list[str], training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    _, output, _ = training(verb, "--help")
+    assert re.findall(r"\[default: \(([^)]*)\)\]", output) == defaults
+
+
 def test_train_publishes_reports_skips_evaluates_and_draws(recipe: Path, training: Training, tmp_path: Path) -> None:
     code, output, errors = training("train", str(recipe), "--max-epochs", "1")
     assert (code, errors.count("validation accuracy")) == (0, 1)
