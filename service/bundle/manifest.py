@@ -234,7 +234,10 @@ def bio_misfits(labels: Sequence[str]) -> list[str]:
 
 
 class Generation(_Strict):
-    """One to many. Graphs: prefill, step. Both carry `state`, so generation can be cut anywhere and go on."""
+    """One to many. Graphs: step, and prefill unless prompts are read by the step.
+
+    Both carry `state`, so generation can be cut anywhere and go on.
+    """
 
     task: Literal["generation"]
     text: TextSpec
@@ -286,7 +289,10 @@ GRAPH_ROLES: dict[str, tuple[GraphRole, ...]] = {
     "generation": ("prefill", "step"),
     "translation": ("encoder", "decoder_step"),
 }
-"""The graphs that each task must bring, all of them and no other."""
+"""The graphs of each task. A variant must bring all of them and no other, but for OPTIONAL_ROLES."""
+
+OPTIONAL_ROLES: frozenset[GraphRole] = frozenset({"prefill"})
+"""A language model without one reads prompts token by token, with its step."""
 
 
 def text_specs(spec: TaskSpec) -> tuple[TextSpec, ...]:
@@ -320,8 +326,8 @@ class Manifest(_Strict):
         if self.default_precision not in self.variants:
             raise ValueError(f"default_precision {self.default_precision} has no variant")
         for precision, variant in self.variants.items():
-            expected = GRAPH_ROLES[self.spec.task]
-            if set(variant.graphs) != set(expected):
+            expected = set(GRAPH_ROLES[self.spec.task])
+            if set(variant.graphs) | (expected & OPTIONAL_ROLES) != expected:
                 found = sorted(variant.graphs)
                 raise ValueError(f"variants.{precision}.graphs must be {sorted(expected)}, not {found}")
         missing = self.referenced_files() - self.files.keys()

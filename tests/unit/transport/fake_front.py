@@ -3,10 +3,10 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -34,7 +34,6 @@ from service.serving.api import (
     LogitsResult,
     ModelInfo,
     ScoreResult,
-    TextPair,
     Timings,
     TokenScore,
     TranslateOptions,
@@ -42,8 +41,9 @@ from service.serving.api import (
     Translation,
     TranslationScore,
 )
-from service.serving.sequences import InputSequence, SequenceLogits
+from service.serving.sequences import InputSequence, SequenceLogits, TextPair
 from service.serving.statistics import ModelStatistics
+from service.serving.truncation import Truncation
 from service.settings import GrpcSettings
 from service.state.requests import STATELESS, SequenceStates
 from service.transport.open_inference.repository import RepositoryControl
@@ -68,6 +68,7 @@ class FakeFront:
     deadlines: list[float] = field(default_factory=list)
     options: list[GenerateOptions | TranslateOptions] = field(default_factory=list)
     sequences: list[InputSequence] = field(default_factory=list)
+    truncations: list[Truncation] = field(default_factory=list)
     statistics_told: list[ModelStatistics] = field(default_factory=list)
     working: int = 0
 
@@ -93,7 +94,10 @@ class FakeFront:
             found = SequenceLogits([[0.0, 1.0]], [[0.25, 0.75]], ("Mary",))
             return LogitsResult(name, int(version or 3), tuple(found for _ in sequences), TIMINGS)
 
-    async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
+    async def classify(
+        self, model: str, texts: Sequence[str], *, deadline: float, truncation: Truncation = Truncation.REFUSE
+    ) -> ClassifyResult:
+        self.truncations.append(truncation)
         async with self._work(deadline):
             labels = (LabelScore("positive", 0.75), LabelScore("negative", 0.25))
             found = tuple(Classification(labels, token_count=len(text.split())) for text in texts)
@@ -101,8 +105,9 @@ class FakeFront:
 
     async def label(
         self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float,
-        states: SequenceStates = STATELESS,
+        states: SequenceStates = STATELESS, truncation: Truncation = Truncation.REFUSE,
     ) -> LabelResult:  # fmt: skip
+        self.truncations.append(truncation)
         self.sequences += sequences
         async with self._work(deadline):
             labels = (LabelScore("B-PER", 0.75), LabelScore("O", 0.25))[:top_label_count]
@@ -161,6 +166,12 @@ class FakeFront:
             self.working -= 1
 
 
+MOST_SECONDS = 5.0
+"""How long the channel stays open for calls that outlast the server."""
+
+T = TypeVar("T")
+
+
 @dataclass
 class Served:
     """A server under test and a channel to it."""
@@ -169,6 +180,13 @@ class Served:
     channel: grpc.aio.Channel
     health: HealthBoard
     registry: CollectorRegistry
+    calls: set["asyncio.Task[Any]"] = field(default_factory=set)
+
+    def begin(self, call: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Begin a call that may outlast the server: the channel stays open until it has read the end."""
+        task = asyncio.create_task(call)
+        self.calls.add(task)
+        return task
 
     @property
     def inference(self) -> "InferenceServiceAsyncStub":
@@ -209,7 +227,14 @@ async def serving(
     async with AsyncExitStack() as channels, open_server(settings, front, metrics, health, control=control) as address:
         channel = grpc.aio.insecure_channel(address)
         channels.push_async_callback(channel.close)  # after the server, whose drain it sees
-        yield Served(address, channel, health, registry)
+        served = Served(address, channel, health, registry)
+        channels.push_async_callback(_ended, served.calls)
+        yield served
+
+
+async def _ended(calls: set["asyncio.Task[Any]"]) -> None:
+    if calls:
+        await asyncio.wait(calls, timeout=MOST_SECONDS)
 
 
 def details_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:

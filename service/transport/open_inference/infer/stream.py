@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from service.errors import DeadlineExceededError, ServiceError, ShuttingDownError
-from service.transport.open_inference.infer import FINAL, Started
+from service.transport.open_inference.infer.inferrer import FINAL, Started
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 from service.transport.status import internal_error, to_status
 

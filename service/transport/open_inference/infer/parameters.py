@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from service.errors import InvalidArgumentError
-from service.transport.open_inference.tensors import Parameters, shown
+from service.transport.open_inference.infer.tensors import Parameters, shown
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 
 LABEL_PARAMETERS = ("top_label_count",)

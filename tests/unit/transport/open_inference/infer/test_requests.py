@@ -12,7 +12,7 @@ from service.serving.api import FeatureInfo, ModelInfo
 from service.serving.sequences import FeatureTable, TokenIds
 from service.transport.convert_generation import GenerateCall
 from service.transport.convert_translations import TranslateCall
-from service.transport.open_inference.requests import InferCall, LogitsCall, known_model, to_infer_call
+from service.transport.open_inference.infer.requests import InferCall, LogitsCall, known_model, to_infer_call
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 from tests.infer_messages import infer_request
 from tests.unit.transport.fake_front import FakeFront

@@ -11,9 +11,9 @@ from service.metrics import REJECTION_REASONS, Metrics
 from service.serving.api import GeneratedChunk, InferenceFront, Timings
 from service.transport.convert_generation import GenerateCall
 from service.transport.convert_translations import TranslateCall
-from service.transport.open_inference.answers import Writers, chunk_writers, logits_writers, translation_writers
-from service.transport.open_inference.requests import InferCall, to_infer_call
-from service.transport.open_inference.tensors import to_response
+from service.transport.open_inference.infer.answers import Writers, chunk_writers, logits_writers, translation_writers
+from service.transport.open_inference.infer.requests import InferCall, to_infer_call
+from service.transport.open_inference.infer.tensors import to_response
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 
 Replies = AsyncGenerator[protocol.ModelInferResponse, None]

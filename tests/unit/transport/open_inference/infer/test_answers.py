@@ -17,14 +17,14 @@ from service.serving.api import (
     Translation,
 )
 from service.serving.sequences import SequenceLogits
-from service.transport.open_inference.answers import (
+from service.transport.open_inference.infer.answers import (
     Writers,
     as_classes,
     chunk_writers,
     logits_writers,
     translation_writers,
 )
-from service.transport.open_inference.tensors import to_response
+from service.transport.open_inference.infer.tensors import to_response
 from tests.infer_messages import tensors
 
 TIMINGS = Timings(0.0, 0.0, 0.0)

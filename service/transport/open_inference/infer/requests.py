@@ -11,7 +11,7 @@ from service.serving.sequences import FeatureTable, InputSequence, TokenIds
 from service.transport.convert import checked_model, checked_texts, checked_top_label_count
 from service.transport.convert_generation import GenerateCall, to_generate_call
 from service.transport.convert_translations import TranslateCall, to_translate_call
-from service.transport.open_inference.parameters import (
+from service.transport.open_inference.infer.parameters import (
     GENERATION_PARAMETERS,
     LABEL_PARAMETERS,
     TRANSLATION_PARAMETERS,
@@ -19,8 +19,8 @@ from service.transport.open_inference.parameters import (
     timeout_seconds,
     top_count,
 )
+from service.transport.open_inference.infer.tensors import Array, Inputs, check_output_names, read_inputs, shown
 from service.transport.open_inference.signature import Signature, signature_of
-from service.transport.open_inference.tensors import Array, Inputs, check_output_names, read_inputs, shown
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 
 _VERSION = re.compile(r"[0-9]{1,18}")

@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 
 from seqserve.v1 import inference_service_pb2 as own
 from service.errors import InvalidArgumentError
-from service.transport.open_inference.parameters import (
+from service.transport.open_inference.infer.parameters import (
     GENERATION_PARAMETERS,
     LABEL_PARAMETERS,
     TRANSLATION_PARAMETERS,

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from service.serving.api import GeneratedChunk, Hypothesis, LogitsResult, ModelInfo, TranslateResult
-from service.transport.open_inference.tensors import Array, OutputTensor, element, of_array, of_texts
+from service.transport.open_inference.infer.tensors import Array, OutputTensor, element, of_array, of_texts
 
 Writers = Mapping[str, Callable[[], OutputTensor]]
 """By output, what writes it."""

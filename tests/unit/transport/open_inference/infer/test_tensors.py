@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from service.errors import InvalidArgumentError, NotOfferedError, ServiceError
-from service.transport.open_inference.signature import ANY, Signature, Tensor
-from service.transport.open_inference.tensors import (
+from service.transport.open_inference.infer.tensors import (
     Inputs,
     check_output_names,
     of_array,
@@ -16,6 +15,7 @@ from service.transport.open_inference.tensors import (
     read_inputs,
     to_response,
 )
+from service.transport.open_inference.signature import ANY, Signature, Tensor
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 
 SIGNATURE = Signature(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from service.errors import ModelNotFoundError, QueueFullError, ServiceError, ShuttingDownError, UndecodableMessageError
-from service.transport.open_inference.infer import Replies, Started
-from service.transport.open_inference.stream import MOST_AT_ONCE, MOST_REPLIES_WAITING, Reply, exchange
+from service.transport.open_inference.infer.inferrer import Replies, Started
+from service.transport.open_inference.infer.stream import MOST_AT_ONCE, MOST_REPLIES_WAITING, Reply, exchange
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 
 Request = protocol.ModelInferRequest
