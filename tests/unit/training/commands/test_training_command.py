@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from training import pipeline
-from training.__main__ import main
 from training.optimization.updates import Learner
 from training.tasks.classification import ClassificationTask
 
@@ -34,25 +33,6 @@ def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "quick.toml"
     path.write_text(RECIPE)
     return path
-
-
-@pytest.fixture
-def training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Runs the command line in an empty folder: exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SEQSERVE_DATA", raising=False)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["training", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        output, errors = capsys.readouterr()
-        code = exit_.value.code
-        return code if isinstance(code, int) else 0, output, errors
-
-    return run
 
 
 @pytest.mark.parametrize(
