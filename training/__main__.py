@@ -16,7 +16,7 @@ from service.bundle.store import open_bundle
 from service.errors import ServiceError
 from training.command_arguments import DataFolder, RecipeFile
 from training.data.examples import AnySplits
-from training.data.load import load_examples
+from training.data.load import load_corpus, load_examples
 from training.data_command import data_app
 from training.distributed import Processes, joined_processes
 from training.errors import ExportError, LostProcessError, RecipeError, StoppedError, TrainingError
@@ -27,6 +27,7 @@ from training.inspection import trace_gates
 from training.loop import new_progress
 from training.pipeline import (
     Run,
+    evaluate_run,
     exported_bundle,
     open_run,
     publish_run,
@@ -135,7 +136,9 @@ def evaluate(
         Path | None,
         typer.Option(help="Recipe that names the corpus [default: the bundle's own].", metavar="RECIPE.toml"),
     ] = None,
-    beam_size: Annotated[int, typer.Option(min=1, help="How wide a translator searches; 1 is greedy.")] = 1,
+    beam_size: Annotated[
+        int | None, typer.Option(min=1, help="How wide a translator searches [default: as the recipe says].")
+    ] = None,
     data: DataFolder = None,
 ) -> None:
     """Measure a bundle on its corpus's test examples, through the service's own engine."""
@@ -144,7 +147,11 @@ def evaluate(
     found = load_recipe(path)
     splits = load_examples(found.data, data_folder=data, files_folder=path.parent)
     _warn_of_other_origin(opened.manifest, path, splits, data)
-    evaluations = evaluate_variants(opened, splits, beam_size=beam_size, continuous=found.continuous)
+    settings = found.evaluation
+    if beam_size is not None:
+        settings = settings.model_copy(update={"beam_size": beam_size})
+    others = {name: load_corpus(name, data) for name in settings.corpora}
+    evaluations = evaluate_variants(opened, splits, settings=settings, continuous=found.continuous, others=others)
     _say_scores(f"{opened.manifest.name}@{opened.manifest.version}", evaluations)
 
 
@@ -163,7 +170,7 @@ def report(
     run = _opened(recipe, max_epochs, runs=runs, data=data)
     task, outcome = restore_run(run)
     bundle = exported_bundle(run, task, models)
-    evaluations = evaluate_variants(bundle, run.splits, continuous=run.recipe.continuous)
+    evaluations = evaluate_run(run, bundle)
     typer.echo(report_run(run, task, outcome, bundle, evaluations, text=text))
 
 

@@ -6,6 +6,7 @@ Beside each score stands what is had for nothing: the commonest label, the untra
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import cast
 
 from service.bundle.manifest import Precision, TextSpec
@@ -30,10 +31,14 @@ from training.data.ngram import fit_ngram_model
 from training.data.tokenization import encode_long, is_character_level
 from training.errors import DataError
 from training.evaluate_labelling import evaluate_series, evaluate_words
+from training.evaluation_settings import EvaluationSettings
 from training.scores import Evaluation, Score, accuracy, bleu, few, likelihood_score, of
 
 Evaluations = Mapping[Precision, Evaluation]
 """One per variant of a bundle, the default first."""
+
+_DEFAULTS = EvaluationSettings()
+_NO_OTHERS: Mapping[str, AnySplits] = MappingProxyType({})
 
 
 def evaluate_bundle(
@@ -41,7 +46,7 @@ def evaluate_bundle(
     splits: AnySplits,
     precision: Precision | None = None,
     *,
-    beam_size: int = 1,
+    settings: EvaluationSettings = _DEFAULTS,
     continuous: bool = False,
 ) -> Evaluation:
     """Load one variant of a bundle, its golden runs replayed, and score it on the test split.
@@ -52,7 +57,7 @@ def evaluate_bundle(
         bundle: as it was opened.
         splits: of its corpus.
         precision: of the variant; None: the default.
-        beam_size: how wide a translator searches; 1 is greedy.
+        settings: how a translator searches and is scored.
         continuous: of texts for a language model: they follow one another, and the state is carried on.
 
     Raises:
@@ -71,20 +76,42 @@ def evaluate_bundle(
         case LanguageModel() if kind is PlainText:
             return _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits), continuous=continuous)
         case TranslationModel() if kind is TextPair:
-            return _evaluate_translator(model, bundle, cast("Splits[TextPair]", splits), beam_size)
+            return _evaluate_translator(model, bundle, cast("Splits[TextPair]", splits), settings)
     raise DataError(f"the corpus has no test examples for {bundle.manifest.spec.task}")
 
 
 def evaluate_variants(
-    bundle: OpenedBundle, splits: AnySplits, *, beam_size: int = 1, continuous: bool = False
+    bundle: OpenedBundle,
+    splits: AnySplits,
+    *,
+    settings: EvaluationSettings = _DEFAULTS,
+    continuous: bool = False,
+    others: Mapping[str, AnySplits] = _NO_OTHERS,
 ) -> Evaluations:
-    """Score every variant of a bundle, the default first.   Arguments and errors as `evaluate_bundle`."""
+    """Score every variant of a bundle, the default first.   Errors as `evaluate_bundle`.
+
+    Args:
+        bundle: as `evaluate_bundle`.
+        splits: as `evaluate_bundle`.
+        settings: as `evaluate_bundle`.
+        continuous: as `evaluate_bundle`.
+        others: further corpora by name; the score on each of their test splits is added to the further ones.
+    """
     manifest = bundle.manifest
     order = sorted(manifest.variants, key=lambda precision: precision != manifest.default_precision)
-    return {
-        precision: evaluate_bundle(bundle, splits, precision, beam_size=beam_size, continuous=continuous)
-        for precision in order
-    }
+    found: dict[Precision, Evaluation] = {}
+    for precision in order:
+        first, *further = (
+            evaluate_bundle(bundle, one, precision, settings=settings, continuous=continuous)
+            for one in (splits, *others.values())
+        )
+        named = (
+            replace(score, name=f"{score.name} on {name}")
+            for name, evaluation in zip(others, further, strict=True)
+            for score in (evaluation.score, *evaluation.further)
+        )
+        found[precision] = replace(first, further=(*first.further, *named))
+    return found
 
 
 def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: Splits[LabelledText]) -> Evaluation:
@@ -134,7 +161,7 @@ def _evaluate_language_model(
 
 
 def _evaluate_translator(
-    model: TranslationModel, bundle: OpenedBundle, splits: Splits[TextPair], beam_size: int
+    model: TranslationModel, bundle: OpenedBundle, splits: Splits[TextPair], settings: EvaluationSettings
 ) -> Evaluation:
     spec = model.spec
     groups = group_references(splits.test)
@@ -143,7 +170,7 @@ def _evaluate_translator(
     encoded = [source.encode(group.source) for group in groups]
     sequences = [token_ids[: spec.max_token_count - 1] for token_ids in encoded]
     limit = spec.max_output_token_count
-    produced = decode_all(TranslationRows(model), sequences, max_output_token_count=limit, beam_size=beam_size)
+    produced = decode_all(TranslationRows(model), sequences, max_output_token_count=limit, beam_size=settings.beam_size)
     target = _tokenizer(bundle, spec.target)
     hypotheses = [target.decode(ids) for ids in produced]
     references = [group.references for group in groups]
@@ -152,10 +179,12 @@ def _evaluate_translator(
         for group, hypothesis in zip(groups, hypotheses, strict=True)
         if hypothesis not in group.references
     ]
-    baseline = bleu([group.source for group in groups], references)
-    score = _with_cuts(bleu(hypotheses, references), (len(ids) + 1 for ids in encoded), spec.max_token_count)
-    if beam_size > 1:
-        score = replace(score, method=f"{score.method}, beam of {beam_size}")
+    tokenization = settings.bleu_tokenization
+    baseline = bleu([group.source for group in groups], references, tokenization)
+    score = bleu(hypotheses, references, tokenization)
+    score = _with_cuts(score, (len(ids) + 1 for ids in encoded), spec.max_token_count)
+    if settings.beam_size > 1:
+        score = replace(score, method=f"{score.method}, beam of {settings.beam_size}")
     answers = TranslationAnswers(groups, tuple(hypotheses), tuple(len(sequence) + 1 for sequence in sequences))
     return Evaluation(score, of("the source, copied", baseline), few(wrong), answers)
 

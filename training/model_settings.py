@@ -51,6 +51,9 @@ class ModelSettings(StrictModel):
     input_feeding: bool = False
     """The decoder also reads what its attention came to at the step before. Training then goes step by step, in
     place of one run over the whole target."""
+    scale_embeddings: bool = False
+    """Read embeddings times the root of their size: rows that are short enough for output weights too are long enough
+    for the first layer then. Not of readings."""
     tie_weights: bool = False
     """The output layer is the (target) embedding, transposed. Generation and translation only."""
     share_embeddings: bool = False

@@ -1,8 +1,8 @@
 """From a recipe to a published bundle: load, train, export, measure, publish, report.   Joins what is elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -12,7 +12,7 @@ from rich.progress import Progress
 from service.bundle.store import OpenedBundle, open_bundle
 from training.checkpoint import load_checkpoint
 from training.data.examples import AnySplits
-from training.data.load import load_examples
+from training.data.load import load_corpus, load_examples
 from training.distributed import ALONE, Processes
 from training.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import bundle_folder, draft_bundle, is_published
@@ -40,6 +40,8 @@ class Run:
     folder: Path
     pretraining: "Run | None" = None
     """The run of the language model whose weights this one begins from."""
+    others: Mapping[str, AnySplits] = field(default_factory=dict)
+    """Further corpora, by name, that the bundle is scored on."""
 
     @property
     def begins_from(self) -> "Iterator[Run]":
@@ -75,7 +77,8 @@ def open_run(
     for one, folder in reversed([(recipe, files_folder), *pretraining_chain(recipe, files_folder)]):
         splits = load_examples(one.data, data_folder=data_folder, files_folder=folder)
         run = _run_of(_shortened(one, max_epochs), splits, runs, run)
-    return cast("Run", run)
+    others = {name: load_corpus(name, data_folder) for name in recipe.evaluation.corpora}
+    return replace(cast("Run", run), others=others)
 
 
 def _run_of(recipe: Recipe, splits: AnySplits, runs: Path, pretraining: Run | None) -> Run:
@@ -157,10 +160,18 @@ def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path)
         BundleError: the graphs do not give what PyTorch gives.
     """
     draft = draft_bundle(task, run_sha256=run.sha256)
-    evaluations = evaluate_variants(draft.opened(), run.splits, continuous=run.recipe.continuous)
+    evaluations = evaluate_run(run, draft.opened())
     pretraining = [one.recipe for one in run.begins_from]
     card = write_card(draft.manifest, run.recipe, run.splits, outcome.epochs, evaluations, pretraining)
     return draft.publish(card, models), evaluations
+
+
+def evaluate_run(run: Run, bundle: OpenedBundle) -> Evaluations:
+    """Score a run's bundle as its recipe says.   Errors as `evaluate_bundle`."""
+    recipe = run.recipe
+    return evaluate_variants(
+        bundle, run.splits, settings=recipe.evaluation, continuous=recipe.continuous, others=run.others
+    )
 
 
 def exported_bundle(run: Run, task: AnyTask, models: Path) -> OpenedBundle:

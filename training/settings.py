@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from service.bundle.manifest import ModelName, Precision
 from training.errors import RecipeError
+from training.evaluation_settings import EvaluationSettings
 from training.file_settings import FileSettings, SeriesFiles
 from training.labelling_settings import LabellingSettings
 from training.model_settings import ModelSettings
@@ -135,6 +136,7 @@ class Recipe(_Strict):
     pretraining: PretrainingSettings | None = None
     """The language model that weights and tokenizer come from. Left out: all is learnt from this recipe's examples."""
     labelling: LabellingSettings = LabellingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     export: ExportSettings = ExportSettings()
 
     @property
@@ -191,6 +193,9 @@ class Recipe(_Strict):
             "model.share_embeddings is for translation with one [tokenizer] for both sides": (
                 self.model.share_embeddings and not (translation and self.tokenizer is not None)
             ),
+            "model.scale_embeddings is not for readings": (
+                self.model.scale_embeddings and isinstance(self.data.files, SeriesFiles)
+            ),
             "model.tie_weights is not for models whose outputs are labels": (
                 self.model.tie_weights and self.task in {"classification", "labelling"}
             ),
@@ -202,6 +207,9 @@ class Recipe(_Strict):
                 self.training.teacher_forcing_ratio < 1 and not translation
             ),
             "data.target_language is for translation": self.data.target_language is not None and not translation,
+            "evaluation.beam_size and evaluation.bleu_tokenization are for translation": (
+                not translation and not {"beam_size", "bleu_tokenization"}.isdisjoint(self.evaluation.model_fields_set)
+            ),
         }
         for rule, broken in refused.items():
             if broken:

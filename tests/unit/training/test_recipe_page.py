@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tests.trained import ROOT
+from training.evaluation_settings import EvaluationSettings
 from training.labelling_settings import LabellingSettings
 from training.model_settings import ModelSettings
 from training.pretraining_settings import PretrainingSettings
@@ -27,6 +28,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "labelling": LabellingSettings,
     "windows": WindowSettings,
     "pretraining": PretrainingSettings,
+    "evaluation": EvaluationSettings,
     "export": ExportSettings,
 }
 TOP = "Before the first section"

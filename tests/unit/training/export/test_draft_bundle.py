@@ -17,6 +17,7 @@ from training.checkpoint import Epoch
 from training.data.examples import AnySplits
 from training.errors import DataError, ExportError
 from training.evaluate import evaluate_bundle, evaluate_variants
+from training.evaluation_settings import EvaluationSettings
 from training.export.bundle import Draft, bundle_folder, draft_bundle, is_published
 from training.export.card import write_card
 from training.prepare import prepare
@@ -129,7 +130,9 @@ def test_a_translator_is_measured_with_a_beam_and_the_score_says_how_wide(
     make_recipe: MakeRecipe, tiny_splits: Tiny
 ) -> None:
     draft = draft_bundle(prepare(make_recipe("translation"), tiny_splits["translation"]), run_sha256=RUN)
-    evaluation = evaluate_bundle(draft.opened(), tiny_splits["translation"], beam_size=3)
+    evaluation = evaluate_bundle(
+        draft.opened(), tiny_splits["translation"], settings=EvaluationSettings(beam_size=3, bleu_tokenization="none")
+    )
     assert evaluation.score.method.endswith(", beam of 3")
 
 
