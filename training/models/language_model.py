@@ -36,9 +36,13 @@ class LanguageModel(nn.Module):
         Returns:
             Logits [rows, time, vocabulary] of each next token of `token_ids` [rows, time], and the state at the end.
         """
+        vectors, state = self.vectors(token_ids, state)
+        return self.readout.logits(vectors), state
+
+    def vectors(self, token_ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As `read`, but instead of the logits what they are made from, [rows, time, embedding]."""
         outputs, state = self.recurrent.read(self.embedding(token_ids), state)
-        logits: Tensor = self.readout(outputs)
-        return logits, state
+        return self.readout.project(outputs), state
 
     def prefill(self, token_ids: Tensor, lengths: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Read prompts of mixed lengths.

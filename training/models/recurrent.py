@@ -17,6 +17,9 @@ Cell = Literal["rnn", "lstm", "gru"]
 _LAYERS: dict[Cell, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 _KERNELS: dict[Cell, Callable[..., tuple[Tensor, ...]]] = {"rnn": torch.rnn_tanh, "lstm": torch.lstm, "gru": torch.gru}
 
+_SHUT = 1000.0
+"""Shuts or opens a gate, whatever else it is told."""
+
 _NO_DROPOUT = DropoutRates()
 
 
@@ -157,6 +160,8 @@ class Recurrent(nn.Module):
         Returns:
             The outputs [rows, time, output_size], zero past a row's length, and the state at each row's length.
         """
+        if self.cell == "lstm" and inputs.device.type == "cpu" and (state is None or self.directions == 1):
+            return self._read_padded(inputs, lengths, state)
         packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
         first = self._start(inputs) if state is None else state
         noise = self.draw_noise(inputs).packed(packed.batch_sizes)
@@ -207,23 +212,55 @@ class Recurrent(nn.Module):
     def _start(self, inputs: Tensor) -> Tensor:
         return inputs.new_zeros(len(inputs), self.state_size)
 
+    def _read_padded(self, inputs: Tensor, lengths: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `forward`, for LSTMs: a fused kernel knows no lengths, but packed positions have no fused kernel on a CPU.
+
+        At padding one more feature, of which only gates know, shuts the input gate and opens the forget gate, so that
+        the cell vector stays as it is, to the bit.
+        """
+        padding = torch.arange(inputs.shape[1]) >= lengths[:, None]  # [rows, time]
+        if not padding.any():
+            return self.read(inputs, state)
+        before = self._split(self._start(inputs) if state is None else state)
+        noise = self.draw_noise(inputs)
+        data, hidden, cells = inputs.masked_fill(padding[..., None], 0.0), [], []
+        for layer, weights in enumerate(noise.weights):
+            flagged = torch.cat([_masked(data, noise.masks[layer]), padding[..., None].to(data.dtype)], dim=-1)
+            outputs, _, cell = self._kernel(flagged, before[:, layer], _padding_aware(weights), None)
+            hidden.append(self._by_direction(self.last_output(outputs, lengths)))
+            cells.append(cell)
+            data = self._joined(layer, data, outputs).masked_fill(padding[..., None], 0.0)
+        vectors = torch.cat([*hidden, *cells])  # [vector_count, rows, hidden_size]
+        return _masked(data, noise.masks[-1]), self.pack(vectors)
+
     def _run(
         self, data: Tensor, state: Tensor, noise: Noise, batch_sizes: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Run all layers over [rows, time, features] or, with `batch_sizes`, over packed positions [all, features]."""
-        kinds = 2 if self.cell == "lstm" else 1
-        # [hidden and cell, layers, directions, rows, hidden_size]
-        before = self.unpack(state).view(kinds, self.layers, self.directions, len(state), self.hidden_size)
+        before = self._split(state)
         after: list[Tensor] = []
         for layer, weights in enumerate(noise.weights):
             outputs, *last = self._kernel(_masked(data, noise.masks[layer]), before[:, layer], weights, batch_sizes)
-            if self.sums(layer):
-                outputs = outputs + data
-            norm = self.norm(layer)
-            data = outputs if norm is None else norm(outputs)
+            data = self._joined(layer, data, outputs)
             after.append(torch.stack(last))  # [hidden and cell, directions, rows, hidden_size]
         vectors = torch.stack(after, dim=1).flatten(0, 2)  # [vector_count, rows, hidden_size]
         return _masked(data, noise.masks[-1]), self.pack(vectors)
+
+    def _split(self, state: Tensor) -> Tensor:
+        """[hidden and cell, layers, directions, rows, hidden_size] of a state."""
+        kinds = 2 if self.cell == "lstm" else 1
+        return self.unpack(state).view(kinds, self.layers, self.directions, len(state), self.hidden_size)
+
+    def _by_direction(self, vectors: Tensor) -> Tensor:
+        """[directions, rows, hidden_size] of vectors [rows, output_size]."""
+        return vectors.view(len(vectors), self.directions, self.hidden_size).transpose(0, 1)
+
+    def _joined(self, layer: int, data: Tensor, outputs: Tensor) -> Tensor:
+        """What stands between layers: the sum of what a layer read and gave, normalised."""
+        if self.sums(layer):
+            outputs = outputs + data
+        norm = self.norm(layer)
+        return outputs if norm is None else cast("Tensor", norm(outputs))
 
     def _kernel(
         self, data: Tensor, before: Tensor, weights: list[Tensor], batch_sizes: Tensor | None
@@ -246,6 +283,15 @@ def _dropped_weights(layer: nn.RNNBase, rate: float) -> list[Tensor]:
     for by_input, recurrent, *biases in layer.all_weights:
         weights += [by_input, functional.dropout(recurrent, rate) if rate > 0 else recurrent, *biases]
     return weights
+
+
+def _padding_aware(weights: list[Tensor]) -> list[Tensor]:
+    """Weights of an LSTM layer that reads one more feature: 1 at padding, where the state has to stay."""
+    by_input = weights[0]
+    column = by_input.new_zeros(len(by_input) // 4, 1)
+    # gates input, forget, cell, output; the sigmoid of 1,000 is 1 and that of -1,000 is 0 in every type
+    flag = torch.cat([column - _SHUT, column + _SHUT, column, column])
+    return [torch.cat([one, flag], dim=1) if index % 4 == 0 else one for index, one in enumerate(weights)]
 
 
 def _initialise(layer: nn.RNNBase) -> None:

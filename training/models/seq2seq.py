@@ -73,13 +73,16 @@ class Seq2Seq(nn.Module):
         Returns:
             [rows, target time, target vocabulary].
         """
+        return self.readout.logits(self.vectors(source_ids, source_lengths, target_ids))
+
+    def vectors(self, source_ids: Tensor, source_lengths: Tensor, target_ids: Tensor) -> Tensor:
+        """As `forward`, but instead of the logits what they are made from, [rows, target time, embedding]."""
         source = self.encode(source_ids, source_lengths)
         embedded = self.target_embedding(target_ids)
         if self.feeds_input:
-            return self.readout.logits(self._read_in_steps(embedded, source, source_lengths))
+            return self._read_in_steps(embedded, source, source_lengths)
         outputs, _ = self.decoder.read(embedded, source.state)
-        vectors, _ = self._attend(outputs, source.keys, source.values, source_lengths)
-        return self.readout.logits(vectors)
+        return self._attend(outputs, source.keys, source.values, source_lengths)[0]
 
     def encode(self, token_ids: Tensor, lengths: Tensor) -> EncodedSource:
         """Read sources `token_ids` [rows, time] up to `lengths` [rows]."""

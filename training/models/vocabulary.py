@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.model_settings import ModelSettings
+from training.models.cross_entropy import linear_cross_entropy
 from training.models.embedding import TokenEmbedding
 
 
@@ -41,6 +42,11 @@ class Readout(nn.Module):
     def logits(self, projected: Tensor) -> Tensor:
         """Return logits [..., vocabulary] of what `project` gave."""
         return functional.linear(self.dropout(projected), self.weight, self.bias)
+
+    def loss(self, projected: Tensor, expected: Tensor, *, label_smoothing: float) -> Tensor:
+        """Sum the cross-entropy of `expected` [positions] given what `project` gave for them [positions, embedding]."""
+        vectors = self.dropout(projected)
+        return linear_cross_entropy(vectors, self.weight, self.bias, expected, label_smoothing=label_smoothing)
 
 
 def new_embedding(vocabulary_size: int, settings: ModelSettings) -> TokenEmbedding:

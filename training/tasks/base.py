@@ -7,12 +7,12 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from service.text.tokenizer import Tokenizer
 from training.data.batches import Batch, Padded, Steps, plan_batches, shuffled_batches
 from training.data.tokenization import PAD_ID, train_tokenizer
 from training.errors import DataError, RecipeError
+from training.models.vocabulary import Readout
 from training.settings import Recipe, TokenizerSettings
 
 
@@ -124,16 +124,11 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def token_loss(logits: Tensor, expected: Tensor, *, label_smoothing: float) -> Loss:
-    """Cross-entropy over real tokens of logits [rows, time, vocabulary] and `expected` [rows, time]."""
-    total = functional.cross_entropy(
-        logits.flatten(0, 1),
-        expected.flatten(),
-        ignore_index=PAD_ID,
-        reduction="sum",
-        label_smoothing=label_smoothing,
-    )
-    return Loss(total, int((expected != PAD_ID).sum()))
+def token_loss(readout: Readout, vectors: Tensor, expected: Tensor, *, label_smoothing: float) -> Loss:
+    """Cross-entropy over the real tokens of `expected` [rows, time]; `vectors` [rows, time, embedding] predict them."""
+    real = expected != PAD_ID
+    predicted = expected[real]  # [positions]
+    return Loss(readout.loss(vectors[real], predicted, label_smoothing=label_smoothing), len(predicted))
 
 
 def given(settings: TokenizerSettings | None) -> TokenizerSettings:

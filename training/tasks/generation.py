@@ -76,8 +76,9 @@ class TextsTask(CarriesNothing, GenerationTask):
     def loss(self, batch: Batch, _step: int = 0, /) -> Loss:
         """Cross-entropy of each next token."""
         token_ids, _ = tensors(batch.columns[0], device_of(self.model))
-        logits = self.model(token_ids[:, :-1])
-        return token_loss(logits, token_ids[:, 1:], label_smoothing=self.recipe.training.label_smoothing)
+        vectors, _ = self.model.vectors(token_ids[:, :-1])
+        smoothing = self.recipe.training.label_smoothing
+        return token_loss(self.model.readout, vectors, token_ids[:, 1:], label_smoothing=smoothing)
 
 
 def rows_loss(model: LanguageModel, token_ids: Tensor, *, batch_tokens: int) -> Loss:
@@ -90,8 +91,8 @@ def rows_loss(model: LanguageModel, token_ids: Tensor, *, batch_tokens: int) -> 
     total, count, state = torch.zeros((), dtype=torch.float64), 0, None
     for start in range(0, time - 1, width):
         part = token_ids[:, start : start + width + 1]
-        logits, state = model.read(part[:, :-1], state)
-        loss = token_loss(logits, to_predict(part[:, 1:]), label_smoothing=0.0)
+        vectors, state = model.vectors(part[:, :-1], state)
+        loss = token_loss(model.readout, vectors, to_predict(part[:, 1:]), label_smoothing=0.0)
         total, count = total + loss.total.cpu(), count + loss.count
     return Loss(total, count)
 

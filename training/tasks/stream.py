@@ -62,10 +62,10 @@ class StreamTask(GenerationTask):
         """Cross-entropy of each next token of a window, going on from the window before."""
         token_ids, _ = tensors(batch.columns[0], device_of(self.model))
         begins = int(batch.indices[0]) == 0
-        logits, state = self.model.read(token_ids[:, :-1], None if begins else self._memory.state)
+        vectors, state = self.model.vectors(token_ids[:, :-1], None if begins else self._memory.state)
         self._memory.state = state.detach()
         smoothing = self.recipe.training.label_smoothing
-        return token_loss(logits, to_predict(token_ids[:, 1:]), label_smoothing=smoothing)
+        return token_loss(self.model.readout, vectors, to_predict(token_ids[:, 1:]), label_smoothing=smoothing)
 
     def carried_state(self) -> dict[str, Tensor]:
         """As `Task`."""

@@ -66,8 +66,9 @@ class TranslationTask(CarriesNothing):
         ratio = teacher_forcing_ratio(settings, step)
         if ratio < 1:
             inputs = self._mix_in_own_tokens(source_ids, source_lengths, inputs, ratio)
-        logits = self.model(source_ids, source_lengths, inputs)
-        return token_loss(logits, target_ids[:, 1:], label_smoothing=settings.label_smoothing)
+        vectors = self.model.vectors(source_ids, source_lengths, inputs)
+        smoothing = settings.label_smoothing
+        return token_loss(self.model.readout, vectors, target_ids[:, 1:], label_smoothing=smoothing)
 
     def validate(self) -> float:
         """BLEU of greedy translations of sources from all over the split: in some corpora the short ones come first."""

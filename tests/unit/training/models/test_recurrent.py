@@ -186,3 +186,16 @@ def test_a_checkpoint_holds_whole_weights() -> None:
     recurrent.read(rows())
     assert all(torch.equal(weight, before[name]) for name, weight in recurrent.state_dict().items())
     assert before.keys() == dict(recurrent.named_parameters()).keys()
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_gradients_of_an_lstm_over_padded_rows_are_those_of_its_rows_alone(bidirectional: bool) -> None:
+    torch.manual_seed(3)
+    recurrent, inputs = stack("lstm", 2, bidirectional).double(), rows().double()
+    outputs, state = recurrent(inputs, LENGTHS)
+    together = torch.autograd.grad(outputs.square().sum() + state.square().sum(), list(recurrent.parameters()))
+    alone = [recurrent.read(inputs[[row], :length]) for row, length in enumerate(LENGTHS.tolist())]
+    loss = torch.stack([outputs.square().sum() + state.square().sum() for outputs, state in alone]).sum()
+    apart = torch.autograd.grad(loss, list(recurrent.parameters()))
+    for one, other in zip(together, apart, strict=True):
+        torch.testing.assert_close(one, other)
