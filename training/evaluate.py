@@ -1,11 +1,12 @@
 """Measures what ships: a bundle's score on test examples, run by the service's own runtime and engine.
 
-Beside each score stands what is had for nothing: the commonest label, the untranslated source, a 3-gram model.
+Beside each score stands what is had for nothing: the commonest label, the untranslated source, n-gram models.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import cast
 
@@ -27,7 +28,8 @@ from training.data.examples import (
     TextPair,
     group_references,
 )
-from training.data.ngram import fit_ngram_model
+from training.data.kneser_ney import fit_kneser_ney_model
+from training.data.ngram import NgramModel, fit_ngram_model
 from training.data.tokenization import encode_long, is_character_level
 from training.errors import DataError
 from training.evaluate_labelling import evaluate_series, evaluate_words
@@ -36,6 +38,8 @@ from training.scores import Evaluation, Score, accuracy, bleu, few, likelihood_s
 
 Evaluations = Mapping[Precision, Evaluation]
 """One per variant of a bundle, the default first."""
+
+_Rows = Sequence[Sequence[int]]
 
 _DEFAULTS = EvaluationSettings()
 _NO_OTHERS: Mapping[str, AnySplits] = MappingProxyType({})
@@ -144,20 +148,29 @@ def _evaluate_language_model(
     token_count = sum(len(sequence) + 1 for sequence in sequences)
     characters = is_character_level(tokenizer)
     likelihoods = (stream_log_likelihoods if continuous else token_log_likelihoods)(model, sequences)
-    trigram = fit_ngram_model(
-        (encode_long(tokenizer, example.text) for example in splits.training),
-        order=3,
-        vocabulary_size=text.vocabulary_size,
-        bos_id=model.bos_id,
-        eos_id=model.eos_id,
-    )
-    of_trigram = [trigram.log_likelihood(sequence) for sequence in sequences]
-    baseline = of("a 3-gram model", likelihood_score(of_trigram, token_count, characters=characters))
+    trained = [encode_long(tokenizer, example.text) for example in splits.training]
+    baseline, *others = _ngram_baselines(model, trained, sequences, characters=characters)
     score = likelihood_score([float(row.sum()) for row in likelihoods], token_count, characters=characters)
     if continuous:
         score = replace(score, method=f"{score.method}, the state carried from text to text")
     answers = LikelihoodAnswers(tuple(example.text for example in splits.test), tuple(likelihoods))
-    return Evaluation(score, baseline, (), answers)
+    return Evaluation(score, baseline, (), answers, other_baselines=tuple(others))
+
+
+def _ngram_baselines(model: LanguageModel, training: _Rows, test: _Rows, *, characters: bool) -> list[Score]:
+    """Score test sequences by n-gram models of the training ones. Of words, the longer one would take a gigabyte."""
+    fits: dict[str, Callable[..., NgramModel]] = {"a 3-gram model": partial(fit_ngram_model, order=3)}
+    if characters:
+        fits["a 5-gram model, Kneser-Ney"] = partial(fit_kneser_ney_model, order=5)
+    token_count = sum(len(sequence) + 1 for sequence in test)
+    scores = []
+    for name, fit in fits.items():
+        fitted = fit(
+            training, vocabulary_size=model.spec.text.vocabulary_size, bos_id=model.bos_id, eos_id=model.eos_id
+        )
+        likelihoods = [fitted.log_likelihood(sequence) for sequence in test]
+        scores.append(of(name, likelihood_score(likelihoods, token_count, characters=characters)))
+    return scores
 
 
 def _evaluate_translator(
