@@ -106,7 +106,7 @@ def translate(client: Client) -> None:
 
 
 def draw_gates() -> None:
-    """The gates of the sentiment model over a sentence, from the equations in training/models/cells.py."""
+    """The gates of the sentiment model over a sentence, from the equations in training/models/layers/cells.py."""
     path = PICTURES / "gates.png"
     command = [sys.executable, "-m", "training", "gates", "training/recipes/sample-sentiment.toml"]
     command += ["the plot was clever but the ending was terrible", "--output", str(path)]

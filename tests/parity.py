@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from service.bundle.graphs import check_graph
 from service.bundle.manifest import GraphRole
 from service.runtime.session import GraphSession, open_session
-from training.data.batches import pad
-from training.export.graphs import classifier_graphs, labeller_graphs, language_model_graphs, seq2seq_graphs
-from training.export.writer import WrittenGraph
-from training.model_settings import ModelSettings
+from training.data.encoding.batches import pad
+from training.export.graphs.networks import classifier_graphs, labeller_graphs, language_model_graphs, seq2seq_graphs
+from training.export.graphs.writer import WrittenGraph
 from training.models.classifier import Classifier
 from training.models.labeller import Labeller
 from training.models.language_model import LanguageModel
 from training.models.seq2seq import Seq2Seq
+from training.settings.model import ModelSettings
 
 VOCABULARY, LABELS, FEATURES = 30, 3, 5
 PAD = 0

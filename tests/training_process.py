@@ -20,17 +20,17 @@ import psutil
 from rich.console import Console
 from rich.progress import Progress
 
-import training.checkpoint
-import training.loop
-from training.checkpoint import Checkpoint, Epoch
+import training.run.checkpoint
+import training.run.loop
 from training.data.examples import Splits, TextPair
-from training.distributed import Processes, joined_processes
 from training.errors import TrainingError
-from training.loop import new_progress, train
-from training.prepare import prepare
-from training.settings import Recipe
+from training.optimization.distributed import Processes, joined_processes
+from training.optimization.updates import Learner
+from training.preparation.prepare import prepare
+from training.run.checkpoint import Checkpoint, Epoch
+from training.run.loop import new_progress, train
+from training.settings.recipe import Recipe
 from training.tasks.translation import TranslationTask
-from training.updates import Learner
 
 RUN = "a" * 64
 PAIRS = tuple(
@@ -113,14 +113,14 @@ def die_half_written(count: int) -> None:
 
 def die_between_files() -> None:
     """Die when `best.pt` is new and `last.pt` is not."""
-    save = training.checkpoint.save_checkpoint
+    save = training.run.checkpoint.save_checkpoint
 
     def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         save(path, checkpoint)
         if path.name == "best.pt":
             die()
 
-    training.loop.save_checkpoint = save_checkpoint  # type: ignore[attr-defined]
+    training.run.loop.save_checkpoint = save_checkpoint  # type: ignore[attr-defined]
 
 
 def fill_the_disk(count: int) -> None:

@@ -10,22 +10,22 @@ from typing import cast
 from rich.progress import Progress
 
 from service.bundle.store import OpenedBundle, open_bundle
-from training.checkpoint import load_checkpoint
 from training.data.examples import AnySplits
 from training.data.load import load_corpus, load_examples
-from training.distributed import ALONE, Processes
-from training.evaluate import Evaluations, evaluate_variants
+from training.evaluation.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import bundle_folder, draft_bundle, is_published
 from training.export.card import write_card
-from training.loop import BEST, LAST, TrainingOutcome, best_validation, train
-from training.observers import Observer
-from training.prepare import AnyTask, prepare
-from training.pretraining import Pretrained
-from training.pretraining_chain import pretraining_chain
-from training.provenance import run_sha256
+from training.optimization.distributed import ALONE, Processes
+from training.preparation.prepare import AnyTask, prepare
+from training.preparation.pretraining import Pretrained
+from training.preparation.pretraining_chain import pretraining_chain
+from training.preparation.provenance import run_sha256
 from training.reporting.findings import Findings
 from training.reporting.report import write_report
-from training.settings import Recipe
+from training.run.checkpoint import load_checkpoint
+from training.run.loop import BEST, LAST, TrainingOutcome, best_validation, train
+from training.run.observers import Observer
+from training.settings.recipe import Recipe, load_recipe
 from training.tracking.mlflow import open_mlflow_run
 from training.tracking.tensorboard import open_event_files
 
@@ -50,6 +50,12 @@ class Run:
         while run is not None:
             yield run
             run = run.pretraining
+
+
+def load_run(recipe: Path, max_epochs: int | None, *, runs: Path, data: Path | None) -> Run:
+    """Read a recipe's file and open its run; arguments and errors as `load_recipe` and `open_run`."""
+    found = load_recipe(recipe)
+    return open_run(found, runs=runs, data_folder=data, files_folder=recipe.parent, max_epochs=max_epochs)
 
 
 def open_run(

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 from service.runtime.session import open_session
-from training.export.graphs import seq2seq_graphs
-from training.model_settings import ModelSettings
+from training.export.graphs.networks import seq2seq_graphs
 from training.models.seq2seq import Seq2Seq
+from training.settings.model import ModelSettings
 
 VOCABULARY, EMBEDDING, HIDDEN, TIME = 8_000, 512, 512, 32
 BATCHES = (1, 4, 16)

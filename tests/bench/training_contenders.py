@@ -18,11 +18,11 @@ from rich.progress import Progress
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
-from training.data.batches import Batch
+from training.data.encoding.batches import Batch
 from training.data.examples import Splits, TextPair
-from training.loop import train
-from training.prepare import prepare
-from training.settings import Recipe
+from training.preparation.prepare import prepare
+from training.run.loop import train
+from training.settings.recipe import Recipe
 from training.tasks.base import Task
 
 EMBEDDING, HIDDEN, DROPOUT, SMOOTHING, CLIP, LEARNING_RATE = 256, 256, 0.2, 0.1, 1.0, 1e-3

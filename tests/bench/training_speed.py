@@ -25,7 +25,7 @@ from tests.bench.training_contenders import EMBEDDING, HIDDEN, SENTENCES, THREAD
 from tests.bench.training_peers import joeynmt_command, opennmt_command, peer_python
 from training.data.examples import TextPair
 from training.data.load import load_corpus
-from training.settings import TokenizerSettings
+from training.settings.recipe import TokenizerSettings
 from training.tasks.base import Text
 
 ROOT = Path(__file__).parents[2]

@@ -38,7 +38,7 @@ from tests.bundles import tiny_bundle
 from tests.trained import ROOT, trained_bundle
 from training.export.bundle import draft_bundle
 from training.pipeline import open_run, restore_run
-from training.settings import ExportSettings, load_recipe
+from training.settings.recipe import ExportSettings, load_recipe
 
 Trace: TypeAlias = list[bytes]
 LONGEST = 64

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.trained import ROOT
 
 PACKAGES = ("seqserve", "service", "training", "tests")
@@ -43,6 +45,7 @@ def test_every_tracked_top_level_name_and_every_subpackage_is_in_the_readme_tree
     assert sorted(map(str, (top | below) - listed_paths())) == []
 
 
-def test_every_module_at_the_top_of_the_service_is_in_the_readme_tree() -> None:
-    modules = {Path("service") / path.name for path in (ROOT / "service").glob("*.py") if path.name != "__init__.py"}
+@pytest.mark.parametrize("package", ["service", "training"])
+def test_every_module_at_the_top_of_a_half_is_in_the_readme_tree(package: str) -> None:
+    modules = {Path(package) / path.name for path in (ROOT / package).glob("*.py") if path.name != "__init__.py"}
     assert sorted(map(str, modules - listed_paths())) == []

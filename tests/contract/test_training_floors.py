@@ -15,11 +15,11 @@ from service.engine.offline import decode_all
 from service.engine.rows import TranslationRows
 from service.runtime.models import TranslationModel, load_model
 from service.text.tokenizer import Tokenizer
-from training.evaluate import evaluate_bundle
+from training.evaluation.evaluate import evaluate_bundle
 from training.export.bundle import Draft, draft_bundle
 from training.pipeline import open_run, train_run
-from training.scores import Evaluation
-from training.settings import Recipe, load_recipe
+from training.scoring.scores import Evaluation
+from training.settings.recipe import Recipe, load_recipe
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 LECTURE = ("The black dog jumped over the cat", "Il cane nero saltò sopra il gatto")

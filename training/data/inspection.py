@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from service.text.tokenizer import Tokenizer
+from training.data.encoding.sequences import check_reads
+from training.data.encoding.tokenization import train_tokenizer
 from training.data.examples import AnySplits, LabelledSeries, PlainText, Splits, TaggedTokens, TextPair
 from training.data.load import select_examples
-from training.data.sequences import check_reads
 from training.data.statistics import (
     PARTS,
     FeatureSummary,
@@ -17,9 +18,8 @@ from training.data.statistics import (
     summarise_features,
     summarise_part,
 )
-from training.data.tokenization import train_tokenizer
 from training.errors import DataError
-from training.settings import Recipe
+from training.settings.recipe import Recipe
 
 
 @dataclass(frozen=True)

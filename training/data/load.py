@@ -11,7 +11,7 @@ from training.data.files.read import read_files
 from training.data.samples import clues, melodies, mentions, reviews, sentences, weather
 from training.data.stable import Chooser
 from training.errors import DataError
-from training.settings import DataSettings
+from training.settings.recipe import DataSettings
 
 SAMPLES: Mapping[str, Callable[[], AnySplits]] = MappingProxyType(
     {

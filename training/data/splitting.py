@@ -19,7 +19,7 @@ from training.data.examples import (
     TextPair,
 )
 from training.data.stable import stable_fraction
-from training.file_settings import PartName
+from training.settings.files import PartName
 
 Key = tuple[str, str]
 """What a text is (`source`, `target`, ...), and the text, normalised."""

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from service.text.tokenizer import Tokenizer
+from training.data.encoding.lengths import lengths_of
+from training.data.encoding.tokenization import UNKNOWN
 from training.data.examples import AnyExample, AnySplits, LabelledSeries, TaggedTokens, TextPair, labels_of
-from training.data.lengths import lengths_of
 from training.data.splitting import keys_of
-from training.data.tokenization import UNKNOWN
-from training.file_settings import PartName
-from training.settings import DataSettings
+from training.settings.files import PartName
+from training.settings.recipe import DataSettings
 
 SERIES_NAME = "name of the series"
 """What parts of one series share when they were cut by time, and then it is no leak."""

@@ -30,14 +30,14 @@ from service.bundle.manifest import (
 )
 from service.bundle.store import CARD_NAME, WEIGHTS_NAME, OpenedBundle, file_entry, open_bundle, publish_bundle
 from service.errors import BundleError
-from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
+from training.data.encoding.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.errors import ExportError
-from training.export.pooling import TIME_MULTIPLE
+from training.export.graphs.pooling import TIME_MULTIPLE
 from training.export.trained import TrainedModel, rounded_to_float16
 from training.export.variants import write_variant
 from training.export.weights import stored_precision, write_weights
-from training.prepare import AnyTask
-from training.settings import ExportSettings, Recipe
+from training.preparation.prepare import AnyTask
+from training.settings.recipe import ExportSettings, Recipe
 from training.tasks.base import Text
 from training.tasks.classification import ClassificationTask
 from training.tasks.generation import GenerationTask

@@ -23,12 +23,12 @@ from service.bundle.manifest import (
 )
 from service.runtime.golden import GoldenCase
 from service.text.words import encode_words
-from training.data.batches import Steps, pad
-from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
+from training.data.encoding.batches import Steps, pad
+from training.data.encoding.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.errors import ExportError
-from training.export.pooling import TIME_MULTIPLE
+from training.export.graphs.pooling import TIME_MULTIPLE
+from training.export.graphs.writer import WrittenGraph
 from training.export.trained import TrainedModel
-from training.export.writer import WrittenGraph
 from training.models.classifier import Classifier
 from training.models.labeller import Labeller
 from training.models.language_model import LanguageModel

@@ -12,7 +12,7 @@ from training.export.bundle import Draft, Release, draft_release, exported_with,
 from training.export.card import describe_variants
 from training.export.trained import TrainedModel
 from training.export.weights import StoredWeights, read_weights
-from training.settings import ExportSettings
+from training.settings.recipe import ExportSettings
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 

@@ -18,12 +18,12 @@ from service.bundle.manifest import (
 )
 from service.text.tokenizer import Tokenizer
 from training.errors import ExportError
-from training.export.half import as_float16
-from training.model_settings import ModelSettings
+from training.export.graphs.half import as_float16
 from training.models.classifier import Classifier
 from training.models.labeller import Labeller
 from training.models.language_model import LanguageModel
 from training.models.seq2seq import Seq2Seq
+from training.settings.model import ModelSettings
 
 AnyModel = Classifier | Labeller | LanguageModel | Seq2Seq
 

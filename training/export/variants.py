@@ -18,9 +18,9 @@ from service.runtime.golden import GoldenCase, record_case, write_golden
 from service.runtime.session import open_session
 from training.errors import ExportError
 from training.export.golden import golden_cases
-from training.export.graphs import classifier_graphs, labeller_graphs, language_model_graphs, seq2seq_graphs
+from training.export.graphs.networks import classifier_graphs, labeller_graphs, language_model_graphs, seq2seq_graphs
+from training.export.graphs.writer import OPSET, WrittenGraph
 from training.export.trained import AnyModel, TrainedModel
-from training.export.writer import OPSET, WrittenGraph
 from training.models.classifier import Classifier
 from training.models.labeller import Labeller
 from training.models.language_model import LanguageModel

@@ -19,8 +19,8 @@ from torch import Tensor
 from service.bundle.manifest import TaskSpec
 from training.errors import ExportError
 from training.export.trained import AnyModel, TrainedModel, new_network, own_tensors
-from training.model_settings import ModelSettings
-from training.strict_model import StrictModel
+from training.settings.model import ModelSettings
+from training.settings.strict import StrictModel
 
 WeightPrecision = Literal["fp16", "fp32"]
 

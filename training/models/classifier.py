@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from training.model_settings import ModelSettings
-from training.models.embedding import TokenEmbedding
-from training.models.pooling import POOLED_PARTS, pool
-from training.models.recurrent import Recurrent
+from training.models.layers.embedding import TokenEmbedding
+from training.models.layers.pooling import POOLED_PARTS, pool
+from training.models.layers.recurrent import Recurrent
+from training.settings.model import ModelSettings
 
 
 class Classifier(nn.Module):

@@ -5,9 +5,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from training.model_settings import ModelSettings
-from training.models.embedding import TokenEmbedding
-from training.models.recurrent import Recurrent
+from training.models.layers.embedding import TokenEmbedding
+from training.models.layers.recurrent import Recurrent
+from training.settings.model import ModelSettings
 
 
 class Readings(nn.Module):

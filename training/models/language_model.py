@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from training.model_settings import ModelSettings
-from training.models.recurrent import Recurrent
-from training.models.vocabulary import Readout, new_embedding
+from training.models.layers.recurrent import Recurrent
+from training.models.layers.vocabulary import Readout, new_embedding
+from training.settings.model import ModelSettings
 
 
 class LanguageModel(nn.Module):

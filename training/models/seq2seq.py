@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from training.model_settings import ModelSettings
-from training.models.attention import Attention
-from training.models.recurrent import Noise, Recurrent
-from training.models.vocabulary import Readout, new_embedding
+from training.models.layers.attention import Attention
+from training.models.layers.recurrent import Noise, Recurrent
+from training.models.layers.vocabulary import Readout, new_embedding
+from training.settings.model import ModelSettings
 
 
 @dataclass(frozen=True)

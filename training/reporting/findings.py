@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from service.bundle.store import OpenedBundle
 from training.data.examples import AnySplits, LabelledSeries
-from training.evaluate import Evaluations
-from training.loop import TrainingOutcome
-from training.prepare import AnyTask
-from training.scores import Evaluation
-from training.settings import Recipe
+from training.evaluation.evaluate import Evaluations
+from training.preparation.prepare import AnyTask
+from training.run.loop import TrainingOutcome
+from training.scoring.scores import Evaluation
+from training.settings.recipe import Recipe
 
 
 @dataclass(frozen=True)

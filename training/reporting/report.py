@@ -3,7 +3,6 @@
 from datetime import datetime
 from pathlib import Path
 
-from training.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
 from training.reporting.document import Report, Section
 from training.reporting.findings import Findings
 from training.reporting.html import render
@@ -13,6 +12,7 @@ from training.reporting.sections.lengths import lengths_section
 from training.reporting.sections.memory import memory_section
 from training.reporting.sections.run import curves_section, facts_section, recipe_section, scores_section
 from training.reporting.sections.translation import translation_sections
+from training.scoring.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
 
 REPORT_NAME = "report.html"
 

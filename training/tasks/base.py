@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from service.text.tokenizer import Tokenizer
-from training.data.batches import Batch, Padded, Steps, plan_batches, shuffled_batches
-from training.data.tokenization import PAD_ID, train_tokenizer
+from training.data.encoding.batches import Batch, Padded, Steps, plan_batches, shuffled_batches
+from training.data.encoding.tokenization import PAD_ID, train_tokenizer
 from training.errors import DataError, RecipeError
-from training.models.vocabulary import Readout
-from training.settings import Recipe, TokenizerSettings
+from training.models.layers.vocabulary import Readout
+from training.settings.recipe import Recipe, TokenizerSettings
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.data.batches import Batch, ordered_batches
+from training.data.encoding.batches import Batch, ordered_batches
+from training.data.encoding.lengths import refuse_too_long, tell_left_out
+from training.data.encoding.tokenization import PAD_ID
 from training.data.examples import LabelledText, Splits
-from training.data.lengths import refuse_too_long, tell_left_out
 from training.data.load import select_examples
-from training.data.tokenization import PAD_ID
 from training.models.classifier import Classifier
-from training.scores import accuracy
-from training.settings import Recipe
+from training.scoring.scores import accuracy
+from training.settings.recipe import Recipe
 from training.tasks.base import (
     CarriesNothing,
     Loss,

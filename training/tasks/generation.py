@@ -7,14 +7,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from training.data.batches import Batch, ordered_batches
+from training.data.encoding.batches import Batch, ordered_batches
+from training.data.encoding.lengths import refuse_too_long, tell_left_out
+from training.data.encoding.tokenization import BOS_ID, EOS_ID, PAD_ID, encode_long, is_character_level
 from training.data.examples import PlainText, Splits
-from training.data.lengths import refuse_too_long, tell_left_out
 from training.data.load import select_examples
-from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID, encode_long, is_character_level
 from training.models.language_model import LanguageModel
-from training.scores import likelihood_score
-from training.settings import Recipe
+from training.scoring.scores import likelihood_score
+from training.settings.recipe import Recipe
 from training.tasks.base import (
     CarriesNothing,
     Loss,

@@ -8,12 +8,9 @@ import torch
 from torch.nn import functional
 
 from service.bundle.manifest import FeatureInput
-from training.data.batches import Batch, FloatArray, Steps, ordered_batches, pad
-from training.data.examples import LabelledSeries, Splits, TaggedTokens
-from training.data.labels import Labelled, Scheme, known_labels, require_known_labels, scheme_of
-from training.data.lengths import refuse_too_long, tell_left_out
-from training.data.load import select_examples
-from training.data.sequences import (
+from training.data.encoding.batches import Batch, FloatArray, Steps, ordered_batches, pad
+from training.data.encoding.lengths import refuse_too_long, tell_left_out
+from training.data.encoding.sequences import (
     LabelledSteps,
     check_reads,
     learn_features,
@@ -21,11 +18,14 @@ from training.data.sequences import (
     read_series,
     read_words,
 )
-from training.data.tokenization import PAD_ID
+from training.data.encoding.tokenization import PAD_ID
+from training.data.examples import LabelledSeries, Splits, TaggedTokens
+from training.data.labels import Labelled, Scheme, known_labels, require_known_labels, scheme_of
+from training.data.load import select_examples
 from training.errors import DataError
-from training.label_scores import label_log_loss, word_scores
 from training.models.labeller import Labeller
-from training.settings import Recipe
+from training.scoring.label_scores import label_log_loss, word_scores
+from training.settings.recipe import Recipe
 from training.tasks.base import (
     CarriesNothing,
     Loss,
@@ -116,7 +116,7 @@ class LabellingTask(CarriesNothing):
 
 
 def prepare_tagging(recipe: Recipe, splits: Splits[TaggedTokens], text: Text | None = None) -> LabellingTask:
-    """Learn the tokenizer if there is none yet, encode words, build the model.   Errors as `training.prepare.prepare`.
+    """Learn the tokenizer if there is none yet, encode words, build the model.   Errors as `prepare`.
 
     Sentences of more tokens than the recipe allows are left out of training.
     """
@@ -139,7 +139,7 @@ def prepare_tagging(recipe: Recipe, splits: Splits[TaggedTokens], text: Text | N
 
 
 def prepare_series(recipe: Recipe, splits: Splits[LabelledSeries]) -> LabellingTask:
-    """Learn scaling and imputation, scale, cut into windows, build the model.   Errors as `training.prepare.prepare`.
+    """Learn scaling and imputation, scale, cut into windows, build the model.   Errors as `prepare`.
 
     Training reads windows, each from an empty memory: a series of thousands of steps is neither left out nor learnt
     from in one piece.

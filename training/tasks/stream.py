@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from training.data.batches import Batch, IntArray
+from training.data.encoding.batches import Batch, IntArray
+from training.data.encoding.tokenization import BOS_ID, EOS_ID, encode_long
+from training.data.encoding.windows import join_shuffled, row_windows, stream_rows, turned, window_count
 from training.data.examples import PlainText, Splits
 from training.data.load import select_examples
-from training.data.tokenization import BOS_ID, EOS_ID, encode_long
-from training.data.windows import join_shuffled, row_windows, stream_rows, turned, window_count
 from training.errors import DataError
 from training.models.language_model import LanguageModel
-from training.settings import Recipe
+from training.settings.recipe import Recipe
+from training.settings.windows import WindowSettings
 from training.tasks.base import Loss, Text, device_of, tensors, token_loss
 from training.tasks.generation import GenerationTask, encode_texts, learn_text, to_predict
-from training.window_settings import WindowSettings
 
 _VALIDATION_ROW = 4096
 """Tokens of a row of the validation stream, at least: rows are read side by side, and each begins without context."""

@@ -5,7 +5,7 @@ Source: Bengio et al. 2015, arXiv:1506.03099 (scheduled sampling), section 2.4.
 
 import math
 
-from training.training_settings import TrainingSettings
+from training.settings.training import TrainingSettings
 
 
 def teacher_forcing_ratio(settings: TrainingSettings, step: int) -> float:

@@ -7,15 +7,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from training.data.batches import Batch, ordered_batches
+from training.data.encoding.batches import Batch, ordered_batches
+from training.data.encoding.lengths import refuse_too_long, tell_left_out
+from training.data.encoding.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.data.examples import Splits, TextPair, group_references
-from training.data.lengths import refuse_too_long, tell_left_out
 from training.data.load import select_examples
 from training.data.stable import evenly_spaced
-from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.models.seq2seq import Seq2Seq, translate_greedily
-from training.scores import bleu
-from training.settings import Recipe
+from training.scoring.scores import bleu
+from training.settings.recipe import Recipe
 from training.tasks.base import (
     CarriesNothing,
     Loss,
@@ -114,7 +114,7 @@ class TranslationTask(CarriesNothing):
 
 
 def prepare_translation(recipe: Recipe, splits: Splits[TextPair]) -> TranslationTask:
-    """Learn the tokenizers, encode the examples, build the model.   Errors as `training.prepare.prepare`."""
+    """Learn the tokenizers, encode the examples, build the model.   Errors as `training.preparation.prepare`."""
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
     source, target = _learn_texts(recipe, examples)
     refuse_too_long(splits, {"source": source.tokenizer, "target": target.tokenizer}, recipe.data)

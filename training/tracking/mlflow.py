@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from service.bundle.manifest import Precision
-from training.checkpoint import Epoch
 from training.errors import TrackingError
-from training.scores import Score
-from training.settings import Recipe
+from training.run.checkpoint import Epoch
+from training.scoring.scores import Score
+from training.settings.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
-from training.checkpoint import Epoch
+from training.run.checkpoint import Epoch
 
 
 class EventFiles:

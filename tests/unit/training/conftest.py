@@ -15,7 +15,7 @@ from training.data.examples import (
     TaggedTokens,
     TextPair,
 )
-from training.settings import Recipe
+from training.settings.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]
 

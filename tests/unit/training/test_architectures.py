@@ -11,13 +11,13 @@ from rich.progress import Progress
 
 from service.bundle.signatures import check_signatures
 from service.bundle.store import open_bundle
-from training.data.batches import Batch
+from training.data.encoding.batches import Batch
 from training.data.examples import AnySplits
-from training.evaluate import evaluate_variants
+from training.evaluation.evaluate import evaluate_variants
 from training.export.bundle import draft_bundle
-from training.loop import train
-from training.prepare import AnyTask, prepare
-from training.settings import Recipe
+from training.preparation.prepare import AnyTask, prepare
+from training.run.loop import train
+from training.settings.recipe import Recipe
 from training.tasks.translation import TranslationTask
 
 MakeRecipe = Callable[..., Recipe]

@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 from rich.progress import Progress
 
 from training.errors import DataError
-from training.strict_model import StrictModel
+from training.settings.strict import StrictModel
 
 RECORD = "fetched.json"
 _TIMEOUT_SECONDS = 30

@@ -7,7 +7,7 @@ from pathlib import Path
 from training.data.examples import LabelledSeries, Splits
 from training.data.files.lines import packed_or_not
 from training.data.files.series import split_by_time
-from training.file_settings import FeatureSettings, SeriesFiles, TimeSplitSettings
+from training.settings.files import FeatureSettings, SeriesFiles, TimeSplitSettings
 
 _COMPASS = ["N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW"]
 _UNITS = {

@@ -23,7 +23,7 @@ class ConllColumns:
 
 
 def read_conll(path: Path, at: ConllColumns) -> Iterator[TaggedTokens]:
-    """Give the sentences of a file; see `training.file_settings.ConllFiles`.
+    """Give the sentences of a file; see `training.settings.files.ConllFiles`.
 
     Raises:
         DataError: a line has more or fewer columns than the first, or an empty token or tag.

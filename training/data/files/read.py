@@ -22,7 +22,7 @@ from training.data.files.texts import read_parallel, read_text_units
 from training.data.labels import require_known_labels
 from training.data.splitting import split_by_hash
 from training.errors import DataError
-from training.file_settings import (
+from training.settings.files import (
     AbcFiles,
     ConllFiles,
     FileSettings,

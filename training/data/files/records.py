@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from training.data.files.lines import numbered_lines, shorten, wrong_line
-from training.file_settings import Column, RecordFiles
+from training.settings.files import Column, RecordFiles
 
 Row = tuple[int, Sequence[str]]
 """Number of the row's first line, and its fields."""

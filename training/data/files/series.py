@@ -14,7 +14,7 @@ from training.data.examples import FeatureColumn, LabelledSeries, Origin, Splits
 from training.data.files.lines import shorten, wrong_line
 from training.data.files.records import csv_rows, pick_columns
 from training.errors import DataError, RecipeError
-from training.file_settings import FeatureSettings, SeriesFiles, TimeSplitSettings
+from training.settings.files import FeatureSettings, SeriesFiles, TimeSplitSettings
 
 Time = float
 """Seconds since 1970 for dates, else the number that was written."""

@@ -1,11 +1,11 @@
 """A language model: texts that it wrote, and where in a text it is surprised."""
 
-from training.answers import LikelihoodAnswers
-from training.demonstrate import continue_texts
+from training.evaluation.demonstrate import continue_texts
 from training.reporting.charts import draw_place_losses
 from training.reporting.document import Picture, Section, Table
 from training.reporting.findings import Findings
 from training.reporting.measures import losses_by_place
+from training.scoring.answers import LikelihoodAnswers
 
 _SAMPLE_COUNT = 4
 _PROMPT_SHARE = 0.25

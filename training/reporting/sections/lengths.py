@@ -8,12 +8,12 @@ import numpy as np
 
 from service.bundle.manifest import Labelling, Translation, WordInput
 from service.text.tokenizer import Tokenizer
+from training.data.encoding.lengths import lengths_of
+from training.data.encoding.tokenization import encode_long
 from training.data.examples import PlainText, Splits
-from training.data.lengths import lengths_of
 from training.data.load import select_examples
 from training.data.statistics import PARTS
-from training.data.tokenization import encode_long
-from training.demonstrate import tokenizer_of
+from training.evaluation.demonstrate import tokenizer_of
 from training.reporting.charts import IntArray, draw_lengths
 from training.reporting.document import Block, Picture, Section, Table
 from training.reporting.findings import Findings

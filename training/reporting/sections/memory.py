@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.data.examples import AnyExample, LabelledSeries, LabelledText, PlainText, TaggedTokens, TextPair
-from training.inspection import trace_gates, trace_rows
+from training.evaluation.gates import trace_gates, trace_rows
 from training.reporting.charts import draw_averages
 from training.reporting.document import Picture, Section, Table, Text
 from training.reporting.findings import Findings

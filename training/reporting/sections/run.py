@@ -4,7 +4,7 @@ import os
 import platform
 from importlib.metadata import version
 
-from training.provenance import source_commit
+from training.preparation.provenance import source_commit
 from training.reporting.charts import draw_curves
 from training.reporting.document import Picture, Section, Table, Text
 from training.reporting.findings import Findings

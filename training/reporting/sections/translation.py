@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from training.answers import TranslationAnswers
-from training.demonstrate import translate_attentively
+from training.evaluation.demonstrate import translate_attentively
 from training.reporting.charts import draw_length_bleu
 from training.reporting.document import Block, Picture, Section, Table, Text
 from training.reporting.findings import Findings
 from training.reporting.heat_maps import draw_attention
 from training.reporting.measures import bleu_by_length
+from training.scoring.answers import TranslationAnswers
 
 _EXAMPLES_SHOWN = 12
 _MATRICES_DRAWN = 4

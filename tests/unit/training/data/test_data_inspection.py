@@ -15,7 +15,7 @@ from training.data.examples import (
 )
 from training.data.inspection import Inspection, inspect_examples
 from training.errors import DataError, RecipeError
-from training.settings import Recipe
+from training.settings.recipe import Recipe
 
 WORDS = {"kind": "words"}
 

@@ -8,7 +8,7 @@ import pytest
 from training.data.examples import LabelledText, PlainText, Splits, TaggedTokens, TextPair
 from training.data.load import load_corpus, select_examples
 from training.errors import DataError
-from training.settings import DataSettings
+from training.settings.recipe import DataSettings
 
 LABELLED = tuple(LabelledText(f"text {number}", "even" if number % 2 == 0 else "odd") for number in range(100))
 

@@ -13,15 +13,15 @@ from service.bundle.store import open_bundle
 from service.errors import BundleError
 from service.runtime.golden import read_golden
 from service.runtime.models import load_model
-from training.checkpoint import Epoch
 from training.data.examples import AnySplits
 from training.errors import DataError, ExportError
-from training.evaluate import evaluate_bundle, evaluate_variants
-from training.evaluation_settings import EvaluationSettings
+from training.evaluation.evaluate import evaluate_bundle, evaluate_variants
 from training.export.bundle import Draft, bundle_folder, draft_bundle, is_published
 from training.export.card import write_card
-from training.prepare import prepare
-from training.settings import Recipe
+from training.preparation.prepare import prepare
+from training.run.checkpoint import Epoch
+from training.settings.evaluation import EvaluationSettings
+from training.settings.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]
 Tiny = Mapping[str, AnySplits]

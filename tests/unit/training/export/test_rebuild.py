@@ -11,15 +11,15 @@ from safetensors.torch import save
 from service.bundle.store import OpenedBundle, file_entry, open_bundle, publish_bundle
 from service.errors import BundleError
 from service.runtime.models import load_model
-from training.checkpoint import Epoch
 from training.data.examples import AnySplits
 from training.errors import ExportError
-from training.evaluate import evaluate_variants
+from training.evaluation.evaluate import evaluate_variants
 from training.export.bundle import draft_bundle, is_published
 from training.export.card import write_card
 from training.export.rebuild import parse_precisions, publish_rebuilt
-from training.prepare import prepare
-from training.settings import Recipe
+from training.preparation.prepare import prepare
+from training.run.checkpoint import Epoch
+from training.settings.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]
 Tiny = Mapping[str, AnySplits]

@@ -13,8 +13,8 @@ from training.data.examples import AnySplits
 from training.errors import ExportError
 from training.export.bundle import Draft, draft_bundle
 from training.export.weights import read_weights, stored_precision
-from training.prepare import AnyTask, prepare
-from training.settings import Recipe
+from training.preparation.prepare import AnyTask, prepare
+from training.settings.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]
 Tiny = Mapping[str, AnySplits]

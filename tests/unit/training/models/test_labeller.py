@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from training.model_settings import ModelSettings
 from training.models.labeller import Labeller
 from training.models.language_model import LanguageModel
+from training.settings.model import ModelSettings
 
 KINDS = pytest.mark.parametrize("kind", ["words", "readings"])
 

@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 import torch
 
-from training.model_settings import ModelSettings
 from training.models.classifier import Classifier
 from training.models.language_model import LanguageModel
 from training.models.seq2seq import Seq2Seq, translate_greedily
+from training.settings.model import ModelSettings
 
 LENGTHS = torch.tensor([3, 6])
 assert_close = partial(torch.testing.assert_close, atol=1e-5, rtol=0.0)

@@ -11,13 +11,13 @@ from matplotlib.image import imread
 from rich.progress import Progress
 
 from training.data.examples import AnySplits
-from training.evaluate import evaluate_variants
+from training.evaluation.evaluate import evaluate_variants
 from training.export.bundle import draft_bundle
-from training.loop import train
-from training.prepare import prepare
-from training.provenance import run_sha256
+from training.preparation.prepare import prepare
+from training.preparation.provenance import run_sha256
 from training.reporting.findings import Findings
-from training.settings import Recipe
+from training.run.loop import train
+from training.settings.recipe import Recipe
 
 FindingsOf = Callable[..., Findings]
 

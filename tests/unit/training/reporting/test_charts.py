@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.checkpoint import Epoch
 from training.reporting.charts import (
     draw_averages,
     draw_calibration,
@@ -15,7 +14,9 @@ from training.reporting.charts import (
     draw_lengths,
     draw_place_losses,
 )
-from training.reporting.measures import Calibration, LengthBleu, PlaceLoss
+from training.reporting.measures import LengthBleu, PlaceLoss
+from training.run.checkpoint import Epoch
+from training.scoring.calibration import Calibration
 
 Decode = Callable[[bytes], npt.NDArray[np.float32]]
 NAN = float("nan")

@@ -5,18 +5,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from training.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
 from training.data.examples import ReferencedText
 from training.reporting.findings import Findings
 from training.reporting.measures import (
     bleu_by_length,
-    calibrate,
     confuse,
     keep_commonest,
     losses_by_place,
     measure_labels,
     worst_mistakes,
 )
+from training.scoring.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
+from training.scoring.calibration import calibrate
 
 FindingsOf = Callable[..., Findings]
 

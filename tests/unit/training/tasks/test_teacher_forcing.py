@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from tests.training_process import tiny_recipe, tiny_splits
-from training.data.tokenization import BOS_ID, EOS_ID, PAD_ID
+from training.data.encoding.tokenization import BOS_ID, EOS_ID, PAD_ID
 from training.models.seq2seq import Seq2Seq
-from training.prepare import prepare
+from training.preparation.prepare import prepare
+from training.settings.training import TrainingSettings
 from training.tasks.teacher_forcing import teacher_forcing_ratio
 from training.tasks.translation import TranslationTask
-from training.training_settings import TrainingSettings
 
 
 def ratios(steps: list[int], **settings: Any) -> list[float]:

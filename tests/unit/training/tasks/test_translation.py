@@ -6,7 +6,7 @@ from dataclasses import replace
 from service.text.tokenizer import Tokenizer
 from tests.training_process import PAIRS, tiny_recipe, tiny_splits
 from training.data.examples import TextPair
-from training.prepare import prepare
+from training.preparation.prepare import prepare
 from training.tasks.base import Text
 from training.tasks.translation import TranslationTask
 

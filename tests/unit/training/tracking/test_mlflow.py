@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from training.checkpoint import Epoch
 from training.errors import TrackingError
-from training.scores import Score
-from training.settings import Recipe
+from training.run.checkpoint import Epoch
+from training.scoring.scores import Score
+from training.settings.recipe import Recipe
 from training.tracking.mlflow import EXPERIMENT, log_scores, open_mlflow_run
 
 SHA256 = "ab" * 32

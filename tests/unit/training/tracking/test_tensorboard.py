@@ -8,11 +8,11 @@ import numpy as np
 from rich.progress import Progress
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from training.checkpoint import Epoch
 from training.data.examples import AnySplits
-from training.loop import train
-from training.prepare import prepare
-from training.settings import Recipe
+from training.preparation.prepare import prepare
+from training.run.checkpoint import Epoch
+from training.run.loop import train
+from training.settings.recipe import Recipe
 from training.tracking.tensorboard import EventFiles, open_event_files
 
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from training.data.examples import AnySplits
 from training.data.files.read import read_files
-from training.file_settings import FileSettings
+from training.settings.files import FileSettings
 
 ReadFiles = Callable[..., AnySplits]
 

@@ -1,0 +1,63 @@
+"""The loss that never holds all logits is the one that torch computes from them."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from training.models.layers import cross_entropy
+from training.models.layers.cross_entropy import linear_cross_entropy
+
+POSITIONS, SIZE, VOCABULARY = 23, 7, 11
+
+
+@pytest.fixture(autouse=True)
+def chunks_of_a_few_positions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_entropy, "_CHUNK_LOGITS", 4 * VOCABULARY)
+
+
+def drawn(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(1)
+    vectors, weight, bias = (torch.randn(shape, dtype=dtype) for shape in ((POSITIONS, SIZE), (VOCABULARY, SIZE), 11))
+    for one in (vectors, weight, bias):
+        one.requires_grad_()
+    return vectors, weight, bias, torch.randint(0, VOCABULARY, (POSITIONS,))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_it_equals_a_linear_layer_followed_by_cross_entropy(smoothing: float) -> None:
+    vectors, weight, bias, expected = drawn()
+    logits = functional.linear(vectors, weight, bias)
+    reference = functional.cross_entropy(logits, expected, reduction="sum", label_smoothing=smoothing)
+    total = linear_cross_entropy(vectors, weight, bias, expected, label_smoothing=smoothing)
+    torch.testing.assert_close(total, reference)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_its_gradients_are_those_of_finite_differences(smoothing: float) -> None:
+    vectors, weight, bias, expected = drawn()
+
+    def loss(vectors: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return linear_cross_entropy(vectors, weight, bias, expected, label_smoothing=smoothing)
+
+    assert torch.autograd.gradcheck(loss, (vectors, weight, bias))
+
+
+def test_gradients_grow_with_what_the_loss_is_multiplied_by() -> None:
+    vectors, weight, bias, expected = drawn()
+    loss = linear_cross_entropy(vectors, weight, bias, expected, label_smoothing=0.0)
+    (once,) = torch.autograd.grad(loss, weight, retain_graph=True)
+    (thrice,) = torch.autograd.grad(3 * loss, weight)
+    torch.testing.assert_close(thrice, 3 * once)
+
+
+def test_under_autocast_products_are_in_bfloat16_and_sums_are_not() -> None:
+    vectors, weight, bias, expected = drawn(torch.float32)
+    exact = linear_cross_entropy(vectors, weight, bias, expected, label_smoothing=0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = linear_cross_entropy(vectors, weight, bias, expected, label_smoothing=0.1)
+    torch.autograd.backward(rough)
+    assert rough.dtype == torch.float32
+    assert weight.grad is not None
+    assert weight.grad.dtype == torch.float32
+    assert rough != exact
+    torch.testing.assert_close(rough, exact, rtol=0.02, atol=0)

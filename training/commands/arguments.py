@@ -1,0 +1,20 @@
+"""Arguments that several verbs of the training command share, and where runs and models go if nothing is said."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML).", metavar="RECIPE.toml")]
+RecipeFiles = Annotated[list[Path], typer.Argument(help="Recipe files (TOML).", metavar="RECIPE.toml")]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", envvar="SEQSERVE_DATA", help="Folder of the real corpora. Samples need none.", metavar="DIR"
+    ),
+]
+Runs = Annotated[Path, typer.Option(help="Folder of checkpoints.", metavar="DIR")]
+Models = Annotated[Path, typer.Option(help="Model repository where bundles are published.", metavar="DIR")]
+MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs, whatever the recipe says.")]
+
+RUNS, MODELS = Path(".build/runs"), Path(".build/models")

@@ -1,0 +1,1 @@
+"""What a trained model does: measured and shown on its bundle, through the service's own engine; its gates."""

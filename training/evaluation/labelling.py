@@ -1,0 +1,142 @@
+"""Scores of a labeller's bundle, run by the service's own runtime and engine.   Knows no other task.
+
+Beside them stands what needs no memory: each word's commonest tag, and scikit-learn's models on a row by itself.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+from service.bundle.manifest import FeatureInput, WordInput
+from service.bundle.store import OpenedBundle
+from service.engine.classify import probabilities
+from service.engine.offline import label_all
+from service.runtime.models import LabellerModel
+from service.text.tokenizer import Tokenizer
+from training.data.encoding.batches import FloatArray, Steps
+from training.data.encoding.sequences import LabelledSteps, logits_at_labels, read_series, read_words
+from training.data.examples import UNLABELLED, LabelledSeries, Splits, TaggedTokens
+from training.data.labels import require_known_labels
+from training.evaluation.row_baselines import row_baselines
+from training.scoring.answers import LabelAnswers
+from training.scoring.calibration import calibrate
+from training.scoring.label_scores import Labels, reading_scores, word_scores
+from training.scoring.scores import Evaluation, Score, accuracy, few, of
+
+
+def evaluate_words(model: LabellerModel, bundle: OpenedBundle, splits: Splits[TaggedTokens]) -> Evaluation:
+    """Score a labeller of words.
+
+    Raises:
+        DataError: a word has no token, or a label is in no training example; says where.
+    """
+    spec, reads = model.spec, model.spec.input
+    assert isinstance(reads, WordInput)
+    tokenizer = Tokenizer.from_bytes(bundle.files[reads.text.tokenizer])
+    sequences = [
+        read_words(tokenizer, reads.label_position, example, f"test example {number}")
+        for number, example in enumerate(require_known_labels(splits).test, start=1)
+    ]
+    logits = _logits(model, sequences, reads.text.pad_id)
+    predicted = [[spec.labels[index] for index in of_one.argmax(axis=-1)] for of_one in logits]
+    expected = [sequence.labels for sequence in sequences]
+    score, *further = word_scores(predicted, expected, spec.scheme)
+    baseline = word_scores(_commonest_tags(splits), expected, spec.scheme)[0]
+    wrong = [
+        failure
+        for example, labels in zip(splits.test, predicted, strict=True)
+        if (failure := _wrong_word(example, labels)) is not None
+    ]
+    names = [f"{word}, in: {' '.join(one.tokens)}" for one in splits.test for word, _ in _labelled_words(one)]
+    answers = _answers("word", names, spec.labels, probabilities(np.concatenate(logits)), list(chain(*expected)))
+    return Evaluation(score, of("each word's commonest tag", baseline), few(wrong), answers, tuple(further))
+
+
+def evaluate_series(model: LabellerModel, splits: Splits[LabelledSeries]) -> Evaluation:
+    """Score a labeller of readings. A model of one direction reads each series whole, one of both in pieces.
+
+    Raises:
+        DataError: a reading cannot be imputed, or a label is in no training example; says where.
+    """
+    spec, reads = model.spec, model.spec.input
+    assert isinstance(reads, FeatureInput)
+    training, test = (
+        [
+            read_series(reads.features, series, f"{part} series {index}")
+            for index, series in enumerate(examples, start=1)
+        ]
+        for part, examples in (("training", splits.training), ("test", require_known_labels(splits).test))
+    )
+    shares = probabilities(np.concatenate(_logits(model, test, None)))
+    expected = [label for sequence in test for label in sequence.labels]
+    score, *further = reading_scores(shares, expected, spec.labels)
+    commonest = Counter(label for sequence in training for label in sequence.labels).most_common(1)[0][0]
+    constant = of("the commonest label", accuracy([commonest] * len(expected), expected, "steps"))
+    baseline, *others = row_baselines(training, test, spec.labels)
+    answers = _answers("step", _step_names(splits.test), spec.labels, shares, expected)
+    further.append(_calibration_error(answers))
+    return Evaluation(score, baseline, (), answers, tuple(further), (*others, constant))
+
+
+def _logits(model: LabellerModel, sequences: Sequence[LabelledSteps], pad_id: int | None) -> list[FloatArray]:
+    """[labelled steps, labels] of each sequence."""
+
+    def run(steps: list[Steps]) -> list[FloatArray]:
+        return label_all(model.label, steps, pad_id=pad_id)  # type: ignore[arg-type]
+
+    longest = model.spec.max_token_count if model.spec.state_size is None else None
+    return logits_at_labels(sequences, longest, run)
+
+
+def _answers(
+    unit: str, names: Labels, labels: Labels, shares: npt.NDArray[np.float64], expected: Labels
+) -> LabelAnswers:
+    """Keep what was said of every labelled step; `shares` [steps, labels]."""
+    predicted = tuple(labels[index] for index in shares.argmax(axis=-1))
+    return LabelAnswers(unit, tuple(labels), tuple(names), tuple(expected), predicted, shares)
+
+
+def _calibration_error(answers: LabelAnswers) -> Score:
+    value = calibrate(answers).expected_error
+    method = f"mean distance of confidence from accuracy in ten bins, lower is better, {len(answers.expected)} steps"
+    return Score("calibration error", value, method, decimals=4)
+
+
+def _step_names(examples: Sequence[LabelledSeries]) -> list[str]:
+    """Say which step of which series each label is for, and what was read there."""
+    return [
+        f"{series.name or f'series {number}'}, step {step}: "
+        + ", ".join(
+            f"{column.name} {value:g}"
+            for column, value in zip(series.columns, readings, strict=True)
+            if value is not None
+        )
+        for number, series in enumerate(examples, start=1)
+        for step, readings in enumerate(series.features, start=1)
+    ]
+
+
+def _commonest_tags(splits: Splits[TaggedTokens]) -> list[list[str]]:
+    """What each labelled test word is tagged most often in training; unseen words get the commonest tag."""
+    counts: dict[str, Counter[str]] = {}
+    for example in splits.training:
+        for word, tag in _labelled_words(example):
+            counts.setdefault(word, Counter())[tag] += 1
+    overall = sum(counts.values(), Counter[str]()).most_common(1)[0][0]
+    best = {word: of_word.most_common(1)[0][0] for word, of_word in counts.items()}
+    return [[best.get(word, overall) for word, _ in _labelled_words(example)] for example in splits.test]
+
+
+def _labelled_words(example: TaggedTokens) -> list[tuple[str, str]]:
+    return [pair for pair in zip(example.tokens, example.tags, strict=True) if pair[1] != UNLABELLED]
+
+
+def _wrong_word(example: TaggedTokens, predicted: Labels) -> str | None:
+    """The first word of a sentence whose label is wrong, in a few words."""
+    for (word, tag), label in zip(_labelled_words(example), predicted, strict=True):
+        if label != tag:
+            return f"{' '.join(example.tokens)!r}: {word!r} is {label}, and not {tag}"
+    return None

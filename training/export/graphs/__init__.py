@@ -1,0 +1,1 @@
+"""Networks written as ONNX graphs, in every precision.   Runs none."""

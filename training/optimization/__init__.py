@@ -1,0 +1,1 @@
+"""How weights move: one update, the optimizer, averages, several processes.   Knows no epochs."""

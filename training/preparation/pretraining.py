@@ -1,0 +1,132 @@
+"""Begins a model from the weights of a language model.   Knows names and shapes of weights; trains and reads nothing.
+
+Layers are known by the names of their parts: every model of one text calls them `embedding` and `recurrent`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from training.errors import RecipeError
+from training.models.language_model import LanguageModel
+from training.settings.model import ModelSettings
+from training.settings.pretraining import PretrainingSettings
+from training.tasks.base import Task, Text
+from training.tasks.generation import GenerationTask
+
+_BACKWARD = "_reverse"
+_LAYER = re.compile(r"\.(\d+)\.|_l(\d+)")
+"""Where the name of a recurrent weight has the number of its layer."""
+_SHARED_SETTINGS = ("cell", "layers", "embedding_size", "hidden_size", "residual", "layer_norm")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained language model, as what another model begins from."""
+
+    recipe: str
+    """Its name."""
+    settings: ModelSettings
+    text: Text
+    weights: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """Take what a trained task has.
+
+        Raises:
+            ValueError: it is no language model.
+        """
+        if not isinstance(task, GenerationTask):
+            raise ValueError(f"recipe {task.recipe.name} is not for generation")  # noqa: TRY004 - of a value that was read
+        return cls(task.recipe.name, task.recipe.model, task.text, task.model.state_dict())
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that learn at one pace."""
+
+    parameters: tuple[nn.Parameter, ...]
+    rate_factor: float = 1.0
+    """Times the learning rate."""
+    frozen_epochs: int = 0
+    """They do not move in the first so many epochs."""
+
+
+@torch.no_grad()
+def begin_from(model: nn.Module, settings: ModelSettings, pretrained: Pretrained) -> None:
+    """Copy the weights of the parts that both models have into `model`.
+
+    Raises:
+        RecipeError: the models differ in more than their direction and their output.
+    """
+    require_same_layers(settings, pretrained.settings, pretrained.recipe)
+    parts = ("embedding", "recurrent", *(["readout"] if isinstance(model, LanguageModel) else []))
+    own = {name: value for name, value in model.state_dict().items() if _part(name) in parts}
+    given = {name: value for name, value in pretrained.weights.items() if _part(name) in parts}
+    for name in {name for name in own if _BACKWARD not in name} ^ given.keys():
+        raise RecipeError(
+            f"one model has {name}, and the other has not: [model] and that of {pretrained.recipe} differ"
+        )
+    for name, value in given.items():
+        _copy(value, own[name], f"{name} of recipe {pretrained.recipe}")
+
+
+def require_same_layers(settings: ModelSettings, begun: ModelSettings, recipe: str) -> None:
+    """Raise RecipeError where weights of `recipe`, whose [model] is `begun`, would not fit."""
+    for name in _SHARED_SETTINGS:
+        ours, theirs = getattr(settings, name), getattr(begun, name)
+        if ours != theirs:
+            raise RecipeError(f"model.{name} is {ours}, in recipe {recipe}, to begin from, it is {theirs}")
+
+
+def _copy(value: Tensor, target: Tensor, name: str) -> None:
+    """Fill a weight; what else a layer reads in both directions is not heard at first."""
+    widths = [size // other for size, other in zip(target.shape, value.shape, strict=True)]
+    if any(size % other for size, other in zip(target.shape, value.shape, strict=True)) or max(widths) > 2:
+        raise RecipeError(f"{name} has shape {list(value.shape)}, the model needs {list(target.shape)}")
+    if max(widths) == 2 and target.ndim == 2:
+        target.zero_()
+    target[tuple(slice(size) for size in value.shape)] = value
+
+
+def parameter_groups(model: nn.Module, settings: PretrainingSettings | None) -> list[ParameterGroup]:
+    """Return all parameters, by the pace at which they learn: one group, or one per layer that was taken over."""
+    if settings is None:
+        return [ParameterGroup(tuple(model.parameters()))]
+    by_depth: dict[int, list[nn.Parameter]] = {}
+    named = list(model.named_parameters())
+    layer_count = 1 + max(map(_layer, (name for name, _ in named)))
+    for name, parameter in named:
+        by_depth.setdefault(_depth(name, layer_count), []).append(parameter)
+    return [
+        ParameterGroup(
+            tuple(parameters),
+            rate_factor=settings.learning_rate_decay**-depth,
+            frozen_epochs=depth if settings.gradual_unfreezing else 0,
+        )
+        for depth, parameters in sorted(by_depth.items())
+    ]
+
+
+def _depth(name: str, layer_count: int) -> int:
+    """How far below the output a weight is that was taken over; 0 for what is new."""
+    if _part(name) == "embedding":
+        return layer_count + 1
+    if _part(name) == "recurrent" and _BACKWARD not in name:
+        return layer_count - _layer(name)
+    return 0
+
+
+def _layer(name: str) -> int:
+    """Number of the recurrent layer that a weight belongs to, from 0; -1 for other weights."""
+    found = _LAYER.search(name) if _part(name) == "recurrent" else None
+    return int(found[1] or found[2]) if found else -1
+
+
+def _part(name: str) -> str:
+    return name.partition(".")[0]
