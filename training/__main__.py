@@ -1,4 +1,4 @@
-"""The training command line: train, export, evaluate, report, gates, data.   A mistake is one line and exit code 2."""
+"""The training command line and its verbs.   A mistake is one line and exit code 2."""
 
 import os
 import signal
@@ -11,6 +11,7 @@ from training.commands.data import data_app
 from training.commands.evaluate import evaluate
 from training.commands.report import gates, report
 from training.commands.train import export, train
+from training.commands.tunes import tunes
 from training.errors import LostProcessError, StoppedError, TrainingError
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -19,7 +20,7 @@ app = typer.Typer(
     help="Train recurrent sequence models and export them as bundles.", no_args_is_help=True, add_completion=False
 )
 app.add_typer(data_app, name="data")
-for verb in (train, export, evaluate, report, gates):
+for verb in (train, export, evaluate, report, gates, tunes):
     app.command()(verb)
 
 

@@ -32,7 +32,7 @@ def evaluate(
 ) -> None:
     """Measure a bundle on its corpus's test examples, through the service's own engine."""
     opened = open_bundle(bundle)
-    path = recipe or _own_recipe(opened.manifest)
+    path = recipe or own_recipe(opened.manifest)
     found = load_recipe(path)
     splits = load_examples(found.data, data_folder=data, files_folder=path.parent)
     _warn_of_other_origin(opened.manifest, path, splits, data)
@@ -53,7 +53,7 @@ def say_scores(name: str, evaluations: Evaluations) -> None:
         typer.echo(f"{name}: {score}")
 
 
-def _own_recipe(manifest: Manifest) -> Path:
+def own_recipe(manifest: Manifest) -> Path:
     """Find the recipe that a bundle names, among those that come with the project."""
     path = RECIPES / f"{manifest.producer.recipe}.toml"
     if not path.is_file():

@@ -40,6 +40,8 @@ _DATA: Mapping[str, str] = MappingProxyType(
         "ptb": "Penn Treebank as Mikolov prepared it; text of the LDC (LDC99T42), not open",
         "tinyshakespeare": "plays of Shakespeare, public domain, as in karpathy/char-rnn",
         "nottingham-abc": "Nottingham Music Database, as cleaned by jukedeck/nottingham-dataset, GPL-3.0",
+        "folk-abc": "tunes of the Nottingham Music Database, as cleaned by jukedeck/nottingham-dataset, GPL-3.0, and "
+        "Irish folk tunes from aamini/introtodeeplearning, MIT, origin of the transcriptions unclear",
         "irish-abc": "Irish folk tunes, from aamini/introtodeeplearning, MIT; origin of the transcriptions unclear",
         "manythings-ita-eng": "sentence pairs from tatoeba.org by way of manythings.org/anki, CC BY 2.0 FR",
     }

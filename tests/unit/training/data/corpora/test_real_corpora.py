@@ -13,6 +13,7 @@ from training.data.splitting import keys_of
 pytestmark = pytest.mark.data
 
 COUNTS = {
+    "folk-abc": (1_484, 181, 168),
     "imdb": (22_383, 2_494, 25_000),
     "imdb-text": (22_293, 1_280, 1_214),
     "irish-abc": (636, 88, 78),
@@ -33,7 +34,7 @@ COUNTS = {
 """Training, validation, test. Those that the project splits by hash are its own, and stay as they are."""
 
 LABELS = {"imdb": 2, "names": 18, "sst2-glue": 2, "ud-english-ewt": 17, "weather-aus": 2, "wnut17": 13}
-WITHOUT_SHARED_TEXTS = ("imdb", "imdb-text", "irish-abc", "names", "nottingham-abc")
+WITHOUT_SHARED_TEXTS = ("folk-abc", "imdb", "imdb-text", "irish-abc", "names", "nottingham-abc")
 
 
 @pytest.fixture(scope="module")
