@@ -52,9 +52,11 @@ class Run:
             run = run.pretraining
 
 
-def load_run(recipe: Path, max_epochs: int | None, *, runs: Path, data: Path | None) -> Run:
-    """Read a recipe's file and open its run; arguments and errors as `load_recipe` and `open_run`."""
+def load_run(recipe: Path, max_epochs: int | None, *, runs: Path, data: Path | None, seed: int | None = None) -> Run:
+    """Read a recipe's file and open its run, with another seed if one is given; else as `load_recipe`, `open_run`."""
     found = load_recipe(recipe)
+    if seed is not None:
+        found = found.model_copy(update={"seed": seed})
     return open_run(found, runs=runs, data_folder=data, files_folder=recipe.parent, max_epochs=max_epochs)
 
 

@@ -9,6 +9,7 @@ from training.data.examples import AnySplits
 from training.evaluation.evaluate import Evaluations
 from training.preparation.provenance import data_sha256, source_commit
 from training.run.checkpoint import Epoch
+from training.run.machine import describe_machine
 from training.scoring.scores import Evaluation, Score
 from training.settings.recipe import Recipe, Task
 
@@ -153,7 +154,8 @@ def _training(manifest: Manifest, recipe: Recipe, epochs: tuple[Epoch, ...]) -> 
             f"- SHA-256 of recipe and data: `{producer.recipe_sha256}`",
             f"- Source commit {source_commit()}",
             f"- PyTorch {producer.torch}, {manifest.created_time}",
-            f"- {len(epochs)} epochs in {seconds:.0f} s on {recipe.training.device.upper()}",
+            f"- {len(epochs)} epochs in {seconds:.0f} s, validation included, on {describe_machine(recipe.training)}",
+            f"- Command `python -m training train {producer.recipe}.toml`",
             *_reading(recipe),
         ]
     )
