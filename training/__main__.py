@@ -7,6 +7,7 @@ import sys
 import typer
 
 from service.errors import ServiceError
+from training.commands.compare import compare, models
 from training.commands.data import data_app
 from training.commands.evaluate import evaluate
 from training.commands.report import gates, report
@@ -20,7 +21,7 @@ app = typer.Typer(
     help="Train recurrent sequence models and export them as bundles.", no_args_is_help=True, add_completion=False
 )
 app.add_typer(data_app, name="data")
-for verb in (train, export, evaluate, report, gates, tunes):
+for verb in (train, export, evaluate, report, gates, tunes, compare, models):
     app.command()(verb)
 
 

@@ -100,6 +100,6 @@ def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokeniz
     widest = max(len(group) for group in references)
     # None where a source has fewer references than others: an empty text would count as a reference of length 0
     streams = [[group[place] if place < len(group) else None for group in references] for place in range(widest)]
-    metric = BLEU(tokenize=tokenization)
+    metric = BLEU(tokenize=tokenization, force=True)  # no warning of texts that look tokenised
     value = float(metric.corpus_score(list(hypotheses), cast("list[list[str]]", streams)).score)
     return Score("BLEU", value, f"sacrebleu {metric.get_signature()}, {len(hypotheses)} sentences")

@@ -4,8 +4,9 @@ A recipe is frozen, typed as written and refuses unknown keys: a misspelt settin
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -275,6 +276,11 @@ def parse_recipe(raw: bytes, *, where: str) -> Recipe:
         document = tomllib.loads(raw.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{where}: not valid TOML: {error}") from error
+    return parse_document(document, where=where)
+
+
+def parse_document(document: Mapping[str, Any], *, where: str) -> Recipe:
+    """Check what a recipe's file holds.   Arguments and errors as `parse_recipe`."""
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
