@@ -52,7 +52,15 @@ class Case:
         words = [self.task, settings.cell, str(settings.layers), "both" if settings.bidirectional else "one"]
         if self.task == "translation":
             words.append(settings.attention or "no attention")
-        options = ("residual", "layer_norm", "input_feeding", "scale_embeddings", "tie_weights", "share_embeddings")
+        options = (
+            "residual",
+            "layer_norm",
+            "input_feeding",
+            "scale_attention",
+            "scale_embeddings",
+            "tie_weights",
+            "share_embeddings",
+        )
         return "-".join([*words, *(name for name in options if getattr(settings, name))])
 
 
@@ -72,8 +80,10 @@ def matrix() -> Iterator[Case]:
         yield Case("generation", architecture(cell, layers, tie_weights=both, **scaled))
         for attention in (None, "dot", "general", "additive"):
             tied = layers == 2
+            scaled = {"scale_attention": tied and attention in {"dot", "general"}}
             yield Case(
-                "translation", architecture(cell, layers, bidirectional=both, attention=attention, tie_weights=tied)
+                "translation",
+                architecture(cell, layers, bidirectional=both, attention=attention, tie_weights=tied, **scaled),
             )
     for cell, between in product(
         CELLS, ({"residual": True}, {"layer_norm": True}, {"residual": True, "layer_norm": True})

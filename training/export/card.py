@@ -102,7 +102,15 @@ def write_card(
     return "\n\n".join(sections) + "\n"
 
 
-_OPTIONS = ("residual", "layer_norm", "input_feeding", "scale_embeddings", "tie_weights", "share_embeddings")
+_OPTIONS = (
+    "residual",
+    "layer_norm",
+    "input_feeding",
+    "scale_attention",
+    "scale_embeddings",
+    "tie_weights",
+    "share_embeddings",
+)
 """What an architecture can have beside its sizes."""
 
 

@@ -242,7 +242,11 @@ def _write_scores(graph: GraphWriter, attention: Attention, hidden: str, keys: s
     """Add the scores [rows, time] of one query per row, `hidden` [rows, key_size]."""
     if attention.query_projection is None or attention.energy is None:
         query = graph.unsqueeze(hidden, 2, "query.column")  # [rows, key_size, 1]
-        return graph.squeeze(graph.node("MatMul", [keys, query], "scores.column"), 2, "scores")
+        products = graph.node("MatMul", [keys, query], "scores.column")
+        if attention.scale == 1:
+            return graph.squeeze(products, 2, "scores")
+        scale = graph.constant("attention_factor", np.float32(attention.scale))
+        return graph.node("Mul", [graph.squeeze(products, 2, "scores.unscaled"), scale], "scores")
     projection = attention.query_projection
     query = graph.affine(hidden, ("query.weight", projection.weight), projection.bias, "query")
     sums = graph.node("Add", [graph.unsqueeze(query, 1, "query.row"), keys], "energies.sums")  # [rows, time, key_size]
