@@ -7,11 +7,15 @@ INSTALLED := $(VENV)/.installed
 TORCH_VERSION := 2.13.0
 # Extra arguments for the step that installs torch, for instance the index of its CPU builds.
 TORCH_PIP_ARGS ?=
+ATHERIS_VERSION := 3.0.0
+FUZZ_SECONDS ?= 60
+API := proto/seqserve
+FROZEN_API := proto/frozen/seqserve_v1.binpb
 SAMPLES := $(wildcard training/recipes/sample-*.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo models serve test check bench bench-training image-test lock proto clean
+.PHONY: help demo models serve test check bench bench-training image-test lock proto proto-freeze fuzz clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -43,6 +47,7 @@ check: $(INSTALLED) ## Format, lint, types, import rules, proto lint, generated 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint proto
+	$(BIN)/buf breaking proto --against $(FROZEN_API)
 	$(BIN)/python proto/generate.py --check
 
 bench: models ## Measure the engine layouts side by side; writes docs/engine-layouts.md
@@ -54,13 +59,21 @@ bench-training: $(INSTALLED) ## Measure training beside JoeyNMT and OpenNMT-py (
 image-test: models ## Build the service image without Docker (buildah) and send it a request
 	deploy/image-test.sh
 
-proto: $(INSTALLED) ## Generate seqserve/v1 from proto/
+fuzz: $(INSTALLED) ## Feed the API bytes for FUZZ_SECONDS (60), guided by coverage (Linux); see .build/fuzz
+	$(PIP) install --quiet atheris==$(ATHERIS_VERSION)
+	$(BIN)/python -m tests.fuzz.guided -max_total_time=$(FUZZ_SECONDS)
+
+proto: $(INSTALLED) ## Generate seqserve/v1 and docs/api.md from proto/
 	$(BIN)/python proto/generate.py
 
-lock: ## Resolve the requirements anew (needs uv)
-	for group in service service-gpu training dev; do \
+proto-freeze: $(INSTALLED) ## Promise the API as it is now: from then on `make check` refuses what would break a client
+	$(BIN)/buf build proto --path $(API) --exclude-source-info --output $(FROZEN_API)
+
+lock: ## Resolve the requirements anew (needs uv); what ships is what dev tests
+	for group in dev service service-gpu training; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-			--group $$group --extra cli pyproject.toml --output-file requirements/$$group.txt || exit $$?; \
+			$$([ $$group = dev ] || echo --constraint requirements/dev.txt) \
+			--group $$group pyproject.toml --output-file requirements/$$group.txt || exit $$?; \
 	done
 
 clean: ## Remove what was built, except .venv

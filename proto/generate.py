@@ -1,11 +1,13 @@
-"""Writes the Python code of proto/seqserve/v1 into seqserve/v1: messages, gRPC stubs and the types of both.
+"""Writes what comes of the protos: messages, gRPC stubs and the types of both, as PACKAGES says; and docs/api.md.
 
 `python proto/generate.py` writes; `--check` writes nothing and fails with a diff where a committed file differs.
 """
 
 import difflib
+import re
 import sys
 import tempfile
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -18,10 +20,28 @@ from google.protobuf.descriptor_pb2 import (
     ServiceDescriptorProto,
 )
 from grpc_tools import protoc
+from reference_page import ReferencePage
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PROTO_ROOT = REPOSITORY / "proto"
-PACKAGE = Path("seqserve/v1")  # both below proto/ and below the repository
+
+
+@dataclass(frozen=True)
+class Package:
+    """Where protos lie and where their code goes, both below the repository."""
+
+    protos: Path
+    code: Path
+
+    @property
+    def name(self) -> str:
+        """The code's name to Python."""
+        return ".".join(self.code.parts)
+
+
+OWN = Package(Path("proto/seqserve/v1"), Path("seqserve/v1"))
+PACKAGES = (OWN, Package(Path("proto/open_inference"), Path("service/transport/open_inference/v2")))
+REFERENCE = Path("docs/api.md")
+"""Written from the own API alone."""
 
 # protoc writes `Mapping` without its type arguments
 UNTYPED_MAPPINGS = "# mypy: disable-error-code=type-arg\n"
@@ -42,18 +62,23 @@ from {package} import {module}_pb2
 '''
 
 
-def run_protoc(protos: list[Path], folder: Path) -> FileDescriptorSet:
-    """Write what protoc itself can generate into `folder`; return the parsed protos, in the order of `protos`."""
+def run_protoc(package: Package, folder: Path) -> FileDescriptorSet:
+    """Write what protoc itself can generate into `folder`; return the parsed protos, in order of name.
+
+    protoc is told that the protos lie where the code goes, so that generated modules import one another from there.
+    """
     descriptors = folder / "descriptors.bin"
+    protos = sorted((REPOSITORY / package.protos).glob("*.proto"))
     arguments = [
         "protoc",
-        f"-I{PROTO_ROOT}",
+        f"-I{package.code}={REPOSITORY / package.protos}",
         f"-I{files('grpc_tools') / '_proto'}",
         f"--python_out={folder}",
         f"--pyi_out={folder}",
         f"--grpc_python_out={folder}",
         f"--descriptor_set_out={descriptors}",
-        *(str(proto.relative_to(PROTO_ROOT)) for proto in protos),
+        "--include_source_info",
+        *(str(package.code / proto.name) for proto in protos),
     ]
     if protoc.main(arguments) != 0:
         sys.exit("protoc refused the protos, see above")
@@ -76,6 +101,7 @@ def handler(method: MethodDescriptorProto, module: str) -> list[str]:
     """Lines of a servicer's method."""
     types = message_types(method, module)
     request, response = types.split(", ")
+    request = f"AsyncIterator[{request}]" if method.client_streaming else request
     result = "AsyncIterator" if method.server_streaming else "Awaitable"
     return [
         f"    def {method.name}(",
@@ -105,12 +131,10 @@ def service_types(service: ServiceDescriptorProto, module: str) -> list[str]:
     ]
 
 
-def grpc_types(proto: FileDescriptorProto) -> str:
+def grpc_types(proto: FileDescriptorProto, package: Package) -> str:
     """The .pyi of a _pb2_grpc module, which protoc does not write."""
     module = Path(proto.name).stem
-    if any(method.client_streaming for service in proto.service for method in service.method):
-        sys.exit(f"{proto.name}: types of client streams are not written yet, add them to {Path(__file__).name}")
-    lines = [GRPC_TYPES_HEAD.format(module=module, package=proto.package).rstrip("\n")]
+    lines = [GRPC_TYPES_HEAD.format(module=module, package=package.name).rstrip("\n")]
     for service in proto.service:
         lines += service_types(service, module)
     return "\n".join(lines) + "\n"
@@ -118,24 +142,39 @@ def grpc_types(proto: FileDescriptorProto) -> str:
 
 def generate() -> dict[Path, str]:
     """Everything to be committed: path below the repository to text."""
-    protos = sorted((PROTO_ROOT / PACKAGE).glob("*.proto"))
+    return {path: text for package in PACKAGES for path, text in generate_package(package).items()}
+
+
+def generate_package(package: Package) -> dict[Path, str]:
+    """What is to be committed of one package: path below the repository to text."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        descriptors = run_protoc(protos, folder)
-        for stub in (folder / PACKAGE).glob("*.pyi"):
+        descriptors = run_protoc(package, folder)
+        for stub in (folder / package.code).glob("*.pyi"):
             stub.write_text(UNTYPED_MAPPINGS + stub.read_text())
         for proto in descriptors.file:
-            (folder / proto.name).with_name(f"{Path(proto.name).stem}_pb2_grpc.pyi").write_text(grpc_types(proto))
-        return {path.relative_to(folder): path.read_text() for path in sorted((folder / PACKAGE).iterdir())}
+            stub = (folder / proto.name).with_name(f"{Path(proto.name).stem}_pb2_grpc.pyi")
+            stub.write_text(grpc_types(proto, package))
+        code = {path.relative_to(folder): path.read_text() for path in sorted((folder / package.code).iterdir())}
+    if package is not OWN:
+        return code
+    return {**code, REFERENCE: ReferencePage(descriptors.file, reasons()).text()}
+
+
+def reasons() -> list[str]:
+    """Every reason of an error, as docs/errors.md lists them."""
+    return re.findall(r"^\| `([A-Z_]+)` \|", (REPOSITORY / "docs/errors.md").read_text(), re.MULTILINE)
+
+
+def committed_code() -> list[Path]:
+    """The generated modules that are there now."""
+    return [path for package in PACKAGES for path in (REPOSITORY / package.code).glob("*_pb2*") if path.is_file()]
 
 
 def difference(expected: dict[Path, str]) -> str:
     """Unified diff from what is committed to `expected`, files that should not be there included."""
-    committed = {
-        path.relative_to(REPOSITORY): path.read_text()
-        for path in (REPOSITORY / PACKAGE).glob("*_pb2*")
-        if path.is_file()
-    }
+    paths = [path for path in (*committed_code(), REPOSITORY / REFERENCE) if path.is_file()]
+    committed = {path.relative_to(REPOSITORY): path.read_text() for path in paths}
     lines: list[str] = []
     for path in sorted(expected.keys() | committed.keys()):
         before, after = committed.get(path, "").splitlines(), expected.get(path, "").splitlines()
@@ -146,13 +185,13 @@ def difference(expected: dict[Path, str]) -> str:
 def main(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a file differs.")] = False,
 ) -> None:
-    """Generate the Python code of proto/seqserve/v1 into seqserve/v1."""
+    """Generate the Python code of every proto, and docs/api.md."""
     generated = generate()
     if check:
         if found := difference(generated):
-            sys.exit(f"{found}\n\nseqserve/v1 is out of date: run `python proto/generate.py`")
+            sys.exit(f"{found}\n\nwhat is generated is out of date: run `python proto/generate.py`")
         return
-    for stale in (REPOSITORY / PACKAGE).glob("*_pb2*"):
+    for stale in committed_code():
         stale.unlink()
     for path, text in generated.items():
         (REPOSITORY / path).write_text(text)

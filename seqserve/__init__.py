@@ -6,9 +6,10 @@ with Client("localhost:50051") as client:
     print(client.translate("sample-en-it", "The black dog jumped over the cat").translations[0].text)
 """
 
-from seqserve.async_client import AsyncClient, AsyncGenerationStream
-from seqserve.client import Client, GenerationStream
+from seqserve.async_client import AsyncClient
+from seqserve.client import Client
 from seqserve.convert import InputSequence, Readings
+from seqserve.credentials import Tls, Token
 from seqserve.errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -24,7 +25,8 @@ from seqserve.errors import (
     UnavailableError,
     UnimplementedError,
 )
-from seqserve.options import GenerateOptions, TranslateOptions
+from seqserve.many.answers import PAUSE, Answer, Pause
+from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions
 from seqserve.results import (
     Attention,
     Classification,
@@ -51,8 +53,11 @@ from seqserve.results import (
     Translation,
     TranslationScore,
 )
+from seqserve.streams import AsyncGenerationStream, GenerationStream
 
 __all__ = [
+    "PAUSE",
+    "Answer",
     "AsyncClient",
     "AsyncGenerationStream",
     "Attention",
@@ -73,6 +78,7 @@ __all__ = [
     "InputSequence",
     "InternalError",
     "InvalidArgumentError",
+    "LabelOptions",
     "LabelResult",
     "LabelScheme",
     "LabelScore",
@@ -83,6 +89,7 @@ __all__ = [
     "ModelState",
     "ModelVersion",
     "NotFoundError",
+    "Pause",
     "PermissionDeniedError",
     "Readings",
     "ResourceExhaustedError",
@@ -90,7 +97,10 @@ __all__ = [
     "SeqserveError",
     "Task",
     "Timings",
+    "Tls",
+    "Token",
     "TokenScore",
+    "TranslateManyOptions",
     "TranslateOptions",
     "TranslateResult",
     "Translation",

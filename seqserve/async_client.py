@@ -1,10 +1,9 @@
 """The asyncio client.   The twin of `seqserve.client`, method by method, over grpc.aio."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, Unpack, cast
 
 import grpc
 import grpc.aio
@@ -19,17 +18,27 @@ from seqserve.connection import (
     Attempts,
     checked_timeout,
 )
+from seqserve.credentials import Tls, Token, channel_credentials
 from seqserve.errors import from_rpc_error
-from seqserve.options import GenerateOptions, TranslateOptions
+from seqserve.generation import Generation
+from seqserve.many import methods
+from seqserve.many.answers import Answer, Pause
+from seqserve.many.runs import MAX_IN_FLIGHT, MAX_STREAMS_IN_FLIGHT, run_async
+from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions
 from seqserve.results import (
+    Classification,
     ClassifyResult,
     GeneratedChunk,
     GeneratedText,
+    LabelledSequence,
     LabelResult,
     Model,
     ScoreResult,
     TranslateResult,
+    Translation,
+    TranslationScore,
 )
+from seqserve.streams import AsyncCall, AsyncGenerationStream
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceStub
@@ -39,53 +48,10 @@ if TYPE_CHECKING:
     from seqserve.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
     from seqserve.v1.model_service_pb2_grpc import ModelServiceAsyncStub
 
+Input = TypeVar("Input")
+Inputs: TypeAlias = Iterable[Input | Pause] | AsyncIterable[Input | Pause]
 Request = TypeVar("Request")
 Response = TypeVar("Response")
-
-
-class AsyncGenerationStream:
-    """Chunks of one generation, as they come. Leaving early cancels it on the server.
-
-    Iterate it directly, or inside `async with`, which cancels at once whatever still holds a reference.
-    """
-
-    def __init__(
-        self, call: "grpc.aio.UnaryStreamCall[inference.GenerateTextRequest, inference.GenerateTextResponse]"
-    ) -> None:
-        self._call = call
-        self._closed = False
-
-    def __del__(self) -> None:
-        # grpc.aio never collects a call that is not done (grpc/grpc#43462), so its stream would stay open
-        with contextlib.suppress(RuntimeError):  # the event loop is closed, and the call with it
-            self._call.cancel()
-
-    def __aiter__(self) -> AsyncIterator[GeneratedChunk]:
-        return self
-
-    async def __anext__(self) -> GeneratedChunk:
-        if self._closed:
-            raise StopAsyncIteration
-        try:
-            response = await self._call.read()
-        except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
-        if response is grpc.aio.EOF:
-            raise StopAsyncIteration
-        return convert.generated_chunk(cast(inference.GenerateTextResponse, response))
-
-    async def close(self) -> None:
-        """Cancel what is left; iterating ends."""
-        self._closed = True
-        self._call.cancel()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
 
 class AsyncClient:
@@ -94,9 +60,13 @@ class AsyncClient:
     Every call raises a SeqserveError when it fails, and takes `timeout_s` to replace the client's own.
 
     Args:
-        target: address, `host:port` or any gRPC target.
+        target: as in Client.
         timeout_s: seconds until a call fails with DeadlineExceededError, retries included.
-        credentials: for TLS, from `grpc.ssl_channel_credentials`; None connects without.
+        tls: encrypts the connection; None sends plaintext.
+        token: who calls, as `authorization: Bearer ...`; needs `tls`.
+
+    Raises:
+        ValueError: `timeout_s`, `tls` or `token` cannot be used.
     """
 
     def __init__(
@@ -104,9 +74,11 @@ class AsyncClient:
         target: str = DEFAULT_TARGET,
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
-        credentials: grpc.ChannelCredentials | None = None,
+        tls: Tls | None = None,
+        token: Token | None = None,
     ) -> None:
         self._timeout_s = checked_timeout(timeout_s)
+        credentials = channel_credentials(tls, token)
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(target, CHANNEL_OPTIONS)
         else:
@@ -138,9 +110,10 @@ class AsyncClient:
         *,
         top_label_count: int | None = None,
         timeout_s: float | None = None,
+        **options: Unpack[LabelOptions],
     ) -> LabelResult:
         """As Client.label."""
-        request = convert.label_request(model, sequences, top_label_count)
+        request = convert.label_request(model, sequences, top_label_count, options)
         return convert.label_result(await self._call(self._inference.LabelSequence, request, timeout_s))
 
     def generate(
@@ -153,7 +126,7 @@ class AsyncClient:
     ) -> AsyncGenerationStream:
         """As Client.generate; not to be awaited, but iterated with `async for`."""
         request = convert.generate_request(model, prompt, options)
-        return AsyncGenerationStream(self._inference.GenerateText(request, timeout=self._timeout(timeout_s)))
+        return AsyncGenerationStream(self._open_generation, Generation(request, self._timeout(timeout_s)))
 
     async def generate_text(
         self,
@@ -197,6 +170,76 @@ class AsyncClient:
         request = convert.score_request(model, pairs)
         return convert.score_result(await self._call(self._inference.ScoreTranslation, request, timeout_s))
 
+    def classify_many(
+        self,
+        model: str,
+        texts: Inputs[str],
+        *,
+        top_label_count: int | None = None,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[Answer[str, Classification]]:
+        """As Client.classify_many; not awaited, but iterated with `async for`. Inputs may be async themselves."""
+        ask = self._asking(self._inference.ClassifyText, timeout_s)
+        return run_async(methods.classifying(model, top_label_count), texts, ask, max_in_flight)
+
+    def label_many(
+        self,
+        model: str,
+        sequences: Inputs[convert.InputSequence],
+        *,
+        top_label_count: int | None = None,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[Answer[convert.InputSequence, LabelledSequence]]:
+        """As Client.label_many; the rest as in `classify_many`."""
+        ask = self._asking(self._inference.LabelSequence, timeout_s)
+        return run_async(methods.labelling(model, top_label_count), sequences, ask, max_in_flight)
+
+    def generate_many(
+        self,
+        model: str,
+        prompts: Inputs[str],
+        *,
+        max_in_flight: int = MAX_STREAMS_IN_FLIGHT,
+        timeout_s: float | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> AsyncIterator[Answer[str, tuple[GeneratedText, ...]]]:
+        """As Client.generate_many."""
+        timeout_s = self._timeout(timeout_s)
+
+        async def ask(request: inference.GenerateTextRequest) -> list[GeneratedChunk]:
+            generation = Generation(request, timeout_s, max_attempts=None)
+            async with AsyncGenerationStream(self._open_generation, generation) as stream:
+                return [chunk async for chunk in stream]
+
+        return run_async(methods.generating(model, options), prompts, ask, max_in_flight)
+
+    def translate_many(
+        self,
+        model: str,
+        texts: Inputs[str],
+        *,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        timeout_s: float | None = None,
+        **options: Unpack[TranslateManyOptions],
+    ) -> AsyncIterator[Answer[str, Translation]]:
+        """As Client.translate_many."""
+        ask = self._asking(self._inference.TranslateText, timeout_s)
+        return run_async(methods.translating(model, options), texts, ask, max_in_flight)
+
+    def score_translation_many(
+        self,
+        model: str,
+        pairs: Inputs[tuple[str, str]],
+        *,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[Answer[tuple[str, str], TranslationScore]]:
+        """As Client.score_translation_many."""
+        ask = self._asking(self._inference.ScoreTranslation, timeout_s)
+        return run_async(methods.scoring(model), pairs, ask, max_in_flight)
+
     async def list_models(self, *, timeout_s: float | None = None) -> tuple[Model, ...]:
         """As Client.list_models."""
         found: list[Model] = []
@@ -234,19 +277,39 @@ class AsyncClient:
     def _timeout(self, timeout_s: float | None) -> float:
         return self._timeout_s if timeout_s is None else checked_timeout(timeout_s)
 
+    def _open_generation(self, generation: Generation) -> AsyncCall:
+        return self._inference.GenerateText(generation.request, timeout=generation.seconds_left())
+
     async def _call(
         self,
         method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]",
         request: Request,
         timeout_s: float | None,
     ) -> Response:
-        attempts = Attempts(self._timeout(timeout_s))
-        while True:
-            try:
-                return await method(request, timeout=attempts.seconds_left())
-            except grpc.RpcError as error:
-                failure = from_rpc_error(error)
-                delay = attempts.delay_after(failure)
-                if delay is None:
-                    raise failure from error
-            await asyncio.sleep(delay)
+        return await _repeated(method, request, Attempts(self._timeout(timeout_s)))
+
+    def _asking(
+        self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", timeout_s: float | None
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """How a run of many inputs sends one of its requests."""
+        timeout_s = self._timeout(timeout_s)
+
+        async def ask(request: Request) -> Response:
+            return await _repeated(method, request, Attempts(timeout_s, max_attempts=None))
+
+        return ask
+
+
+async def _repeated(
+    method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", request: Request, attempts: Attempts
+) -> Response:
+    """The response of a call, made again while a full queue says when to come back."""
+    while True:
+        try:
+            return await method(request, timeout=attempts.seconds_left())
+        except grpc.RpcError as error:
+            failure = from_rpc_error(error)
+            delay = attempts.delay_after(failure)
+            if delay is None:
+                raise failure from error
+        await asyncio.sleep(delay)

@@ -14,14 +14,14 @@ MAX_ATTEMPTS = 4
 
 HEALTH_CHECK_METHOD = "/grpc.health.v1.Health/Check"
 
-# gRPC itself repeats a unary call that met no server or one that is draining. RESOURCE_EXHAUSTED is not listed: gRPC
-# would then also repeat what can never succeed, such as a message that is too large. See Attempts.
+# gRPC itself repeats a call that met no server or one that is draining, as long as nothing of its answer has come; with
+# several replicas the next attempt goes to the next one. RESOURCE_EXHAUSTED is not listed: gRPC would then also repeat
+# what can never succeed, such as a message that is too large. See Attempts.
 SERVICE_CONFIG = {
     "methodConfig": [
         {
             "name": [
-                {"service": "seqserve.v1.InferenceService", "method": "ClassifyText"},
-                {"service": "seqserve.v1.InferenceService", "method": "TranslateText"},
+                {"service": "seqserve.v1.InferenceService"},
                 {"service": "seqserve.v1.ModelService"},
                 {"service": "grpc.health.v1.Health", "method": "Check"},
             ],
@@ -34,6 +34,8 @@ SERVICE_CONFIG = {
             },
         }
     ],
+    # a target that resolves to several addresses is several replicas, which take turns
+    "loadBalancingConfig": [{"round_robin": {}}],
     # while most calls fail, repeating them makes it worse
     "retryThrottling": {"maxTokens": 20, "tokenRatio": 0.1},
 }
@@ -42,6 +44,7 @@ CHANNEL_OPTIONS: list[tuple[str, str | int]] = [
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES),  # what does not fit is never repeated
     # notices a peer that vanished under a stream; idle connections are left in peace
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -61,13 +64,18 @@ def checked_timeout(timeout_s: float) -> float:
 
 
 class Attempts:
-    """One unary call: its deadline, and whether a full queue is worth another try.
+    """One call: its deadline, and whether a full queue is worth another try.
 
     A server that refuses with RESOURCE_EXHAUSTED says when to come back if that makes sense (google.rpc.RetryInfo).
+
+    Args:
+        timeout_s: seconds until the deadline.
+        max_attempts: most tries; None means as many as there is time for.
     """
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, max_attempts: int | None = MAX_ATTEMPTS) -> None:
         self._ends_at = time.monotonic() + checked_timeout(timeout_s)
+        self._max_attempts = max_attempts or math.inf
         self._failed_count = 0
 
     def seconds_left(self) -> float:
@@ -80,4 +88,4 @@ class Attempts:
         if not isinstance(error, ResourceExhaustedError) or error.retry_delay_seconds is None:
             return None
         delay = error.retry_delay_seconds * random.uniform(1.0, 1.5)  # those refused together come back apart
-        return delay if self._failed_count < MAX_ATTEMPTS and delay < self.seconds_left() else None
+        return delay if self._failed_count < self._max_attempts and delay < self.seconds_left() else None

@@ -7,7 +7,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from seqserve.errors import InternalError
-from seqserve.options import GenerateOptions, TranslateOptions
+from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions
 from seqserve.results import (
     Attention,
     Classification,
@@ -93,22 +93,36 @@ def classify_result(response: inference.ClassifyTextResponse) -> ClassifyResult:
 
 
 def label_request(
-    model: str, sequences: str | Sequence[InputSequence], top_label_count: int | None
+    model: str, sequences: str | Sequence[InputSequence], top_label_count: int | None, options: LabelOptions
 ) -> inference.LabelSequenceRequest:
     """Request for LabelSequence; None leaves a field unset.
 
     Raises:
         TypeError: a sequence is neither a text, nor words, nor rows.
+        ValueError: there are state tokens, but not one per sequence.
     """
     given = [sequences] if isinstance(sequences, str) else sequences
-    return inference.LabelSequenceRequest(
+    request = inference.LabelSequenceRequest(
         model=model,
-        sequences=[_input_sequence(one, f"sequences[{index}]") for index, one in enumerate(given)],
+        sequences=[input_sequence(one, f"sequences[{index}]") for index, one in enumerate(given)],
         top_label_count=top_label_count,
+        include_state_token=options.get("include_state_token", False),
+        allow_inexact_state=options.get("allow_inexact_state", False),
     )
+    tokens = options.get("state_tokens") or [None] * len(given)
+    if len(tokens) != len(given):
+        raise ValueError(f"there are {len(tokens)} state_tokens for {len(given)} sequences, expected one each")
+    for sequence, token in zip(request.sequences, tokens, strict=True):
+        sequence.state_token = token or b""
+    return request
 
 
-def _input_sequence(given: InputSequence, where: str) -> inference.InputSequence:
+def input_sequence(given: InputSequence, where: str) -> inference.InputSequence:
+    """One sequence of LabelSequence; `where` is what to call it.
+
+    Raises:
+        TypeError: it is neither a text, nor words, nor rows.
+    """
     if isinstance(given, str):
         return inference.InputSequence(text=given)
     if isinstance(given, Mapping):
@@ -140,6 +154,7 @@ def _labelled_sequence(message: inference.LabelledSequence) -> LabelledSequence:
             LabelSpan(span.label, span.first_step_index, span.last_step_index, span.score) for span in message.spans
         ),
         token_count=message.token_count,
+        state_token=message.state_token or None,
     )
 
 
@@ -162,6 +177,8 @@ def generated_chunk(response: inference.GenerateTextResponse) -> GeneratedChunk:
         sample_index=response.sample_index,
         token_scores=_token_scores(response.token_scores),
         prompt_token_count=response.prompt_token_count if response.HasField("prompt_token_count") else None,
+        state_token=response.state_token or None,
+        held_back_text=response.held_back_text,
     )
 
 
@@ -189,6 +206,8 @@ def generated_texts(chunks: Sequence[GeneratedChunk]) -> tuple[GeneratedText, ..
             timings=timings,
             token_scores=tuple(score for chunk in own for score in chunk.token_scores),
             prompt_token_count=chunks[0].prompt_token_count or 0,
+            state_token=own[-1].state_token,
+            held_back_text=own[-1].held_back_text,
         )
         found.append(text)
     return tuple(found)
@@ -199,7 +218,7 @@ def _unfinished() -> InternalError:
 
 
 def translate_request(
-    model: str, texts: str | Sequence[str], options: TranslateOptions
+    model: str, texts: str | Sequence[str], options: TranslateOptions | TranslateManyOptions
 ) -> inference.TranslateTextRequest:
     """Request for TranslateText; None leaves a field unset."""
     return inference.TranslateTextRequest(model=model, texts=as_texts(texts), **options)
@@ -274,6 +293,8 @@ def model(message: models.Model) -> Model:
         load_seconds=_seconds(message.load_duration),
         features=tuple(map(_feature, message.features)),
         label_scheme=LABEL_SCHEMES.get(message.label_scheme, LabelScheme.OTHER),
+        carries_state=message.carries_state,
+        numerics_class=message.numerics_class,
     )
 
 

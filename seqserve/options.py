@@ -24,6 +24,11 @@ class GenerateOptions(TypedDict, total=False):
     `alternative_count`: most probable tokens to return beside each, 1 to 16, with `include_token_scores`; default none.
     `echo`: whether the text begins with the prompt.
     `allow_partial`: whether to end with what there is when the deadline is near, instead of failing.
+    `include_state_token`: whether the last chunk of a text that could go on brings a state token.
+    `state_token_interval`: with it, tokens after which further chunks bring one, again and again; default none do.
+    `state_token`: goes on with the text that this token is of; the prompt is read after it, and options that are not
+    given are those the text began with.
+    `allow_inexact_state`: whether a token of another numerics class will do, which does not go on bit for bit.
     """
 
     max_output_token_count: int | None
@@ -43,10 +48,27 @@ class GenerateOptions(TypedDict, total=False):
     alternative_count: int | None
     echo: bool
     allow_partial: bool
+    include_state_token: bool
+    state_token_interval: int | None
+    state_token: bytes | None
+    allow_inexact_state: bool
 
 
-class TranslateOptions(TypedDict, total=False):
-    """What a caller may set for translations. Absent or None means the server's default.
+class LabelOptions(TypedDict, total=False):
+    """What a caller may say of state when sequences are labelled.
+
+    `include_state_token`: whether each labelled sequence brings a state token, from which its next steps can go on.
+    `state_tokens`: one per sequence, which then continues the sequence that the token is of; None begins anew.
+    `allow_inexact_state`: whether tokens of another numerics class will do, which do not go on bit for bit.
+    """
+
+    include_state_token: bool
+    state_tokens: Sequence[bytes | None] | None
+    allow_inexact_state: bool
+
+
+class TranslateManyOptions(TypedDict, total=False):
+    """What a caller may set for any number of translations. Absent or None means the server's default.
 
     `max_output_token_count`: most tokens to produce per text, 1 to the model's own limit, which is the default.
     `max_length_factor`: most tokens to produce per token of the source, above 0 to 100; default no such limit.
@@ -54,7 +76,6 @@ class TranslateOptions(TypedDict, total=False):
     `hypothesis_count`: hypotheses to return per text, 1 to `beam_size`, or samples, 1 to 32; default 1.
     `length_penalty`: exponent of the length penalty, 0 to 10; 0 favours short translations; default 0.6.
     `coverage_penalty`: weight of the penalty for leaving out parts of the source, 0 to 10; default 0.
-    `target_prefixes`: what each translation must begin with, one per text, each possibly empty; default nothing.
     `replace_unknowns`: whether source words stand in for unknown tokens, where the model is one of words.
     `include_token_scores`: whether translations bring the log-probability of each token.
     `include_attention`: whether translations bring their attention weights.
@@ -69,7 +90,6 @@ class TranslateOptions(TypedDict, total=False):
     hypothesis_count: int | None
     length_penalty: float | None
     coverage_penalty: float | None
-    target_prefixes: Sequence[str] | None
     replace_unknowns: bool
     include_token_scores: bool
     include_attention: bool
@@ -79,3 +99,12 @@ class TranslateOptions(TypedDict, total=False):
     top_p: float | None
     min_p: float | None
     seed: int | None
+
+
+class TranslateOptions(TranslateManyOptions, total=False):
+    """What a caller may set for the translations of one request: TranslateManyOptions, and what there is one per text.
+
+    `target_prefixes`: what each translation must begin with, one per text, each possibly empty; default nothing.
+    """
+
+    target_prefixes: Sequence[str] | None

@@ -123,12 +123,14 @@ class LabelSpan:
 class LabelledSequence:
     """Labels of one sequence, and the spans that the best ones mark; a model of plain labels has none.
 
-    `token_count` counts tokens, of which a word may have several; or rows.
+    `token_count` counts tokens, of which a word may have several; or rows. `state_token` is where the model stands
+    after the last step, where that was asked for.
     """
 
     steps: tuple[LabelledStep, ...]
     spans: tuple[LabelSpan, ...]
     token_count: int
+    state_token: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ class GeneratedChunk:
     """One message of a generation; its text is to be appended to what came before of the same sample.
 
     `model_version`, `seed` and `prompt_token_count` are set in the first chunk, `finish_reason` in the last one of each
-    sample, `timings` in the last of all, and only there.
+    sample, `timings` in the last of all, and only there. `state_token`, where it was asked for and is due, is where the
+    sample stands after this chunk; `held_back_text` is what was held back there, and comes again with what goes on.
     """
 
     text: str
@@ -170,11 +173,17 @@ class GeneratedChunk:
     sample_index: int = 0
     token_scores: tuple[TokenScore, ...] = ()
     prompt_token_count: int | None = None
+    state_token: bytes | None = None
+    held_back_text: str = ""
 
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """A whole text that was generated. `seed` produces it again. `token_scores` are set where they were asked for."""
+    """A whole text that was generated. `seed` produces it again. `token_scores` are set where they were asked for.
+
+    `state_token` is set where it was asked for and the text can go on; `text` then ends before `held_back_text`, which
+    comes again with what goes on.
+    """
 
     text: str
     token_count: int
@@ -184,6 +193,8 @@ class GeneratedText:
     timings: Timings
     token_scores: tuple[TokenScore, ...] = ()
     prompt_token_count: int = 0
+    state_token: bytes | None = None
+    held_back_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -261,7 +272,10 @@ class Feature:
 
 @dataclass(frozen=True)
 class Model:
-    """One version of a model, as the server knows it. `failure` tells why loading failed, else it is empty."""
+    """One version of a model, as the server knows it. `failure` tells why loading failed, else it is empty.
+
+    `carries_state` tells whether state tokens can be asked for, `numerics_class` where they go on bit for bit.
+    """
 
     name: str
     version: int
@@ -280,3 +294,5 @@ class Model:
     load_seconds: float
     features: tuple[Feature, ...]
     label_scheme: LabelScheme
+    carries_state: bool = False
+    numerics_class: str = ""

@@ -14,7 +14,7 @@ from service.bundle.store import open_bundle
 from service.errors import ServiceError
 from service.runtime.models import is_for, load_model
 from service.settings import parse_settings
-from service.transport.probe import probe_health
+from service.transport.standard.probe import probe_health
 
 USER_ERROR = 2
 

@@ -5,9 +5,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,10 +23,12 @@ from service.serving.front import Front
 from service.serving.hosts import Host, InlineHost, ProcessHost, ThreadHost
 from service.serving.pool import EnginePool
 from service.settings import DevicePlan, ServiceSettings
-from service.transport.health import READINESS, HealthBoard
+from service.state.keys import ephemeral_key_file, read_keys
+from service.state.tokens import StateTokens
 from service.transport.http import open_metrics_server
 from service.transport.port import own_port, shared_port
 from service.transport.server import open_server
+from service.transport.standard.health import READINESS, HealthBoard
 from service.workers.joined import JoinedMetrics
 from service.workers.link import SupervisorLink
 from service.workers.messages import Refused, Status
@@ -52,15 +54,13 @@ class Readiness:
 
     def __init__(self, health: HealthBoard) -> None:
         self._health = health
-        self._names: set[str] = set()
+        self._models: Mapping[str, bool] = {}
         self._engines_up = False
         self._started = False
 
-    def models_changed(self, names: set[str]) -> None:
-        """Note which names can answer."""
-        for gone in self._names - names:
-            self._health.set(gone, False)
-        self._names = names
+    def models_changed(self, models: Mapping[str, bool]) -> None:
+        """Note which models there are, and whether each can answer."""
+        self._models = models
         self._show()
 
     def engines_changed(self, up: bool) -> None:
@@ -74,9 +74,9 @@ class Readiness:
         self._show()
 
     def _show(self) -> None:
-        for name in self._names:
-            self._health.set(name, self._engines_up)
-        self._health.set_ready(self._started and self._engines_up and bool(self._names))
+        serving = {name: answers and self._engines_up for name, answers in self._models.items()}
+        self._health.set_models(serving)
+        self._health.set_ready(self._started and any(serving.values()))
 
 
 def make_host(settings: ServiceSettings) -> Callable[[], Host]:
@@ -90,6 +90,17 @@ def make_host(settings: ServiceSettings) -> Callable[[], Host]:
     limits = EngineLimits(settings.max_batch_size, settings.decode_slots, settings.padding_budget)
     host = _HOSTS[settings.engine_layout]
     return lambda: host(limits)
+
+
+def make_tokens(settings: ServiceSettings) -> StateTokens | None:
+    """What signs and opens state tokens; None without keys.
+
+    Raises:
+        SettingsError: the keys cannot be read.
+    """
+    if settings.state_keys is None:
+        return None
+    return StateTokens(read_keys(settings.state_keys), lifetime_seconds=settings.state_token_seconds)
 
 
 def choose_devices(plan: DevicePlan, why_unavailable: Callable[[str], str] = why_unavailable) -> tuple[str, ...]:
@@ -133,10 +144,12 @@ async def serve(settings: ServiceSettings) -> None:
         cores.usable, cores.affinity, cores.quota, workers, settings.engine_count,
     )  # fmt: skip
     make_host(settings)
-    if workers == 1:
-        await _serve_alone(settings)
-    else:
-        await _serve_with_workers(settings)
+    if settings.repository_control and workers > 1:
+        raise SettingsError(f"repository_control reaches one worker alone, and workers is {workers}")
+    make_tokens(settings)
+    with ephemeral_key_file() if settings.ephemeral_state_key else nullcontext(settings.state_keys) as keys:
+        settings = settings.model_copy(update={"state_keys": keys, "ephemeral_state_key": False})
+        await (_serve_alone(settings) if workers == 1 else _serve_with_workers(settings))
 
 
 async def _serve_alone(settings: ServiceSettings) -> None:
@@ -150,7 +163,10 @@ async def _serve_alone(settings: ServiceSettings) -> None:
             open_metrics_server(settings.metrics_address, metrics.registry, lambda: bool(health.get(READINESS)))
         )
         parts = _build(settings, metrics, health, stack)
-        grpc_address = await stack.enter_async_context(open_server(settings.grpc, parts.front, metrics, health))
+        control = parts.catalog if settings.repository_control else None
+        grpc_address = await stack.enter_async_context(
+            open_server(settings.grpc, parts.front, metrics, health, control=control)
+        )
         await _until_stopped(stop, parts.load())
         if not stop.is_set():
             parts.readiness.started()
@@ -256,6 +272,7 @@ def _build(settings: ServiceSettings, metrics: Metrics, health: HealthBoard, sta
         decode_slots=settings.decode_slots,
         max_text_characters=settings.max_text_characters,
         max_request_characters=settings.max_request_characters,
+        tokens=make_tokens(settings),
     )
     return _Parts(pool, catalog, front, readiness)
 

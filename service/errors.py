@@ -78,6 +78,66 @@ class AttentionNotAvailableError(ServiceError):
     reason = "ATTENTION_NOT_AVAILABLE"
 
 
+class NotOfferedError(ServiceError):
+    """The public protocol has what was asked for, and this server, as it is set, does not."""
+
+    reason = "NOT_OFFERED"
+
+
+class ShuttingDownError(ServiceError):
+    """The server is shutting down and takes no more requests on a stream."""
+
+    reason = "SHUTTING_DOWN"
+
+
+class StateNotCarriedError(ServiceError):
+    """A state token was asked of, or sent to, a model that carries no state from one request to the next."""
+
+    reason = "STATE_NOT_CARRIED"
+
+
+class StateKeysMissingError(ServiceError):
+    """A state token was asked of, or sent to, a server that was given no keys to sign with."""
+
+    reason = "STATE_KEYS_MISSING"
+
+
+class StateTokenInvalidError(ServiceError):
+    """A state token is none, is damaged, or was changed."""
+
+    reason = "STATE_TOKEN_INVALID"
+
+
+class StateTokenVersionError(ServiceError):
+    """A state token is in a format that this server does not read."""
+
+    reason = "STATE_TOKEN_OTHER_VERSION"
+
+
+class StateTokenKeyError(ServiceError):
+    """A state token was signed with a key that this server does not have."""
+
+    reason = "STATE_TOKEN_UNKNOWN_KEY"
+
+
+class StateTokenExpiredError(ServiceError):
+    """A state token is older than its server allowed."""
+
+    reason = "STATE_TOKEN_EXPIRED"
+
+
+class StateTokenModelError(ServiceError):
+    """A state token is of another model, or of another version of it."""
+
+    reason = "STATE_TOKEN_OTHER_MODEL"
+
+
+class StateTokenNumericsError(ServiceError):
+    """A state token is of another numerics class, and the request does not allow inexact state."""
+
+    reason = "STATE_TOKEN_OTHER_NUMERICS"
+
+
 class QueueFullError(ServiceError):
     """The model's queue has no free place; the caller may try again later."""
 

@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     DirectoryPath,
     Field,
+    FilePath,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
@@ -185,12 +186,27 @@ class ServiceSettings(BaseSettings):
         1, le=16, description="Versions of a model that serve side by side, newest first."
     )
     poll_seconds: PositiveFloat = Field(2.0, description="Seconds between looks at the folder of bundles.")
+    repository_control: bool = Field(
+        False,
+        description="Let clients of the Open Inference Protocol load and unload models. Needs one worker.",
+    )
     max_text_characters: PositiveInt = Field(
         MAX_TEXT_CHARACTERS, description="Characters beyond which a text is refused before it is split into tokens."
     )
     max_request_characters: PositiveInt = Field(
         MAX_REQUEST_CHARACTERS,
         description="Characters of a request's texts in sum beyond which it is refused before they are split.",
+    )
+    state_keys: FilePath | None = Field(
+        None,
+        description="File of keys that sign state tokens, a line each: an id, and 64 or more hexadecimal digits. "
+        "The first signs, all verify. Unset: no state tokens.",
+    )
+    ephemeral_state_key: bool = Field(
+        False, description="Sign state tokens with a key made at the start, which no other server knows."
+    )
+    state_token_seconds: PositiveInt = Field(
+        7 * 24 * 3600, description="How long a state token may be sent back, in seconds."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
@@ -202,6 +218,13 @@ class ServiceSettings(BaseSettings):
                 f"max_request_characters is {self.max_request_characters}, it should be at least max_text_characters, "
                 f"which is {self.max_text_characters}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def state_tokens_have_one_kind_of_key(self) -> Self:
+        """Refuse two answers to one question."""
+        if self.state_keys is not None and self.ephemeral_state_key:
+            raise ValueError("state_keys and ephemeral_state_key are both set, expected one of them")
         return self
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.engine.steps import Classify, FloatArray, IntArray, Started, StepArray
+from service.engine.steps import Carried, Classify, FloatArray, IntArray, Started, StepArray
 from service.errors import InferenceFailedError
 
 VOCABULARY = 12
@@ -27,7 +27,11 @@ class CountingRows:
         self._breaks_on = breaks_on
         self.batches: list[int] = []
 
-    def start(self, sequences: list[IntArray]) -> Started:
+    def start(
+        self,
+        sequences: list[IntArray],
+        carried: Sequence[Carried | None],
+    ) -> Started:
         """Remember the last id of each prompt as the first input."""
         if self._breaks_on is not None and any(self._breaks_on in sequence for sequence in sequences):
             raise InferenceFailedError("the graph broke")

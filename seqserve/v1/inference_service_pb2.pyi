@@ -59,24 +59,30 @@ class LabelScore(_message.Message):
     def __init__(self, label: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class LabelSequenceRequest(_message.Message):
-    __slots__ = ("model", "sequences", "top_label_count")
+    __slots__ = ("model", "sequences", "top_label_count", "include_state_token", "allow_inexact_state")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SEQUENCES_FIELD_NUMBER: _ClassVar[int]
     TOP_LABEL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_STATE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_INEXACT_STATE_FIELD_NUMBER: _ClassVar[int]
     model: str
     sequences: _containers.RepeatedCompositeFieldContainer[InputSequence]
     top_label_count: int
-    def __init__(self, model: _Optional[str] = ..., sequences: _Optional[_Iterable[_Union[InputSequence, _Mapping]]] = ..., top_label_count: _Optional[int] = ...) -> None: ...
+    include_state_token: bool
+    allow_inexact_state: bool
+    def __init__(self, model: _Optional[str] = ..., sequences: _Optional[_Iterable[_Union[InputSequence, _Mapping]]] = ..., top_label_count: _Optional[int] = ..., include_state_token: bool = ..., allow_inexact_state: bool = ...) -> None: ...
 
 class InputSequence(_message.Message):
-    __slots__ = ("text", "words", "rows")
+    __slots__ = ("text", "words", "rows", "state_token")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     WORDS_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
+    STATE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     text: str
     words: _containers.RepeatedScalarFieldContainer[str]
     rows: _containers.RepeatedCompositeFieldContainer[FeatureRow]
-    def __init__(self, text: _Optional[str] = ..., words: _Optional[_Iterable[str]] = ..., rows: _Optional[_Iterable[_Union[FeatureRow, _Mapping]]] = ...) -> None: ...
+    state_token: bytes
+    def __init__(self, text: _Optional[str] = ..., words: _Optional[_Iterable[str]] = ..., rows: _Optional[_Iterable[_Union[FeatureRow, _Mapping]]] = ..., state_token: _Optional[bytes] = ...) -> None: ...
 
 class FeatureRow(_message.Message):
     __slots__ = ("features",)
@@ -102,14 +108,16 @@ class LabelSequenceResponse(_message.Message):
     def __init__(self, model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., sequences: _Optional[_Iterable[_Union[LabelledSequence, _Mapping]]] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ...) -> None: ...
 
 class LabelledSequence(_message.Message):
-    __slots__ = ("steps", "spans", "token_count")
+    __slots__ = ("steps", "spans", "token_count", "state_token")
     STEPS_FIELD_NUMBER: _ClassVar[int]
     SPANS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    STATE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     steps: _containers.RepeatedCompositeFieldContainer[LabelledStep]
     spans: _containers.RepeatedCompositeFieldContainer[LabelSpan]
     token_count: int
-    def __init__(self, steps: _Optional[_Iterable[_Union[LabelledStep, _Mapping]]] = ..., spans: _Optional[_Iterable[_Union[LabelSpan, _Mapping]]] = ..., token_count: _Optional[int] = ...) -> None: ...
+    state_token: bytes
+    def __init__(self, steps: _Optional[_Iterable[_Union[LabelledStep, _Mapping]]] = ..., spans: _Optional[_Iterable[_Union[LabelSpan, _Mapping]]] = ..., token_count: _Optional[int] = ..., state_token: _Optional[bytes] = ...) -> None: ...
 
 class LabelledStep(_message.Message):
     __slots__ = ("labels", "word")
@@ -132,7 +140,7 @@ class LabelSpan(_message.Message):
     def __init__(self, label: _Optional[str] = ..., first_step_index: _Optional[int] = ..., last_step_index: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
 
 class GenerateTextRequest(_message.Message):
-    __slots__ = ("model", "prompt", "max_output_token_count", "temperature", "top_k", "top_p", "seed", "min_p", "min_output_token_count", "repetition_penalty", "no_repeat_ngram_size", "banned_tokens", "token_biases", "stop_sequences", "sample_count", "include_token_scores", "alternative_count", "echo", "allow_partial")
+    __slots__ = ("model", "prompt", "max_output_token_count", "temperature", "top_k", "top_p", "seed", "min_p", "min_output_token_count", "repetition_penalty", "no_repeat_ngram_size", "banned_tokens", "token_biases", "stop_sequences", "sample_count", "include_token_scores", "alternative_count", "echo", "allow_partial", "include_state_token", "state_token_interval", "state_token", "allow_inexact_state")
     class TokenBiasesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +167,10 @@ class GenerateTextRequest(_message.Message):
     ALTERNATIVE_COUNT_FIELD_NUMBER: _ClassVar[int]
     ECHO_FIELD_NUMBER: _ClassVar[int]
     ALLOW_PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_STATE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STATE_TOKEN_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    STATE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_INEXACT_STATE_FIELD_NUMBER: _ClassVar[int]
     model: str
     prompt: str
     max_output_token_count: int
@@ -178,10 +190,14 @@ class GenerateTextRequest(_message.Message):
     alternative_count: int
     echo: bool
     allow_partial: bool
-    def __init__(self, model: _Optional[str] = ..., prompt: _Optional[str] = ..., max_output_token_count: _Optional[int] = ..., temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., min_p: _Optional[float] = ..., min_output_token_count: _Optional[int] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., banned_tokens: _Optional[_Iterable[str]] = ..., token_biases: _Optional[_Mapping[str, float]] = ..., stop_sequences: _Optional[_Iterable[str]] = ..., sample_count: _Optional[int] = ..., include_token_scores: bool = ..., alternative_count: _Optional[int] = ..., echo: bool = ..., allow_partial: bool = ...) -> None: ...
+    include_state_token: bool
+    state_token_interval: int
+    state_token: bytes
+    allow_inexact_state: bool
+    def __init__(self, model: _Optional[str] = ..., prompt: _Optional[str] = ..., max_output_token_count: _Optional[int] = ..., temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., min_p: _Optional[float] = ..., min_output_token_count: _Optional[int] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., banned_tokens: _Optional[_Iterable[str]] = ..., token_biases: _Optional[_Mapping[str, float]] = ..., stop_sequences: _Optional[_Iterable[str]] = ..., sample_count: _Optional[int] = ..., include_token_scores: bool = ..., alternative_count: _Optional[int] = ..., echo: bool = ..., allow_partial: bool = ..., include_state_token: bool = ..., state_token_interval: _Optional[int] = ..., state_token: _Optional[bytes] = ..., allow_inexact_state: bool = ...) -> None: ...
 
 class GenerateTextResponse(_message.Message):
-    __slots__ = ("text", "first_token_index", "token_count", "finish_reason", "model_version", "seed", "timings", "sample_index", "token_scores", "prompt_token_count")
+    __slots__ = ("text", "first_token_index", "token_count", "finish_reason", "model_version", "seed", "timings", "sample_index", "token_scores", "prompt_token_count", "state_token", "held_back_text")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     FIRST_TOKEN_INDEX_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -192,6 +208,8 @@ class GenerateTextResponse(_message.Message):
     SAMPLE_INDEX_FIELD_NUMBER: _ClassVar[int]
     TOKEN_SCORES_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    STATE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    HELD_BACK_TEXT_FIELD_NUMBER: _ClassVar[int]
     text: str
     first_token_index: int
     token_count: int
@@ -202,7 +220,9 @@ class GenerateTextResponse(_message.Message):
     sample_index: int
     token_scores: _containers.RepeatedCompositeFieldContainer[TokenScore]
     prompt_token_count: int
-    def __init__(self, text: _Optional[str] = ..., first_token_index: _Optional[int] = ..., token_count: _Optional[int] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., seed: _Optional[int] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ..., sample_index: _Optional[int] = ..., token_scores: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ..., prompt_token_count: _Optional[int] = ...) -> None: ...
+    state_token: bytes
+    held_back_text: str
+    def __init__(self, text: _Optional[str] = ..., first_token_index: _Optional[int] = ..., token_count: _Optional[int] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., seed: _Optional[int] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ..., sample_index: _Optional[int] = ..., token_scores: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ..., prompt_token_count: _Optional[int] = ..., state_token: _Optional[bytes] = ..., held_back_text: _Optional[str] = ...) -> None: ...
 
 class TranslateTextRequest(_message.Message):
     __slots__ = ("model", "texts", "max_output_token_count", "include_attention", "beam_size", "hypothesis_count", "length_penalty", "coverage_penalty", "target_prefixes", "max_length_factor", "replace_unknowns", "include_token_scores", "temperature", "top_k", "top_p", "min_p", "seed", "allow_partial")

@@ -31,7 +31,10 @@ class InferenceServiceStub(object):
     Every RPC takes `model` as `name` (newest ready version) or `name@version`.
     Errors carry a google.rpc.ErrorInfo with a stable `reason` in the domain
     `seqserve`, and a google.rpc.BadRequest that names the field where one is at
-    fault. docs/errors.md lists the reasons.
+    fault. docs/errors.md lists the reasons. Beside those that its fields name,
+    a call may end with UNDECODABLE_MESSAGE, QUEUE_FULL, DEADLINE_EXCEEDED,
+    ENGINE_LOST, INFERENCE_FAILED or INTERNAL. Counts are numbers of items, and
+    characters those of Unicode. A field that is not known is passed over.
     """
 
     def __init__(self, channel):
@@ -73,7 +76,10 @@ class InferenceServiceServicer(object):
     Every RPC takes `model` as `name` (newest ready version) or `name@version`.
     Errors carry a google.rpc.ErrorInfo with a stable `reason` in the domain
     `seqserve`, and a google.rpc.BadRequest that names the field where one is at
-    fault. docs/errors.md lists the reasons.
+    fault. docs/errors.md lists the reasons. Beside those that its fields name,
+    a call may end with UNDECODABLE_MESSAGE, QUEUE_FULL, DEADLINE_EXCEEDED,
+    ENGINE_LOST, INFERENCE_FAILED or INTERNAL. Counts are numbers of items, and
+    characters those of Unicode. A field that is not known is passed over.
     """
 
     def ClassifyText(self, request, context):
@@ -159,7 +165,10 @@ class InferenceService(object):
     Every RPC takes `model` as `name` (newest ready version) or `name@version`.
     Errors carry a google.rpc.ErrorInfo with a stable `reason` in the domain
     `seqserve`, and a google.rpc.BadRequest that names the field where one is at
-    fault. docs/errors.md lists the reasons.
+    fault. docs/errors.md lists the reasons. Beside those that its fields name,
+    a call may end with UNDECODABLE_MESSAGE, QUEUE_FULL, DEADLINE_EXCEEDED,
+    ENGINE_LOST, INFERENCE_FAILED or INTERNAL. Counts are numbers of items, and
+    characters those of Unicode. A field that is not known is passed over.
     """
 
     @staticmethod

@@ -27,6 +27,9 @@ if _version_not_supported:
 
 class ModelServiceStub(object):
     """Tells which models a server has and in what state they are.
+
+    Beside the errors that its fields name, a call may end with
+    UNDECODABLE_MESSAGE or INTERNAL.
     """
 
     def __init__(self, channel):
@@ -49,6 +52,9 @@ class ModelServiceStub(object):
 
 class ModelServiceServicer(object):
     """Tells which models a server has and in what state they are.
+
+    Beside the errors that its fields name, a call may end with
+    UNDECODABLE_MESSAGE or INTERNAL.
     """
 
     def ListModels(self, request, context):
@@ -88,6 +94,9 @@ def add_ModelServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
     """Tells which models a server has and in what state they are.
+
+    Beside the errors that its fields name, a call may end with
+    UNDECODABLE_MESSAGE or INTERNAL.
     """
 
     @staticmethod

@@ -60,6 +60,11 @@ class ConstraintRows:
         for token, bias in constraints.biases:
             self._bias[row, token] = bias
 
+    def known_ids(self, row: int) -> tuple[int, ...]:
+        """What a row has read and written, if a rule of its looks back at it; else nothing."""
+        looks_back = self._bound[row] and (self._penalty[row] != 1.0 or self._ngram_size[row])
+        return tuple(self._known[row, : self._count[row]].tolist()) if looks_back else ()
+
     def move(self, targets: IntArray, sources: IntArray) -> None:
         """Copy rows `sources` over rows `targets`."""
         if self._bound[targets].any() or self._bound[sources].any():

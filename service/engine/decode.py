@@ -17,7 +17,7 @@ from service.engine.records import Records
 from service.engine.requests import DecodeRequest, Ending, Finished, Hypothesis, News
 from service.engine.sampling import choose_tokens
 from service.engine.slots import Slots
-from service.engine.steps import FloatArray, IntArray, RowModel, Started
+from service.engine.steps import Carried, FloatArray, IntArray, RowModel, Started
 
 
 @dataclass
@@ -37,7 +37,7 @@ class DecodeLoop:
         self._slots = Slots(capacity, model.state_size)
         self._memory = SourceMemory(capacity)
         self._constraints = ConstraintRows(capacity)
-        self._records = Records(self._slots, self._memory)
+        self._records = Records(self._slots, self._memory, self._constraints)
         self._running: dict[int, _Running] = {}
         self._finished: list[Finished] = []
         self._ended: list[_Running] = []
@@ -57,6 +57,9 @@ class DecodeLoop:
     def join(self, requests: Sequence[DecodeRequest]) -> list[Finished]:
         """Let requests join: read their prompts or sources in one batch.
 
+        One that goes on from what was carried, without a prompt, has nothing to read: its next step is the one that
+        would have come next where it left off.
+
         Returns:
             Requests that have ended already: a language model gives the first token right away.
 
@@ -68,13 +71,12 @@ class DecodeLoop:
         row_counts = [request.options.row_count for request in requests]
         if sum(row_counts) > self.free:
             raise ValueError(f"{sum(row_counts)} rows cannot join: {self.free} rows are free")
-        started = self._model.start([request.token_ids for request in requests])
-        first = self.count
-        for offset, request in enumerate(requests):
-            self._take_in(request, started, offset)
-        if started.logits is None:
-            return []
-        return self._advance(np.arange(first, self.count), np.repeat(started.logits, row_counts, axis=0))
+        reading = [request for request in requests if request.carried is None or len(request.token_ids)]
+        finished = self._read(reading) if reading else []
+        for request in requests:
+            if request.carried is not None and not len(request.token_ids):
+                self._take_in(request, _left_off(request.carried), 0)
+        return finished
 
     def step(self) -> list[Finished]:
         """Write one token in every row in use; return the requests that have ended."""
@@ -133,6 +135,17 @@ class DecodeLoop:
 
     # Joining
 
+    def _read(self, requests: Sequence[DecodeRequest]) -> list[Finished]:
+        carried = [request.carried for request in requests]
+        started = self._model.start([request.token_ids for request in requests], carried)
+        first = self.count
+        for offset, request in enumerate(requests):
+            self._take_in(request, started, offset)
+        if started.logits is None:
+            return []
+        row_counts = [request.options.row_count for request in requests]
+        return self._advance(np.arange(first, self.count), np.repeat(started.logits, row_counts, axis=0))
+
     def _take_in(self, request: DecodeRequest, started: Started, offset: int) -> None:
         slots, options = self._slots, request.options
         first, last = self.count, self.count + options.row_count
@@ -158,8 +171,14 @@ class DecodeLoop:
         slots.finished[rows], slots.worst[rows] = 0, -np.inf
         slots.streaming[rows], slots.told[rows] = request.streams and options.beam_size == 1, 0
         slots.alternatives[rows] = options.alternative_count
+        slots.keeping[rows], slots.state_interval[rows] = options.keep_state, options.state_interval
+        slots.state_told[rows] = 0
+        carried = request.carried
+        slots.sample[rows] = np.arange(options.row_count) + (0 if carried is None else carried.sample)
+        slots.earlier[rows] = 0 if carried is None else carried.token_count
+        known = request.token_ids if carried is None else np.insert(request.token_ids, 0, carried.known_ids)
         for row in range(first, last):
-            self._constraints.put(row, options.constraints, request.token_ids, options.max_output_token_count)
+            self._constraints.put(row, options.constraints, known, options.max_output_token_count)
         slots.forced_count[rows] = len(request.forced_ids)
         slots.forced[rows, : len(request.forced_ids)] = request.forced_ids
         if options.beam_size > 1:
@@ -323,6 +342,12 @@ class DecodeLoop:
         self._constraints.move(targets, sources)
         for target, source in zip(targets.tolist(), sources.tolist(), strict=True):
             self._memory.move(source, target)
+
+
+def _left_off(carried: Carried) -> Started:
+    """A row that stands where an earlier request left it."""
+    first = np.array([carried.last_id], dtype=np.int64)
+    return Started(carried.state[np.newaxis], None, first, None, None, np.ones_like(first), 1)
 
 
 def _best(hypotheses: list[tuple[int, Hypothesis]], count: int) -> list[Hypothesis]:

@@ -3,18 +3,20 @@
 import numpy as np
 
 from service.engine.beam import DoubleArray, best_tokens, coverage_penalty, length_penalty
+from service.engine.constraints import ConstraintRows
 from service.engine.memory import SourceMemory
 from service.engine.requests import Alternatives, Ending, Hypothesis, News
 from service.engine.slots import Slots
-from service.engine.steps import FloatArray, IntArray
+from service.engine.steps import Carried, FloatArray, IntArray
 
 
 class Records:
-    """Reads `slots` and `memory`, and keeps what has no place in an array: attention and alternatives."""
+    """Reads what the rows remember, and keeps what has no place in an array: attention and alternatives."""
 
-    def __init__(self, slots: Slots, memory: SourceMemory) -> None:
+    def __init__(self, slots: Slots, memory: SourceMemory, constraints: ConstraintRows) -> None:
         self._slots = slots
         self._memory = memory
+        self._constraints = constraints
         self._attention: dict[int, FloatArray] = {}  # [rows, time] by number of step, while somebody wants it
         self._alternatives: dict[tuple[int, int], list[Alternatives]] = {}  # by request and sample
 
@@ -74,7 +76,26 @@ class Records:
         if slots.scored[row]:
             scores = slots.log_probabilities[row, told : length + end_written].tolist()
         alternatives = self._alternatives.get((key, sample), [])[told : length + end_written]
-        return News(key, sample, slots.tokens[row, told:length].tolist(), ending, scores, alternatives)
+        tokens, carried = slots.tokens[row, told:length].tolist(), self._carried(row, ending)
+        return News(key, sample, tokens, ending, scores, alternatives, carried)
+
+    def _carried(self, row: int, ending: Ending | None) -> Carried | None:
+        """Where a row stands, if it is time to tell; a text that has come to its own end stands nowhere."""
+        slots = self._slots
+        if not slots.keeping[row]:
+            return None
+        length, interval = int(slots.length[row]), int(slots.state_interval[row])
+        due = 0 < interval <= length - slots.state_told[row] if ending is None else ending is not Ending.STOP
+        if not due:
+            return None
+        slots.state_told[row] = length
+        return Carried(
+            slots.state[row].copy(),
+            int(slots.inputs[row]),
+            int(slots.earlier[row]) + length,
+            int(slots.sample[row]),
+            self._constraints.known_ids(row),
+        )
 
     def forget(self, key: int, row_count: int) -> None:
         """Drop what was kept for a request that has left, and attention that nobody wants any more."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from service.engine.constraints import FREE, Constraints
 from service.engine.sampling import GREEDY, Sampling
-from service.engine.steps import FloatArray, IntArray
+from service.engine.steps import Carried, FloatArray, IntArray
 
 Alternatives: TypeAlias = list[tuple[int, float]]
 """Most probable tokens at one place, best first: id and log-probability."""
@@ -34,6 +34,8 @@ class DecodeOptions:
         alternative_count: how many of the most probable tokens `news` tells beside each token.
         keep_attention: whether hypotheses bring their attention weights.
         keep_alignment: whether hypotheses bring the source token that each of their tokens attends to most.
+        keep_state: whether `news` tells where a row stands that the limit or the deadline ends.
+        state_interval: with `keep_state`, and at what `news` tells so many tokens after the last time; 0: never.
     """
 
     max_output_token_count: int
@@ -49,6 +51,8 @@ class DecodeOptions:
     alternative_count: int = 0
     keep_attention: bool = False
     keep_alignment: bool = False
+    keep_state: bool = False
+    state_interval: int = 0
 
     @property
     def row_count(self) -> int:
@@ -80,6 +84,8 @@ class DecodeRequest:
         options: what is asked for.
         forced_ids: the first tokens to write, whatever the model thinks; the last may be the end-of-sequence token.
         streams: whether `news` tells its tokens as they come; a beam's never do, for they may yet change.
+        carried: what an earlier request left off with, from which this one goes on; its prompt is read after that.
+            Sample i of this request draws random numbers as sample `carried.sample` + i of the earlier one.
     """
 
     key: int
@@ -87,6 +93,7 @@ class DecodeRequest:
     options: DecodeOptions
     forced_ids: tuple[int, ...] = ()
     streams: bool = False
+    carried: Carried | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,7 @@ class News:
 
     Where scores are kept, there is one log-probability per token, and one for the end-of-sequence token after them if
     that was written; where alternatives are asked for, as many lists of (token, log-probability), best first.
+    `carried` is where the row stands after these tokens, where that was asked for.
     """
 
     key: int
@@ -132,3 +140,4 @@ class News:
     ending: Ending | None
     log_probabilities: list[float] = field(default_factory=list)
     alternatives: list[Alternatives] = field(default_factory=list)
+    carried: Carried | None = None

@@ -1,17 +1,22 @@
 """Language models and translators as one thing: rows that start and then step.   Knows padding, not scheduling."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from service.engine.batches import pad
-from service.engine.steps import FloatArray, IntArray, LanguageSteps, Started, TranslationSteps
+from service.engine.steps import Carried, FloatArray, IntArray, LanguageSteps, Started, TranslationSteps
 
 
 class GenerationRows:
-    """Rows of a language model. A row starts by reading its prompt, the beginning-of-sequence token first."""
+    """Rows of a language model.
+
+    A row starts by reading its prompt: after the beginning-of-sequence token and from zeros, or after the token that
+    was written last and from the state that was carried.
+    """
 
     def __init__(self, model: LanguageSteps) -> None:
         self._model = model
-        self._bos = np.array([model.bos_id], dtype=np.int64)
         self.eos_id = model.eos_id
         self.banned_ids = tuple({model.pad_id, model.bos_id} - {model.eos_id})
 
@@ -20,11 +25,16 @@ class GenerationRows:
         """Width of one row of state."""
         return self._model.state_size
 
-    def start(self, sequences: list[IntArray]) -> Started:
+    def start(self, sequences: list[IntArray], carried: Sequence[Carried | None]) -> Started:
         """Read the prompts, batched and padded."""
-        token_ids, lengths = pad([np.concatenate([self._bos, sequence]) for sequence in sequences], self._model.pad_id)
-        empty = np.zeros((len(sequences), self.state_size), dtype=np.float32)
-        logits, state = self._model.prefill(token_ids, lengths, empty)
+        firsts = [self._model.bos_id if one is None else one.last_id for one in carried]
+        whole = [np.concatenate([[first], sequence]) for first, sequence in zip(firsts, sequences, strict=True)]
+        token_ids, lengths = pad(whole, self._model.pad_id)
+        begin = np.zeros((len(sequences), self.state_size), dtype=np.float32)
+        for row, one in enumerate(carried):
+            if one is not None:
+                begin[row] = one.state
+        logits, state = self._model.prefill(token_ids, lengths, begin)
         return Started(state, logits, np.zeros(len(sequences), dtype=np.int64), None, None, lengths, token_ids.shape[1])
 
     def step(
@@ -54,7 +64,11 @@ class TranslationRows:
         """Width of one row of state."""
         return self._model.state_size
 
-    def start(self, sequences: list[IntArray]) -> Started:
+    def start(
+        self,
+        sequences: list[IntArray],
+        carried: Sequence[Carried | None],  # noqa: ARG002 - a translation begins with its source
+    ) -> Started:
         """Encode the sources, batched and padded to a multiple of the model's `time_multiple`."""
         whole = [np.concatenate([sequence, self._source_eos]) for sequence in sequences]
         token_ids, lengths = pad(whole, self._model.source_pad_id, time_multiple=self._model.time_multiple)

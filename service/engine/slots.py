@@ -22,11 +22,13 @@ class Slots:
         """The request of a row."""
         self.rank = zeros(capacity, np.int64)
         """Which of the request's rows it is; of a beam, the place of its hypothesis."""
+        self.sample = zeros(capacity, np.int64)
+        """Which stream of random numbers it draws from: its rank, unless an earlier request began its text."""
         self.beam_size = zeros(capacity, np.int64)
         self.limit = zeros(capacity, np.int64)
         """Most tokens to write."""
-        self.length = zeros(capacity, np.int64)
-        """Tokens written, the end-of-sequence token not counted."""
+        self.length, self.earlier = zeros(capacity, np.int64), zeros(capacity, np.int64)
+        """Tokens written, the end-of-sequence token not counted: by this request, and by earlier ones of its text."""
         self.inputs = zeros(capacity, np.int64)
         """What the next step reads."""
         self.first_step = zeros(capacity, np.int64)
@@ -39,6 +41,9 @@ class Slots:
         """How many of the most probable tokens are told beside each token."""
         self.told = zeros(capacity, np.int64)
         """Tokens of a streaming row that were told."""
+        self.keeping = zeros(capacity, np.bool_)
+        """Whether it is told where the row stands, at its end and after every `state_interval` tokens."""
+        self.state_interval, self.state_told = zeros(capacity, np.int64), zeros(capacity, np.int64)
         self.forced_count = zeros(capacity, np.int64)
         self.temperature, self.top_p = zeros(capacity, np.float64), zeros(capacity, np.float64)
         self.min_p = zeros(capacity, np.float64)
@@ -73,7 +78,7 @@ class Slots:
         """How rows without a beam choose their next token."""
         return SamplingRows(
             self.temperature[rows], self.top_k[rows], self.top_p[rows], self.min_p[rows], self.seed[rows],
-            self.rank[rows], self.length[rows],
+            self.sample[rows], self.earlier[rows] + self.length[rows],
         )  # fmt: skip
 
     def continue_hypotheses(self, targets: IntArray, sources: IntArray) -> None:
@@ -102,8 +107,9 @@ class Slots:
 
     def _settings(self) -> tuple[npt.NDArray[np.generic], ...]:
         return (
-            self.key, self.rank, self.beam_size, self.limit, self.length, self.inputs, self.first_step, self.total,
-            self.scored, self.attended, self.aligning, self.streaming, self.alternatives, self.told, self.forced_count,
+            self.key, self.rank, self.sample, self.beam_size, self.limit, self.length, self.earlier, self.inputs,
+            self.first_step, self.total, self.scored, self.attended, self.aligning, self.streaming, self.alternatives,
+            self.told, self.keeping, self.state_interval, self.state_told, self.forced_count,
             self.temperature, self.top_p, self.min_p, self.top_k, self.seed,
             self.alpha, self.beta, self.finished, self.worst,
         )  # fmt: skip

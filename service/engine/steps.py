@@ -138,6 +138,25 @@ class TranslationSteps(Protocol):
 
 
 @dataclass(frozen=True)
+class Carried:
+    """Where a row of a language model stands between two tokens: all that another engine needs to go on.
+
+    Args:
+        state: [state], before `last_id` was read.
+        last_id: the token that was written last, which is read next.
+        token_count: tokens written so far, by which the next one's random number is found.
+        sample: which of the samples of its request it is.
+        known_ids: tokens read and written, oldest first, where a rule looks back at them; else none.
+    """
+
+    state: FloatArray
+    last_id: int
+    token_count: int
+    sample: int = 0
+    known_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Started:
     """Rows that have read their prompt or source.
 
@@ -178,8 +197,8 @@ class RowModel(Protocol):
         """Width of one row of state."""
         ...
 
-    def start(self, sequences: list[IntArray]) -> Started:
-        """Read prompts or sources, batched and padded."""
+    def start(self, sequences: list[IntArray], carried: Sequence[Carried | None]) -> Started:
+        """Read prompts or sources, batched and padded; a prompt after what its row has `carried`, if it has."""
         ...
 
     def step(

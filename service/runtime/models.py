@@ -81,6 +81,14 @@ class LabellerModel(_Model):
         """
         return self.sessions["labeller"](steps, lengths, *_start(self.spec, len(steps)))[0]
 
+    def label_from(self, steps: Array, lengths: Array, state: Array) -> tuple[Array, Array]:
+        """As `label`, from a state [rows, state_size] on: (logits, the state after each row's last real step).
+
+        For a model of one direction; one of both has no state.
+        """
+        logits, after = self.sessions["labeller"](steps, lengths, state)
+        return logits, after
+
 
 def _start(spec: Classification | Labelling, rows: int) -> tuple[Array, ...]:
     """The state that a model of one direction begins with, [rows, state_size]; nothing for both directions."""

@@ -6,6 +6,9 @@ from enum import Enum
 from typing import Literal, Protocol
 
 from service.engine.requests import DEFAULT_LENGTH_PENALTY
+from service.serving.sequences import InputSequence, SequenceLogits
+from service.serving.statistics import ModelStatistics
+from service.state.requests import STATELESS, Resumption, SequenceStates
 
 ModelState = Literal["loading", "active", "failed"]
 ModelTask = Literal["classification", "labelling", "generation", "translation"]
@@ -50,6 +53,8 @@ class ModelInfo:
     load_seconds: float = 0.0
     features: tuple[FeatureInfo, ...] = ()
     label_scheme: LabelScheme | None = None
+    carries_state: bool = False
+    numerics_class: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,24 +93,6 @@ class ClassifyResult:
 
 
 @dataclass(frozen=True)
-class Words:
-    """A sequence as words, which are taken as they are."""
-
-    words: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class FeatureRows:
-    """A sequence as rows of readings by name, oldest first."""
-
-    rows: tuple[Mapping[str, float], ...]
-
-
-InputSequence = str | Words | FeatureRows
-"""A sequence to label. A str is a text that is split into words as the model's bundle says."""
-
-
-@dataclass(frozen=True)
 class LabelledStep:
     """Labels of one word or row, best first. `word` is empty for a row."""
 
@@ -125,11 +112,15 @@ class LabelSpan:
 
 @dataclass(frozen=True)
 class LabelledSequence:
-    """Labels of one sequence. `token_count` counts rows where rows were given."""
+    """Labels of one sequence. `token_count` counts rows where rows were given.
+
+    `state_token` is where the model stands after its last step, where that was asked for.
+    """
 
     steps: tuple[LabelledStep, ...]
     spans: tuple[LabelSpan, ...]
     token_count: int
+    state_token: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -139,6 +130,16 @@ class LabelResult:
     model: str
     version: int
     sequences: tuple[LabelledSequence, ...]
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class LogitsResult:
+    """Answer to `InferenceFront.logits`, in the order of the sequences."""
+
+    model: str
+    version: int
+    sequences: tuple[SequenceLogits, ...]
     timings: Timings
 
 
@@ -177,8 +178,10 @@ class TokenScore:
 class GeneratedChunk:
     """One message of a generation.
 
-    `finish_reason` is set in the last one of each sample, `timings` in the last of all, `prompt_token_count` in the
-    first of all. `token_scores` end with the end-of-sequence token if that was written.
+    `finish_reason` is set in the last one of each sample, `timings` in the last of all, `prompt_token_count` and `seed`
+    in the first of all. `token_scores` end with the end-of-sequence token if that was written. Where there is a
+    `state_token`, it says where the sample stands after these tokens; `held_back_text` is what is certain by then, and
+    yet not told because it may change.
     """
 
     model: str
@@ -191,6 +194,9 @@ class GeneratedChunk:
     sample_index: int = 0
     token_scores: tuple[TokenScore, ...] = ()
     prompt_token_count: int | None = None
+    seed: int | None = None
+    state_token: bytes = b""
+    held_back_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -314,6 +320,9 @@ class GenerateOptions:
         alternative_count: how many of the most probable tokens come with each of them.
         echo: whether the text begins with the prompt.
         allow_partial: whether to answer with what there is when the deadline is near.
+        include_state_token: whether a sample that has not come to its own end brings a state token at its last chunk.
+        state_token_interval: after so many tokens each, further chunks bring one; 0 means none do.
+        resumption: the text to go on with.
     """
 
     max_output_token_count: int | None = None
@@ -329,6 +338,9 @@ class GenerateOptions:
     alternative_count: int = 0
     echo: bool = False
     allow_partial: bool = False
+    include_state_token: bool = False
+    state_token_interval: int = 0
+    resumption: Resumption | None = None
 
 
 class InferenceFront(Protocol):
@@ -348,14 +360,23 @@ class InferenceFront(Protocol):
         """One version: the newest ready one, else the newest, or the one named by `name@version`."""
         ...
 
+    def statistics(self) -> Sequence[ModelStatistics]:
+        """What every version that answers has done, by name, then by version."""
+        ...
+
     async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
         """All labels of every text."""
         ...
 
     async def label(
-        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float
-    ) -> LabelResult:
+        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float,
+        states: SequenceStates = STATELESS,
+    ) -> LabelResult:  # fmt: skip
         """The best `top_label_count` labels of every step of every sequence; None means all."""
+        ...
+
+    async def logits(self, model: str, sequences: Sequence[InputSequence], *, deadline: float) -> LogitsResult:
+        """Logits and probabilities of whole sequences from a classifier, of their steps from a labeller."""
         ...
 
     def generate(

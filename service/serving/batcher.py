@@ -9,18 +9,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from service.engine.batches import padding_ratio, pick_batch
-from service.engine.classify import probabilities_by_row
+from service.engine.classify import logits_by_row, probabilities_by_row
 from service.engine.steps import FloatArray, IntArray, Step
 from service.errors import DeadlineExceededError, InferenceFailedError
 from service.serving.messages import Classified, ClassifyWork, Event, Failed, Ran
+from service.state.contents import STATE_DTYPE
 
 _Answer = list[list[float]]  # [steps][labels]
 
 WINDOW_BATCHES = 4
 """How many batches' worth of the oldest rows are looked at for similar lengths."""
+
+
+@dataclass(frozen=True)
+class Carrying:
+    """How a graph goes on from the states that rows ended with: `run` takes and gives [rows, state_size]."""
+
+    state_size: int
+    run: Callable[[npt.NDArray[Any], IntArray, FloatArray], tuple[FloatArray, FloatArray]]
 
 
 @dataclass(frozen=True)
@@ -31,11 +41,13 @@ class BatchedGraph:
         name: of the graph, for metrics and errors.
         pad: stacks rows into (steps [rows, time, ...], lengths [rows]).
         run: maps those to logits, [rows, labels], or [rows, time, labels] where every step is labelled.
+        carrying: the same from given states, where the graph carries one.
     """
 
     name: str
     pad: Callable[[Sequence[Sequence[Step]]], tuple[npt.NDArray[Any], IntArray]]
     run: Callable[[npt.NDArray[Any], IntArray], FloatArray]
+    carrying: Carrying | None = None
 
 
 @dataclass
@@ -44,6 +56,8 @@ class _Pending:
 
     work: ClassifyWork
     answers: list[_Answer | None]
+    states: list[bytes]
+    logits: list[_Answer]
     begun: float | None = None
 
 
@@ -69,7 +83,9 @@ class Batcher:
 
     def submit(self, work: ClassifyWork) -> None:
         """Queue the rows of a work."""
-        pending = _Pending(work, [None] * len(work.rows))
+        pending = _Pending(
+            work, [None] * len(work.rows), [b""] * len(work.rows), [[]] * len(work.rows) if work.keep_logits else []
+        )
         self._works[work.work_id] = pending
         self._waiting.extend((pending, row) for row in range(len(work.rows)))
 
@@ -110,7 +126,7 @@ class Batcher:
         begun = self._clock()
         steps, lengths = self._graph.pad([pending.work.rows[row] for pending, row in batch])
         try:
-            logits = self._graph.run(steps, lengths)
+            logits, states = self._compute(batch, steps, lengths)
         except InferenceFailedError as error:
             if len(batch) > 1:  # one bad row must not fail the others
                 return [event for entry in batch for event in self._run([entry])]
@@ -118,20 +134,49 @@ class Batcher:
         ended = self._clock()
         ratio = padding_ratio(lengths, steps.shape[1])
         ran = Ran(self._model_id, self._graph.name, len(batch), ratio, ended - begun)
-        return [ran, *self._answer(batch, probabilities_by_row(logits, lengths), begun, ended)]
+        found = probabilities_by_row(logits, lengths)
+        self._keep_states(batch, found, states)
+        for (pending, row), kept in zip(batch, logits_by_row(logits, lengths), strict=True):
+            if pending.work.keep_logits:
+                pending.logits[row] = kept.tolist()
+        return [ran, *self._answer(batch, found, begun, ended)]
+
+    def _compute(
+        self, batch: list[tuple[_Pending, int]], steps: npt.NDArray[Any], lengths: IntArray
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Logits, and the states that the rows end with if a row begins with one or keeps one."""
+        carrying, works = self._graph.carrying, [pending.work for pending, _ in batch]
+        if carrying is None or not any(work.states or work.keep_states for work in works):
+            return self._graph.run(steps, lengths), None
+        begin = np.zeros((len(batch), carrying.state_size), dtype=np.float32)
+        for place, (pending, row) in enumerate(batch):
+            if pending.work.states and pending.work.states[row]:
+                begin[place] = np.frombuffer(pending.work.states[row], dtype=STATE_DTYPE)
+        return carrying.run(steps, lengths, begin)
+
+    @staticmethod
+    def _keep_states(batch: list[tuple[_Pending, int]], found: list[_Answer | None], states: FloatArray | None) -> None:
+        """Note the states that rows are to keep; a row whose state is not finite has no answer."""
+        for place, (pending, row) in enumerate(batch):
+            if states is not None and pending.work.keep_states:
+                pending.states[row] = states[place].astype(STATE_DTYPE).tobytes()
+                if not np.isfinite(states[place]).all():
+                    found[place] = None
 
     def _answer(
         self, batch: list[tuple[_Pending, int]], found: list[_Answer | None], begun: float, ended: float
     ) -> list[Event]:
         bad = {pending.work.work_id for (pending, _), answer in zip(batch, found, strict=True) if answer is None}
-        events = self._fail(bad, f"the {self._graph.name}'s logits are not finite")
+        events = self._fail(bad, f"what the {self._graph.name} gave is not finite")
         for (pending, row), answer in zip(batch, found, strict=True):
             pending.begun = begun if pending.begun is None else pending.begun
             pending.answers[row] = answer
             answers = [one for one in pending.answers if one is not None]
             if len(answers) == len(pending.answers) and self._works.pop(pending.work.work_id, None) is not None:
                 queued = pending.begun - pending.work.arrival
-                events.append(Classified(pending.work.work_id, answers, queued, ended - pending.begun))
+                states = pending.states if pending.work.keep_states else []
+                computed = ended - pending.begun
+                events.append(Classified(pending.work.work_id, answers, queued, computed, states, pending.logits))
         return events
 
     def _fail(self, work_ids: set[int], message: str) -> list[Event]:

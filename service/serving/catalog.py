@@ -1,12 +1,10 @@
-"""Which model versions serve: looks at the repository, decides, loads, swaps, and lends them out.
+"""Which model versions serve: loads and swaps them as `versions.plan` decides, and lends them out.
 
 A new version serves once it is proven; the old one goes on until then, and for good if the new one is refused.
 """
 
 import asyncio
 import logging
-import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -28,28 +26,16 @@ from service.bundle.store import OpenedBundle, open_bundle
 from service.errors import BundleError, EngineLostError, ModelNotFoundError, ModelNotReadyError, ServiceError
 from service.metrics import Metrics
 from service.serving.api import FeatureInfo, ModelInfo
+from service.serving.carrying import carried_state_size
 from service.serving.pool import EnginePool
+from service.serving.statistics import RequestTally
+from service.serving.versions import Stamp, plan, scan
 from service.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")
-
 MOST_ENGINES_LOST = 3
 """A bundle that was being opened while so many engines died is not tried again."""
-
-Stamp = tuple[tuple[str, int, int, int], ...]
-"""What tells one content of a folder from another: name, modification time in ns, inode and size of each file."""
-
-
-@dataclass(frozen=True)
-class Action:
-    """One thing to do to the catalog."""
-
-    verb: str
-    name: str
-    version: int
 
 
 @dataclass
@@ -61,6 +47,7 @@ class ReadyModel:
     spec: TaskSpec
     tokenizers: tuple[Tokenizer, ...]
     outstanding: int = 0
+    requests: RequestTally = field(default_factory=RequestTally)
     borrowed: int = 0
     returned: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while nobody has borrowed it."""
@@ -79,56 +66,6 @@ class _Entry:
     engines_lost: int = 0
 
 
-def scan(repository: Path) -> dict[tuple[str, int], Stamp]:
-    """Find every `<name>/<version>/` of a repository; other names are passed over."""
-    found: dict[tuple[str, int], Stamp] = {}
-    for folder in sorted(path for path in repository.iterdir() if _MODEL_NAME.fullmatch(path.name) and path.is_dir()):
-        try:
-            versions = [path for path in folder.iterdir() if _VERSION.fullmatch(path.name)]
-        except OSError as error:  # one folder that cannot be read must not hide the others
-            logger.warning("folder_unreadable path=%s problem=%s", folder, error)
-            continue
-        found |= {(folder.name, int(version.name)): _stamp(version) for version in versions}
-    return found
-
-
-def _stamp(version: Path) -> Stamp:
-    try:
-        files = sorted((entry.name, entry.stat(follow_symlinks=False)) for entry in os.scandir(version))
-    except OSError:
-        return ()
-    return tuple((name, status.st_mtime_ns, status.st_ino, status.st_size) for name, status in files)
-
-
-def plan(
-    found: Mapping[tuple[str, int], Stamp], known: Mapping[tuple[str, int], tuple[str, Stamp]], *, kept_versions: int
-) -> list[Action]:
-    """Decide what to load and what to drop. Pure: the same arguments, the same decision.
-
-    Per name, the newest `kept_versions` versions that have not failed should serve; an older one goes only once as
-    many newer ones are active. A failed version is tried again when its files change.
-
-    Args:
-        found: what lies in the repository.
-        known: state (`active` or `failed`) and stamp of every version in the catalog.
-        kept_versions: how many versions of a name serve side by side.
-
-    Returns:
-        Loads first, newest first; then drops.
-    """
-    loads: list[Action] = []
-    drops = [Action("drop", *key) for key in known if key not in found]
-    for name in sorted({name for name, _ in found}):
-        versions = sorted((version for other, version in found if other == name), reverse=True)
-        failed = {v for v in versions if known.get((name, v)) == ("failed", found[name, v])}
-        active = {v for v in versions if known.get((name, v), ("", None))[0] == "active"}
-        wanted = [version for version in versions if version not in failed][:kept_versions]
-        loads += [Action("load", name, version) for version in wanted if version not in active]
-        if all(version in active for version in wanted):
-            drops += [Action("drop", name, version) for version in sorted(active - set(wanted))]
-    return loads + drops
-
-
 class Catalog:
     """The model versions of one repository.
 
@@ -139,12 +76,12 @@ class Catalog:
         device: `cpu` or `cuda`, for models that have no device of their own.
         device_by_model: the device of each model that has its own.
         kept_versions: how many versions of a name serve side by side.
-        on_change: called with the names that can answer, whenever that changes.
+        on_change: called with every name, and whether it can answer, whenever that changes.
     """
 
     def __init__(
         self, repository: Path, pool: EnginePool, metrics: Metrics, *, device: str, kept_versions: int,
-        on_change: Callable[[set[str]], None], device_by_model: Mapping[str, str] = MappingProxyType({}),
+        on_change: Callable[[Mapping[str, bool]], None], device_by_model: Mapping[str, str] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         self._repository = repository
         self._pool = pool
@@ -155,6 +92,8 @@ class Catalog:
         self._on_change = on_change
         self._entries: dict[tuple[str, int], _Entry] = {}
         self._unloading: set[asyncio.Task[None]] = set()
+        self._withheld: set[str] = set()
+        self._at_work = asyncio.Lock()
         pool.on_reload_failed(self._reload_failed)
 
     async def watch(self, poll_seconds: float) -> None:
@@ -172,8 +111,14 @@ class Catalog:
         A version that fails makes an older one wanted, so the plan is made anew until nothing is left to do, or until
         no engine is there to do it: then the next look goes on.
         """
+        async with self._at_work:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         while self._pool.up:
             found = await asyncio.to_thread(scan, self._repository)
+            self._withheld &= {name for name, _ in found}
+            found = {key: stamp for key, stamp in found.items() if key[0] not in self._withheld}
             known = {key: (entry.info.state, entry.stamp) for key, entry in self._entries.items()}
             actions = plan(found, known, kept_versions=self._kept_versions)
             if not actions:
@@ -185,9 +130,49 @@ class Catalog:
                 else:
                     self._drop(key)
 
+    def withheld(self) -> Sequence[str]:
+        """Names that lie in the repository and were taken out by `unload`."""
+        return sorted(self._withheld)
+
+    async def load(self, name: str) -> None:
+        """Look at the repository, let a model serve that was taken out, and try again what of it has failed.
+
+        Raises:
+            ModelNotFoundError: no such model lies in the repository.
+            BundleError: its newest version is refused; an older one may serve.
+            EngineLostError: no engine is up that could open it.
+        """
+        async with self._at_work:
+            self._withheld.discard(name)
+            for key in [key for key, entry in self._entries.items() if key[0] == name and entry.info.state == "failed"]:
+                del self._entries[key]
+            await self._refresh()
+        if not self._pool.up:
+            raise EngineLostError("no engine is running; one is being started")
+        newest = self._candidates(name)[0].info
+        if newest.state != "active":
+            raise BundleError(f"model {name}@{newest.version} is {newest.state}: {newest.failure}", model=name)
+
+    async def unload(self, name: str) -> None:
+        """Take a model out until `load`; what it is working on is finished.
+
+        Raises:
+            ModelNotFoundError: nothing has this name.
+        """
+        async with self._at_work:
+            if name not in self._withheld:
+                self._candidates(name)
+            self._withheld.add(name)
+            for key in [key for key in self._entries if key[0] == name]:
+                self._drop(key)
+
     def infos(self) -> Sequence[ModelInfo]:
         """Every known version, by name, then by version."""
         return [self._entries[key].info for key in sorted(self._entries)]
+
+    def ready_models(self) -> Sequence[ReadyModel]:
+        """Every version that answers, by name, then by version."""
+        return [entry.ready for _, entry in sorted(self._entries.items()) if entry.ready]
 
     def info(self, reference: str) -> ModelInfo:
         """One version: newest ready, else newest, or the one that is named.
@@ -202,6 +187,8 @@ class Catalog:
     def lend(self, reference: str) -> Iterator[ReadyModel]:
         """Lend a version that answers; it is not unloaded before it comes back.
 
+        Errors of whoever borrowed it get its name and version among their facts.
+
         Raises:
             ModelNotFoundError: nothing has this name.
             ModelNotReadyError: it is known, but does not answer.
@@ -212,12 +199,16 @@ class Catalog:
             info = entries[0].info
             why = f": {info.failure}" if info.failure else ""
             raise ModelNotReadyError(
-                f"model {info.name}@{info.version} is {info.state}{why}", field="model", model=info.name
-            )
+                f"model {info.name}@{info.version} is {info.state}{why}", field="model", model=info.name,
+                version=info.version,
+            )  # fmt: skip
         ready.borrowed += 1
         ready.returned.clear()
         try:
             yield ready
+        except ServiceError as error:
+            error.facts |= {"model": ready.info.name, "version": str(ready.info.version)}
+            raise
         finally:
             ready.borrowed -= 1
             if not ready.borrowed:
@@ -238,6 +229,7 @@ class Catalog:
         lost = self._entries[key].engines_lost if key in self._entries and self._entries[key].stamp == stamp else 0
         entry = _Entry(ModelInfo(name, version, "loading"), stamp, engines_lost=lost)
         self._entries[key] = entry
+        self._tell_change()
         path = self._repository / name / str(version)
         try:
             bundle, tokenizers = await asyncio.to_thread(_open, path)
@@ -258,6 +250,7 @@ class Catalog:
         entry.info = info = replace(entry.info, state="failed", failure=message)
         self._metrics.add_model(info.name)
         self._metrics.model_load_failures.labels(info.name).inc()
+        self._tell_change()
         logger.error("model_failed model=%s version=%d problem=%s", info.name, info.version, message)
 
     def _reload_failed(self, model_id: int, message: str) -> None:
@@ -266,7 +259,6 @@ class Catalog:
             if entry.ready is not None and entry.ready.model_id == model_id:
                 self._metrics.model_info.remove(*_info_labels(entry.info))
                 self._fail(entry, message)
-                self._tell_change()
         self._pool.unload(model_id)
 
     async def _serve(self, bundle: OpenedBundle, tokenizers: tuple[Tokenizer, ...], path: Path) -> ReadyModel:
@@ -285,6 +277,7 @@ class Catalog:
             precision=loaded.precision,
             provider=loaded.provider,
             load_seconds=loaded.load_seconds,
+            numerics_class=loaded.numerics_class,
         )
         ready = ReadyModel(model_id, info, manifest.spec, tokenizers)
         ready.returned.set()
@@ -299,10 +292,10 @@ class Catalog:
     def _drop(self, key: tuple[str, int]) -> None:
         ready = self._entries.pop(key).ready
         logger.info("model_dropped model=%s version=%d", *key)
+        self._tell_change()
         if ready is None:
             return
         self._metrics.model_info.remove(*_info_labels(ready.info))
-        self._tell_change()
         task = asyncio.get_running_loop().create_task(self._unload_when_returned(ready))
         self._unloading.add(task)
         task.add_done_callback(self._unloading.discard)
@@ -312,7 +305,8 @@ class Catalog:
         self._pool.unload(ready.model_id)
 
     def _tell_change(self) -> None:
-        self._on_change({entry.info.name for entry in self._entries.values() if entry.ready})
+        answering = {entry.info.name for entry in self._entries.values() if entry.ready}
+        self._on_change({name: name in answering for name, _ in self._entries})
 
 
 def _info_labels(info: ModelInfo) -> tuple[str, ...]:
@@ -339,6 +333,7 @@ def describe(manifest: Manifest) -> ModelInfo:
         task=spec.task,
         precision=manifest.default_precision,
         max_token_count=spec.max_token_count,
+        carries_state=carried_state_size(spec) is not None,
     )
     if isinstance(spec, Classification):
         return replace(info, labels=tuple(spec.labels))

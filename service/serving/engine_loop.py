@@ -27,7 +27,8 @@ from service.runtime.models import (
     TranslationModel,
     load_model,
 )
-from service.serving.batcher import BatchedGraph, Batcher
+from service.runtime.numerics import numerics_class
+from service.serving.batcher import BatchedGraph, Batcher, Carrying
 from service.serving.messages import (
     Cancel,
     ClassifyWork,
@@ -182,7 +183,8 @@ class EngineLoop:
                 events.append(LoadFailed(model_id, model))
                 continue
             self._queues[model_id] = self._queue_for(model_id, model)
-            events.append(Loaded(model_id, opened.digest, model.precision, model.provider, opened.seconds))
+            numerics = numerics_class(model.precision, model.provider)
+            events.append(Loaded(model_id, opened.digest, model.precision, model.provider, opened.seconds, numerics))
         return events
 
     def _queue_for(self, model_id: int, model: LoadedModel) -> TaskQueue:
@@ -246,7 +248,8 @@ def batched_graph(model: ClassifierModel | LabellerModel) -> BatchedGraph:
     stack = partial(pad_ids, pad_id=texts[0].pad_id) if texts else pad_features
     if isinstance(model, ClassifierModel):
         return BatchedGraph("classifier", stack, model.classify)
-    return BatchedGraph("labeller", stack, model.label)
+    size = model.spec.state_size
+    return BatchedGraph("labeller", stack, model.label, None if size is None else Carrying(size, model.label_from))
 
 
 def decoding_rows(model: LanguageModel | TranslationModel) -> RowModel:

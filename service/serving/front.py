@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from service.bundle.manifest import Classification as ClassificationSpec
@@ -15,7 +15,6 @@ from service.engine.requests import DecodeOptions
 from service.engine.steps import Step
 from service.errors import (
     DeadlineExceededError,
-    InferenceFailedError,
     InvalidArgumentError,
     QueueFullError,
     ServiceError,
@@ -27,9 +26,9 @@ from service.serving.api import (
     ClassifyResult,
     GeneratedChunk,
     GenerateOptions,
-    InputSequence,
     LabelledSequence,
     LabelResult,
+    LogitsResult,
     ModelInfo,
     ScoreResult,
     TextPair,
@@ -37,12 +36,18 @@ from service.serving.api import (
     TranslateOptions,
     TranslateResult,
 )
+from service.serving.carrying import StateDesk
 from service.serving.catalog import Catalog, ReadyModel
-from service.serving.generating import GenerationWriter, generate_decoding
+from service.serving.chunks import Generation, GenerationWriter
+from service.serving.generating import generate_decoding, going_on
 from service.serving.labelling import SequenceReader, character_counts, labelled_sequence, ranked_labels, reading_count
-from service.serving.messages import Classified, ClassifyWork, Decoded, DecodeWork, Tokens, Work
+from service.serving.logits import read_rows, sequence_logits, spec_with_logits
+from service.serving.messages import Classified, ClassifyWork, Decoded, DecodeWork, Work
+from service.serving.place import Place
 from service.serving.pool import EnginePool, Ticket
 from service.serving.reading import TextLimits, in_turn
+from service.serving.sequences import InputSequence
+from service.serving.statistics import ModelStatistics
 from service.serving.translating import (
     TranslationWriter,
     check_attention_size,
@@ -50,28 +55,11 @@ from service.serving.translating import (
     translation_score,
 )
 from service.settings import MAX_REQUEST_CHARACTERS
+from service.state.requests import STATELESS, SequenceStates
+from service.state.tokens import StateTokens
 
 CLOCK_SLACK_SECONDS = 0.01
 """A cancellation so shortly before the deadline is the deadline's: gRPC ends calls by a clock of its own."""
-
-
-@dataclass
-class _Place:
-    """One request's place in a model's queue.
-
-    Args:
-        ready: the model.
-        arrival: when the request came.
-        deadline: when it ends.
-        ticket: its work, once an engine has it.
-        begun: whether an engine is known to have begun.
-    """
-
-    ready: ReadyModel
-    arrival: float
-    deadline: float
-    ticket: Ticket | None = None
-    begun: bool = False
 
 
 class Front:
@@ -85,11 +73,13 @@ class Front:
         decode_slots: rows that an engine decodes side by side; no beam is wider.
         max_text_characters: longest text that is looked at at all.
         max_request_characters: longest texts of one request, in sum, that are looked at at all.
+        tokens: signs and opens state tokens; None: this server has no keys.
     """
 
     def __init__(
         self, catalog: Catalog, pool: EnginePool, metrics: Metrics, *, queue_capacity: int, decode_slots: int,
         max_text_characters: int, max_request_characters: int = MAX_REQUEST_CHARACTERS,
+        tokens: StateTokens | None = None,
     ) -> None:  # fmt: skip
         self._catalog = catalog
         self._pool = pool
@@ -97,6 +87,7 @@ class Front:
         self._queue_capacity = queue_capacity
         self._decode_slots = decode_slots
         self._limits = TextLimits(max_text_characters, max_request_characters)
+        self._desk = StateDesk(tokens)
 
     def list_models(self) -> Sequence[ModelInfo]:
         """Every known version, by name, then by version."""
@@ -105,6 +96,13 @@ class Front:
     def get_model(self, model: str) -> ModelInfo:
         """One version: the newest ready one, else the newest, or the one named by `name@version`."""
         return self._catalog.info(model)
+
+    def statistics(self) -> Sequence[ModelStatistics]:
+        """What every version that answers has done."""
+        return [
+            ModelStatistics(ready.info.name, ready.info.version, ready.requests, self._pool.runs(ready.model_id))
+            for ready in self._catalog.ready_models()
+        ]
 
     async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
         """All labels of every text."""
@@ -122,18 +120,22 @@ class Front:
             return ClassifyResult(ready.info.name, ready.info.version, found, timings)
 
     async def label(
-        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float
-    ) -> LabelResult:
+        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float,
+        states: SequenceStates = STATELESS,
+    ) -> LabelResult:  # fmt: skip
         """The best labels of every step of every sequence."""
         arrival = time.monotonic()
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, LabellingSpec, "labelling")
             with self._place(ready, len(sequences), arrival, deadline) as place:
                 character_count = self._limits.checked_character_count(character_counts(sequences), "sequences")
+                carried = self._desk.sequences(ready.info, spec, states, len(sequences))
                 reader = SequenceReader(spec, ready.tokenizers)
                 size = character_count + reading_count(sequences)
                 read = await in_turn(place.deadline, size, lambda: reader.read(sequences))
-                answer = await self._classified(place, [one.row for one in read])
+                answer = await self._classified(
+                    place, [one.row for one in read], carried.begin, keep_states=states.include
+                )
 
                 def labelled() -> tuple[LabelledSequence, ...]:
                     pairs = zip(read, answer.probabilities, strict=True)
@@ -143,7 +145,20 @@ class Front:
                     place.deadline, len(spec.labels) * sum(len(one.positions) for one in read), labelled
                 )
                 timings = self._timings(place, answer)
-            return LabelResult(ready.info.name, ready.info.version, found, timings)
+            return LabelResult(ready.info.name, ready.info.version, carried.added(found, answer.states), timings)
+
+    async def logits(self, model: str, sequences: Sequence[InputSequence], *, deadline: float) -> LogitsResult:
+        """Logits and probabilities of whole sequences from a classifier, of their steps from a labeller."""
+        arrival = time.monotonic()
+        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
+            spec = spec_with_logits(ready.spec, ready.reference)
+            with self._place(ready, len(sequences), arrival, deadline) as place:
+                count = self._limits.checked_character_count(character_counts(sequences), "sequences")
+                size = count + reading_count(sequences)
+                read = await in_turn(deadline, size, lambda: read_rows(spec, ready.tokenizers, sequences))
+                answer = await self._classified(place, [one.row for one in read], keep_logits=True)
+                timings = self._timings(place, answer)
+            return LogitsResult(ready.info.name, ready.info.version, sequence_logits(read, answer), timings)
 
     async def generate(
         self, model: str, prompt: str, options: GenerateOptions, *, deadline: float
@@ -152,8 +167,11 @@ class Front:
         arrival = time.monotonic()
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, GenerationSpec, "generation")
-            limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
             tokenizer = ready.tokenizers[0]
+            resumed, issue = self._desk.text(ready.info, spec, options)
+            if resumed is not None:
+                options = going_on(options, resumed, model_limit=spec.max_output_token_count)
+            limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
             decoding = generate_decoding(options, tokenizer, limit=limit, slots=self._decode_slots)
             with self._place(ready, 1, arrival, deadline) as place:
                 rows = await self._encode(place, 0, [("prompt", prompt)], spec.max_token_count, may_be_empty=not prompt)
@@ -161,12 +179,13 @@ class Front:
                 def make_work(work_id: int) -> Work:
                     return DecodeWork(
                         work_id, ready.model_id, rows, arrival, deadline, decoding, streams=True,
-                        allow_partial=options.allow_partial,
+                        allow_partial=options.allow_partial, carried=[] if resumed is None else [resumed.row],
                     )  # fmt: skip
 
                 ticket = self._submit(place, make_work)
-                writer = GenerationWriter(ready.info, tokenizer, spec.text.eos_id or 0, rows[0], options, prompt)
-                async for chunk in self._chunks(place, ticket, writer):
+                eos_id = spec.text.eos_id or 0
+                generation = Generation(ready.info, tokenizer, eos_id, options, limit, prompt, rows[0], resumed, issue)
+                async for chunk in self._chunks(place, ticket, GenerationWriter(generation)):
                     yield chunk
 
     async def translate(
@@ -218,7 +237,7 @@ class Front:
             return ScoreResult(ready.info.name, ready.info.version, scores, timings)
 
     async def _decoded(
-        self, place: _Place, rows: list[list[int]], options: DecodeOptions, forced: list[list[int]], *,
+        self, place: Place, rows: list[list[int]], options: DecodeOptions, forced: list[list[int]], *,
         allow_partial: bool = False,
     ) -> Decoded:  # fmt: skip
         """Hypotheses of every row, once all of them have ended."""
@@ -241,7 +260,7 @@ class Front:
 
     async def _encode(
         self,
-        place: _Place,
+        place: Place,
         side: int,
         texts: Sequence[tuple[str, str]],
         limit: int,
@@ -254,18 +273,24 @@ class Front:
             limit=limit, deadline=place.deadline, may_be_empty=may_be_empty,
         )  # fmt: skip
 
-    async def _classified(self, place: _Place, rows: Sequence[Sequence[Step]]) -> Classified:
-        """Probabilities of every row, from a classifier or a labeller."""
+    async def _classified(
+        self, place: Place, rows: Sequence[Sequence[Step]], states: Sequence[bytes] = (), *, keep_states: bool = False,
+        keep_logits: bool = False,
+    ) -> Classified:  # fmt: skip
+        """Probabilities of every row, from a classifier or a labeller, which may go on from states and keep them."""
 
         def make_work(work_id: int) -> Work:
-            return ClassifyWork(work_id, place.ready.model_id, rows, place.arrival, place.deadline)
+            return ClassifyWork(
+                work_id, place.ready.model_id, rows, place.arrival, place.deadline, list(states), keep_states,
+                keep_logits,
+            )  # fmt: skip
 
         answer = await self._submit(place, make_work).answer()
         if not isinstance(answer, Classified):
             raise TypeError(f"a classification was answered by {type(answer).__name__}")
         return answer
 
-    async def _chunks(self, place: _Place, ticket: Ticket, writer: GenerationWriter) -> AsyncIterator[GeneratedChunk]:
+    async def _chunks(self, place: Place, ticket: Ticket, writer: GenerationWriter) -> AsyncIterator[GeneratedChunk]:
         name = place.ready.info.name
         while True:
             told, end = await ticket.news()
@@ -280,7 +305,7 @@ class Front:
             writer.stopped.clear()
             self._count_tokens(name, sum(chunk.token_count for chunk in chunks))
             if writer.finished:
-                answer = end if isinstance(end, Decoded) else _stopped(place, told[-1])
+                answer = end if isinstance(end, Decoded) else place.stopped(told[-1])
                 chunks[-1] = replace(chunks[-1], timings=self._timings(place, answer))
             for chunk in chunks:
                 yield chunk
@@ -288,7 +313,7 @@ class Front:
                 return
 
     @contextmanager
-    def _place(self, ready: ReadyModel, text_count: int, arrival: float, deadline: float) -> Iterator[_Place]:
+    def _place(self, ready: ReadyModel, text_count: int, arrival: float, deadline: float) -> Iterator[Place]:
         """Take places in the model's queue; give them back, with the work that was submitted, whatever happens."""
         name = ready.info.name
         if ready.outstanding + text_count > self._queue_capacity:
@@ -300,13 +325,13 @@ class Front:
             )
         self._metrics.queue_capacity.labels(name).set(self._queue_capacity)
         gauge = self._metrics.texts_in_flight.labels(name)
-        place = _Place(ready, arrival, deadline)
+        place = Place(ready, text_count, arrival, deadline)
         ready.outstanding += text_count
         gauge.inc(text_count)
         try:
             yield place
-        except InferenceFailedError:
-            place.begun = True
+        except BaseException as error:
+            place.failed(error)
             raise
         finally:
             if place.ticket is not None:
@@ -316,9 +341,8 @@ class Front:
             ready.outstanding -= text_count
             gauge.dec(text_count)
 
-    def _submit(self, place: _Place, make_work: Callable[[int], Work]) -> Ticket:
-        place.ticket = self._pool.submit(make_work, place.deadline)
-        return place.ticket
+    def _submit(self, place: Place, make_work: Callable[[int], Work]) -> Ticket:
+        return place.hold(self._pool.submit(make_work, place.deadline))
 
     @contextmanager
     def _counting_refusals(self, reference: str, deadline: float) -> Iterator[None]:
@@ -343,10 +367,9 @@ class Front:
     def _observe_first_token(self, name: str, seconds: float) -> None:
         self._metrics.time_to_first_token_seconds.labels(name).observe(seconds)
 
-    def _timings(self, place: _Place, answer: Classified | Decoded) -> Timings:
-        place.begun = True
+    def _timings(self, place: Place, answer: Classified | Decoded) -> Timings:
         self._metrics.queue_seconds.labels(place.ready.info.name).observe(answer.queue_seconds)
-        return Timings(answer.queue_seconds, answer.compute_seconds, time.monotonic() - place.arrival)
+        return place.answered(answer)
 
 
 _Spec = TypeVar("_Spec", ClassificationSpec, LabellingSpec, GenerationSpec, TranslationSpec)
@@ -366,11 +389,6 @@ def _spec_of(ready: ReadyModel, kind: type[_Spec], task: str) -> _Spec:
 def _fields(name: str, texts: Sequence[str]) -> list[tuple[str, str]]:
     """Texts with the fields that they are from."""
     return [(f"{name}[{index}]", text) for index, text in enumerate(texts)]
-
-
-def _stopped(place: _Place, last: Tokens) -> Decoded:
-    """The end of a work whose last sample met a stop string, before the engine has told of it."""
-    return Decoded(last.work_id, [], last.queue_seconds, time.monotonic() - place.arrival - last.queue_seconds)
 
 
 def _output_limit(wanted: int | None, limit: int) -> int:

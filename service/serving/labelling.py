@@ -3,7 +3,7 @@
 Knows a labeller's spec, tokenizers and limits; no queue, no engine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.bundle.features import scale_rows
@@ -11,12 +11,16 @@ from service.bundle.manifest import FeatureInput, Labelling, WordInput
 from service.engine.spans import bio_spans
 from service.engine.steps import Step
 from service.errors import InvalidArgumentError, SequenceTooLongError, TextTooLongError, WrongInputError
-from service.serving.api import FeatureRows, InputSequence, LabelledSequence, LabelledStep, LabelScore, LabelSpan, Words
+from service.serving.api import LabelledSequence, LabelledStep, LabelScore, LabelSpan
+from service.serving.reading import checked_ids
+from service.serving.sequences import FeatureRows, FeatureTable, InputSequence, TokenIds, Words
 from service.text.tokenizer import Tokenizer
 from service.text.words import EmptyWordError, encode_words, split_words
 
 MAX_LABEL_SCORES = 100_000
 """Most probabilities, steps times labels, in one request: the front reads and writes them in half a second."""
+
+_GIVEN_AS = {str: "text", Words: "words", FeatureRows: "rows", TokenIds: "token_ids", FeatureTable: "rows"}
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,24 @@ class SequenceReader:
                 return self._encode(reads, split_words(self.tokenizers[0], text, reads.split), f"{where}.text")
             case WordInput() as reads, Words(words):
                 return self._encode(reads, words, f"{where}.words")
+            case WordInput() as reads, TokenIds(given):
+                size = reads.text.vocabulary_size
+                ids = checked_ids(given, size, self.spec.max_token_count, f"{where}.token_ids")
+                return ReadSequence(ids, range(len(ids)), [""] * len(ids))
             case FeatureInput() as reads, FeatureRows(rows):
-                where = f"{where}.rows"
-                if len(rows) > self.spec.max_token_count:
-                    raise _too_long(SequenceTooLongError, where, len(rows), "rows", self.spec.max_token_count)
-                scaled = scale_rows(reads.features, rows, where=where)
-                return ReadSequence(scaled, range(len(scaled)), [""] * len(scaled))
+                return self._scale(reads, rows, where)
+            case FeatureInput() as reads, FeatureTable(table):
+                names = [feature.name for feature in reads.features]
+                return self._scale(reads, [dict(zip(names, row, strict=True)) for row in table], where)
             case reads, _:
                 raise _wrong_input(reads, sequence, where)
+
+    def _scale(self, reads: FeatureInput, rows: Sequence[Mapping[str, float]], where: str) -> ReadSequence:
+        where, limit = f"{where}.rows", self.spec.max_token_count
+        if len(rows) > limit:
+            raise _too_long(SequenceTooLongError, where, len(rows), "rows", limit)
+        scaled = scale_rows(reads.features, rows, where=where)
+        return ReadSequence(scaled, range(len(scaled)), [""] * len(scaled))
 
     def _encode(self, reads: WordInput, words: Sequence[str], where: str) -> ReadSequence:
         limit = self.spec.max_token_count
@@ -107,8 +121,10 @@ def character_counts(sequences: Sequence[InputSequence]) -> list[tuple[str, int]
 
 
 def reading_count(sequences: Sequence[InputSequence]) -> int:
-    """How many readings the rows of all sequences have."""
-    return sum(len(row) for sequence in sequences if isinstance(sequence, FeatureRows) for row in sequence.rows)
+    """How many readings or token ids all sequences together have."""
+    tables = [one.rows for one in sequences if isinstance(one, FeatureRows | FeatureTable)]
+    ids = sum(len(one.ids) for one in sequences if isinstance(one, TokenIds))
+    return ids + sum(len(row) for rows in tables for row in rows)
 
 
 def labelled_sequence(
@@ -151,8 +167,8 @@ def _too_long(
 
 
 def _wrong_input(reads: WordInput | FeatureInput, sequence: InputSequence, where: str) -> WrongInputError:
-    given = "text" if isinstance(sequence, str) else "words" if isinstance(sequence, Words) else "rows"
-    takes = "text or words" if isinstance(reads, WordInput) else "rows of features"
+    given = _GIVEN_AS[type(sequence)]
+    takes = "text, words or token ids" if isinstance(reads, WordInput) else "rows of features"
     return WrongInputError(
         f"{where} is given as {given}, the model takes {takes}", field=f"{where}.{given}", input=reads.kind
     )

@@ -10,6 +10,7 @@ import msgspec
 
 from service.engine.requests import Alternatives, DecodeOptions, Ending
 from service.engine.steps import Step
+from service.state.contents import CarriedRow
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
@@ -27,20 +28,29 @@ class Unload(msgspec.Struct, frozen=True, tag=True):
 
 
 class ClassifyWork(msgspec.Struct, frozen=True, tag=True):
-    """Classify sequences, or every step of them, as the model does; each is a row. Answered by Classified or Failed."""
+    """Classify sequences, or every step of them, as the model does; each is a row. Answered by Classified or Failed.
+
+    `states` has, for each row, the state that it begins with, as little-endian float32, or nothing to begin anew; it is
+    empty where every row does. `keep_states` asks for those that the rows end with.
+    `keep_logits` has the answer bring the logits too.
+    """
 
     work_id: int
     model_id: int
     rows: Sequence[Sequence[Step]]
     arrival: float
     deadline: float
+    states: list[bytes] = []
+    keep_states: bool = False
+    keep_logits: bool = False
 
 
 class DecodeWork(msgspec.Struct, frozen=True, tag=True):
     """Decode prompts or sources, each a row; answered by Tokens (if it `streams`), then by Decoded or Failed.
 
-    `forced` has, for each row, the tokens that it must begin with; it is empty where no row must. `allow_partial`
-    answers with what there is when the deadline is near, and not with Failed.
+    `forced` has, for each row, the tokens that it must begin with; it is empty where no row must. `carried` has, for
+    each row, what it goes on from; it is empty where all begin. `allow_partial` answers with what there is when the
+    deadline is near, and not with Failed.
     """
 
     work_id: int
@@ -52,6 +62,7 @@ class DecodeWork(msgspec.Struct, frozen=True, tag=True):
     forced: list[list[int]] = []
     streams: bool = False
     allow_partial: bool = False
+    carried: list[CarriedRow] = []
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -87,6 +98,7 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     precision: str
     provider: str
     load_seconds: float
+    numerics_class: str = ""
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):
@@ -97,18 +109,24 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Classified(msgspec.Struct, frozen=True, tag=True):
-    """Probabilities of every row, [rows][steps][labels], in order. A classifier gives every row one step."""
+    """Probabilities of every row, [rows][steps][labels], in order. A classifier gives every row one step.
+
+    `states` are those that the rows end with, where they were asked for.
+    `logits` are as many; none unless the work keeps them.
+    """
 
     work_id: int
     probabilities: list[list[list[float]]]
     queue_seconds: float
     compute_seconds: float
+    states: list[bytes] = []
+    logits: list[list[list[float]]] = []
 
 
 class Tokens(msgspec.Struct, frozen=True, tag=True):
     """More tokens of one sample of a streaming work; `ending` is set with its last ones.
 
-    `log_probabilities` and `alternatives` are as in `service.engine.requests.News`.
+    `log_probabilities`, `alternatives` and `carried` are as in `service.engine.requests.News`.
     """
 
     work_id: int
@@ -118,6 +136,7 @@ class Tokens(msgspec.Struct, frozen=True, tag=True):
     ending: Ending | None = None
     log_probabilities: list[float] = []
     alternatives: list[Alternatives] = []
+    carried: CarriedRow | None = None
 
 
 class DecodedHypothesis(msgspec.Struct, frozen=True):

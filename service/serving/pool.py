@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from service.errors import (
@@ -36,6 +36,7 @@ from service.serving.messages import (
     Unload,
     Work,
 )
+from service.serving.statistics import Spent
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +122,8 @@ class _Model:
     name: str
     command: Load
     digest: str = ""
+    runs: dict[int, Spent] = field(default_factory=dict)
+    """What runs of so many rows took."""
 
 
 @dataclass
@@ -211,6 +214,10 @@ class EnginePool:
         if self._models.pop(model_id, None) is not None:
             for engine in self._engines:
                 engine.host.send(Unload(model_id))
+
+    def runs(self, model_id: int) -> Mapping[int, Spent]:
+        """What the runs of a model's graphs took, by the rows in them."""
+        return self._models[model_id].runs
 
     def submit(self, make_work: Callable[[int], Work], deadline: float) -> Ticket:
         """Give work to the least busy engine. Whoever submits must `release` the ticket in the end.
@@ -356,6 +363,7 @@ class EnginePool:
     def _measure(self, ran: Ran) -> None:
         model = self._models.get(ran.model_id)
         if model is not None:
+            model.runs.setdefault(ran.rows, Spent()).add(ran.seconds)
             labels = (model.name, ran.graph)
             self._metrics.batch_size.labels(*labels).observe(ran.rows)
             self._metrics.padding_ratio.labels(*labels).observe(ran.padding_ratio)

@@ -72,7 +72,7 @@ class TextLimits:
         encode = tokenizer.encode if character_count <= INLINE_CHARACTERS else tokenizer.encode_beside
         least = 0 if may_be_empty else 1
         return await in_turn(
-            deadline, character_count, lambda: [_checked_row(encode(text), least, limit, name) for name, text in texts]
+            deadline, character_count, lambda: [checked_row(encode(text), least, limit, name) for name, text in texts]
         )
 
 
@@ -97,7 +97,13 @@ def _too_many_characters(field: str, count: int, limit: int) -> TextTooLongError
     )
 
 
-def _checked_row(token_ids: list[int], least: int, limit: int, field: str) -> list[int]:
+def checked_row(token_ids: list[int], least: int, limit: int, field: str) -> list[int]:
+    """The ids again, if they are at least `least` and at most `limit` many.
+
+    Raises:
+        TextTooLongError: there are more.
+        InvalidArgumentError: there are fewer.
+    """
     count = len(token_ids)
     if count < least:
         raise InvalidArgumentError(f"{field} holds no token that the model knows", field=field)
@@ -106,3 +112,22 @@ def _checked_row(token_ids: list[int], least: int, limit: int, field: str) -> li
             f"{field} has {count} tokens, the model takes {limit}", field=field, token_count=count, limit=limit
         )
     return token_ids
+
+
+def checked_ids(token_ids: Sequence[int], vocabulary_size: int, limit: int, field: str) -> list[int]:
+    """Token ids that a caller gave, 1 to `limit` of them, if the vocabulary has every one.
+
+    Raises:
+        TextTooLongError: there are more.
+        InvalidArgumentError: there are none, or one is not in the vocabulary.
+    """
+    ids = checked_row(list(token_ids), 1, limit, field)
+    for place, token_id in enumerate(ids):
+        if not 0 <= token_id < vocabulary_size:
+            raise InvalidArgumentError(
+                f"{field}[{place}] is {token_id}, expected 0 to {vocabulary_size - 1}",
+                field=f"{field}[{place}]",
+                value=token_id,
+                limit=vocabulary_size - 1,
+            )
+    return ids

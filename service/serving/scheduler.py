@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,10 @@ import numpy as np
 from service.engine.batches import padding_ratio, pick_batch
 from service.engine.decode import DecodeLoop
 from service.engine.requests import DecodeRequest, Ending, Finished, Hypothesis
-from service.engine.steps import FloatArray, IntArray, RowModel, Started
+from service.engine.steps import Carried, FloatArray, IntArray, RowModel, Started
 from service.errors import DeadlineExceededError, InferenceFailedError
 from service.serving.messages import Decoded, DecodedHypothesis, DecodeWork, Event, Failed, Ran, Tokens
+from service.state.contents import STATE_DTYPE, CarriedRow
 
 MAX_JOINING_SEQUENCES = 8
 """Most prompts or sources that are read in one turn, so that running rows never wait for more foreign ones."""
@@ -53,9 +54,9 @@ class _TimedRows:
         self.state_size = model.state_size
         self.ran: list[Event] = []
 
-    def start(self, sequences: list[IntArray]) -> Started:
+    def start(self, sequences: list[IntArray], carried: Sequence[Carried | None]) -> Started:
         begun = self._clock()
-        started = self._model.start(sequences)
+        started = self._model.start(sequences, carried)
         self._note(self._start_graph, len(sequences), padding_ratio(started.lengths, started.padded_time), begun)
         return started
 
@@ -259,14 +260,26 @@ class Scheduler:
             pending, _ = self._running[news.key]
             queued = (pending.begun or pending.work.arrival) - pending.work.arrival
             told = news.token_ids, queued, news.sample, news.ending, news.log_probabilities, news.alternatives
-            events.append(Tokens(pending.work.work_id, *told))
+            carried = None if news.carried is None else _carried_row(news.carried)
+            events.append(Tokens(pending.work.work_id, *told, carried))
         return events
 
 
 def _request(key: int, work: DecodeWork, row: int) -> DecodeRequest:
     token_ids = np.array(work.rows[row], dtype=np.int64)
     forced = tuple(work.forced[row]) if work.forced else ()
-    return DecodeRequest(key, token_ids, work.options, forced, streams=work.streams)
+    carried = _carried(work.carried[row]) if work.carried else None
+    return DecodeRequest(key, token_ids, work.options, forced, streams=work.streams, carried=carried)
+
+
+def _carried(row: CarriedRow) -> Carried:
+    state = np.frombuffer(row.state, dtype=STATE_DTYPE).astype(np.float32)
+    return Carried(state, row.last_id, row.token_count, row.sample, tuple(row.known_ids))
+
+
+def _carried_row(carried: Carried) -> CarriedRow:
+    state = carried.state.astype(STATE_DTYPE).tobytes()
+    return CarriedRow(state, carried.last_id, carried.token_count, carried.sample, list(carried.known_ids))
 
 
 def _decoded(found: Hypothesis) -> DecodedHypothesis:

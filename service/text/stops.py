@@ -7,12 +7,18 @@ class StopMatcher:
     """Looks for stop strings in a text, wherever its pieces are cut.
 
     The text ends before the stop string that is complete first; of several complete at the same character, before the
-    longest. What may be the beginning of a stop string is held back until that is decided.
+    longest. What may be the beginning of a stop string is held back until that is decided. A matcher that is made of
+    what another `held` goes on where that one is.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], held: str = "") -> None:
         self._stops = tuple(stops)
-        self._held = ""
+        self._held = held
+
+    @property
+    def held(self) -> str:
+        """The text that is held back."""
+        return self._held
 
     def push(self, piece: str) -> tuple[str, bool]:
         """Take the next piece; return the text that is now certain, and whether a stop string is complete."""

@@ -12,6 +12,9 @@ from service.errors import BundleError, InferenceFailedError, ServiceError
 
 Result = TypeVar("Result")
 
+CONTEXT_TOKENS = 16
+"""So many tokens before a text tell how it is spaced."""
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 """What decoding gives for bytes that are not (yet) a character."""
 
@@ -164,13 +167,24 @@ class TextStream:
 
     A character may need several tokens, and a token's spacing may depend on the one before it. So new tokens are
     decoded together with the last ones that gave text, and an incomplete character is held back. The pieces joined
-    are `Tokenizer.decode` of all ids, as they stand after those of `context`.
+    are `Tokenizer.decode` of all ids, as they stand after those of `context`. A stream that is made of another's
+    `context` and `held` goes on where that one is.
     """
 
-    def __init__(self, tokenizer: Tokenizer, context: Sequence[int] = ()) -> None:
+    def __init__(self, tokenizer: Tokenizer, context: Sequence[int] = (), held: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
         self._said = list(context)  # the ids that gave the last piece
-        self._held: list[int] = []  # the ids that gave none yet
+        self._held = list(held)  # the ids that gave none yet
+
+    @property
+    def context(self) -> list[int]:
+        """The last ids that gave text: they tell how the text after them is spaced."""
+        return self._said[-CONTEXT_TOKENS:]
+
+    @property
+    def held(self) -> list[int]:
+        """Ids that are no whole character yet."""
+        return list(self._held)
 
     def push(self, ids: Sequence[int]) -> str:
         """Take the next ids; return the text that is now certain, often empty."""

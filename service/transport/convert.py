@@ -123,6 +123,8 @@ def to_model(info: ModelInfo) -> models.Model:
             for feature in info.features
         ],
         label_scheme=_LABEL_SCHEME[info.label_scheme],
+        carries_state=info.carries_state,
+        numerics_class=info.numerics_class,
     )
 
 

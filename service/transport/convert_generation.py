@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from seqserve.v1 import inference_service_pb2 as inference
 from service.errors import InvalidArgumentError
 from service.serving.api import GeneratedChunk, GenerateOptions
+from service.state.requests import Resumption
 from service.transport.convert import (
     FINISH_REASON,
     checked_integer,
@@ -64,17 +65,15 @@ def to_generate_call(request: inference.GenerateTextRequest) -> GenerateCall:
         alternative_count=_alternative_count(request),
         echo=request.echo,
         allow_partial=request.allow_partial,
+        include_state_token=request.include_state_token,
+        state_token_interval=_state_token_interval(request),
+        resumption=_resumption(request),
     )
-    if options.sample_count > 1 and options.sampling.temperature == 0:
-        raise InvalidArgumentError(
-            f"sample_count is {options.sample_count}, and with temperature 0 all samples are the same",
-            field="sample_count",
-        )
     return GenerateCall(model, request.prompt, options)
 
 
-def to_generate_response(chunk: GeneratedChunk, first_seed: int | None) -> inference.GenerateTextResponse:
-    """Write a chunk. `first_seed` is the seed in use for the first message of a stream, None for all others."""
+def to_generate_response(chunk: GeneratedChunk) -> inference.GenerateTextResponse:
+    """Write a chunk; the first one of a stream is the one with a seed."""
     response = inference.GenerateTextResponse(
         text=chunk.text,
         first_token_index=chunk.first_token_index,
@@ -82,10 +81,12 @@ def to_generate_response(chunk: GeneratedChunk, first_seed: int | None) -> infer
         sample_index=chunk.sample_index,
         token_scores=to_token_scores(chunk.token_scores),
         prompt_token_count=chunk.prompt_token_count,
+        state_token=chunk.state_token,
+        held_back_text=chunk.held_back_text,
     )
-    if first_seed is not None:
+    if chunk.seed is not None:
         response.model_version.CopyFrom(to_model_version(chunk))
-        response.seed = first_seed
+        response.seed = chunk.seed
     if chunk.finish_reason is not None:
         response.finish_reason = FINISH_REASON[chunk.finish_reason]
     if chunk.timings is not None:
@@ -113,6 +114,22 @@ def _alternative_count(request: inference.GenerateTextRequest) -> int:
     if not request.include_token_scores:
         raise InvalidArgumentError(f"{field} needs include_token_scores", field=field)
     return checked_integer(field, request.alternative_count, 1, MOST_ALTERNATIVES)
+
+
+def _state_token_interval(request: inference.GenerateTextRequest) -> int:
+    field = "state_token_interval"
+    if not request.HasField(field):
+        return 0
+    if not request.include_state_token:
+        raise InvalidArgumentError(f"{field} needs include_state_token", field=field)
+    return checked_integer(field, request.state_token_interval, 1, 2**31 - 1)
+
+
+def _resumption(request: inference.GenerateTextRequest) -> Resumption | None:
+    if not request.state_token:
+        return None
+    given = frozenset(field.name for field, _ in request.ListFields())
+    return Resumption(request.state_token, given, request.allow_inexact_state)
 
 
 def _banned_tokens(request: inference.GenerateTextRequest) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from seqserve.v1 import inference_service_pb2 as inference
 from service.errors import InvalidArgumentError
-from service.serving.api import FeatureRows, InputSequence, LabelledSequence, LabelResult, Words
+from service.serving.api import LabelledSequence, LabelResult
+from service.serving.sequences import FeatureRows, InputSequence, Words
+from service.state.requests import STATELESS, SequenceStates
 from service.transport.convert import (
     checked_model,
     checked_text,
@@ -26,6 +28,7 @@ class LabelCall:
     model: str
     sequences: tuple[InputSequence, ...]
     top_label_count: int | None
+    states: SequenceStates = STATELESS
 
 
 def to_label_call(request: inference.LabelSequenceRequest) -> LabelCall:
@@ -34,7 +37,13 @@ def to_label_call(request: inference.LabelSequenceRequest) -> LabelCall:
         model=checked_model(request.model),
         sequences=_sequences(request.sequences),
         top_label_count=checked_top_label_count(request),
+        states=_states(request),
     )
+
+
+def _states(request: inference.LabelSequenceRequest) -> SequenceStates:
+    tokens = tuple(one.state_token for one in request.sequences)
+    return SequenceStates(tokens if any(tokens) else (), request.allow_inexact_state, request.include_state_token)
 
 
 def to_label_response(result: LabelResult) -> inference.LabelSequenceResponse:
@@ -66,7 +75,7 @@ def _sequences(given: Sequence[inference.InputSequence]) -> tuple[InputSequence,
 
 
 def _sequence(given: inference.InputSequence, where: str) -> InputSequence:
-    fields = [field.name for field, _ in given.ListFields()]
+    fields = [field.name for field, _ in given.ListFields() if field.name != "state_token"]
     if len(fields) != 1:
         found = " and ".join(fields) or "nothing"
         raise InvalidArgumentError(f"{where} has {found}, expected one of text, words, rows", field=where)
@@ -90,4 +99,5 @@ def _labelled(found: LabelledSequence) -> inference.LabelledSequence:
             for span in found.spans
         ],
         token_count=found.token_count,
+        state_token=found.state_token,
     )

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from seqserve.v1 import (
     inference_service_pb2,
@@ -19,10 +17,15 @@ from service.errors import SettingsError
 from service.metrics import Metrics
 from service.serving.api import InferenceFront
 from service.settings import GrpcSettings, join_address, split_address
-from service.transport.health import HealthBoard, HealthServicer
 from service.transport.interceptors import CallInterceptor
+from service.transport.open_inference.repository import RepositoryControl
+from service.transport.open_inference.servicer import GRPCInferenceServicer
+from service.transport.open_inference.v2 import grpc_service_pb2, grpc_service_pb2_grpc
 from service.transport.port import try_to_bind, unusable
 from service.transport.servicers import InferenceServicer, ModelServicer
+from service.transport.standard.descriptors import HEALTH_FILE, REFLECTION_FILES
+from service.transport.standard.health import HealthBoard, add_health
+from service.transport.standard.reflection import add_reflection
 
 logger = logging.getLogger(__name__)
 
@@ -36,17 +39,25 @@ KEEPALIVE_OPTIONS = (
 LAST_TASKS_SECONDS = 1.0
 GRPC_LOGGER = "grpc._cython.cygrpc"
 
-_OUR_FILES = (inference_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
-_STOCK_FILES = (health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR)  # their streams last as long as a client likes
+_API_FILES = (inference_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR, grpc_service_pb2.DESCRIPTOR)
+_STANDARD_FILES = (HEALTH_FILE, *REFLECTION_FILES)
 
 
 @asynccontextmanager
 async def open_server(
-    settings: GrpcSettings, front: InferenceFront, metrics: Metrics, health: HealthBoard
-) -> AsyncIterator[str]:
+    settings: GrpcSettings, front: InferenceFront, metrics: Metrics, health: HealthBoard, *,
+    control: RepositoryControl | None = None,
+) -> AsyncIterator[str]:  # fmt: skip
     """Serve until the block ends; then drain: health says NOT_SERVING, requests finish, connections close.
 
     Being cancelled, in the block or while it drains, ends the requests in flight at once.
+
+    Args:
+        settings: how to serve.
+        front: answers requests.
+        metrics: receives the series of every method.
+        health: tells what serves.
+        control: lets clients load and unload models; None where they may not.
 
     Yields:
         HOST:PORT with the port that was bound.
@@ -64,17 +75,22 @@ async def open_server(
     servicer = InferenceServicer(front, metrics, max_request_seconds=settings.max_request_seconds)
     inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(front), server)
-    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
+    stopping = asyncio.Event()
+    open_inference = GRPCInferenceServicer(
+        front, metrics, health, control=control, stopping=stopping, max_request_seconds=settings.max_request_seconds
+    )
+    grpc_service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(open_inference, server)
+    add_health(server, health)
     services = _expect_methods(interceptor, settings.max_request_seconds)
     if settings.reflection:
-        reflection.enable_server_reflection(services, server)
+        add_reflection(server, services, (*_API_FILES, *_STANDARD_FILES))
     port = _bind(server, settings)
     await server.start()
     address = join_address(split_address(settings.address)[0], port)
     logger.info("grpc_listening address=%s", address)
     try:
         yield address
-        await _drain(server, health, settings)
+        await _drain(server, health, settings, stopping)
     finally:
         health.drain()
         await server.stop(None)  # nothing to do after a drain
@@ -87,10 +103,11 @@ def is_news(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.InternalError))
 
 
-async def _drain(server: grpc.aio.Server, health: HealthBoard, settings: GrpcSettings) -> None:
+async def _drain(server: grpc.aio.Server, health: HealthBoard, settings: GrpcSettings, stopping: asyncio.Event) -> None:
     logger.info("draining drain_seconds=%.1f grace_seconds=%.1f", settings.drain_seconds, settings.grace_seconds)
     health.drain()
     await asyncio.sleep(settings.drain_seconds)
+    stopping.set()
     await server.stop(settings.grace_seconds)
 
 
@@ -109,7 +126,9 @@ def _options(settings: GrpcSettings) -> list[tuple[str, int]]:
 def _expect_methods(interceptor: CallInterceptor, max_request_seconds: float) -> list[str]:
     """Announce every method to the interceptor; give the names of the services."""
     names: list[str] = []
-    for file in (*_OUR_FILES, *_STOCK_FILES):
+    for file in (*_API_FILES, *_STANDARD_FILES):
+        # streams of the standard services, and those of requests, last as long as a client likes
+        unlimited = file in _STANDARD_FILES
         for service in file.services_by_name.values():
             names.append(service.full_name)
             for method in service.methods:
@@ -118,7 +137,7 @@ def _expect_methods(interceptor: CallInterceptor, max_request_seconds: float) ->
                     method.name,
                     request_streaming=method.client_streaming,
                     response_streaming=method.server_streaming,
-                    max_seconds=max_request_seconds if file in _OUR_FILES else None,
+                    max_seconds=None if unlimited or method.client_streaming else max_request_seconds,
                 )
     return names
 

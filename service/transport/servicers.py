@@ -58,7 +58,11 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
         """Gives each step of each sequence a probability for every label of the model."""
         call = self._checked(convert_labels.to_label_call, request)
         result = await self._front.label(
-            call.model, call.sequences, top_label_count=call.top_label_count, deadline=self._deadline(context)
+            call.model,
+            call.sequences,
+            top_label_count=call.top_label_count,
+            deadline=self._deadline(context),
+            states=call.states,
         )
         return convert_labels.to_label_response(result)
 
@@ -67,12 +71,10 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
     ) -> AsyncIterator[inference.GenerateTextResponse]:
         """Continues a prompt, one chunk of text per message."""
         call = self._checked(convert_generation.to_generate_call, request)
-        first_seed: int | None = call.options.sampling.seed
         chunks = self._front.generate(call.model, call.prompt, call.options, deadline=self._deadline(context))
         async with _closing(chunks):
             async for chunk in chunks:
-                yield convert_generation.to_generate_response(chunk, first_seed)
-                first_seed = None
+                yield convert_generation.to_generate_response(chunk)
 
     async def TranslateText(  # noqa: N802
         self, request: inference.TranslateTextRequest, context: Context

@@ -23,10 +23,20 @@ from service.errors import (
     InvalidArgumentError,
     ModelNotFoundError,
     ModelNotReadyError,
+    NotOfferedError,
     QueueFullError,
     SequenceTooLongError,
     ServiceError,
     SettingsError,
+    ShuttingDownError,
+    StateKeysMissingError,
+    StateNotCarriedError,
+    StateTokenExpiredError,
+    StateTokenInvalidError,
+    StateTokenKeyError,
+    StateTokenModelError,
+    StateTokenNumericsError,
+    StateTokenVersionError,
     TextTooLongError,
     UndecodableMessageError,
     WrongInputError,
@@ -44,8 +54,18 @@ CODE_BY_ERROR: Mapping[type[ServiceError], grpc.StatusCode] = {
     WrongTaskError: grpc.StatusCode.FAILED_PRECONDITION,
     WrongInputError: grpc.StatusCode.FAILED_PRECONDITION,
     AttentionNotAvailableError: grpc.StatusCode.FAILED_PRECONDITION,
+    NotOfferedError: grpc.StatusCode.UNIMPLEMENTED,
+    StateNotCarriedError: grpc.StatusCode.FAILED_PRECONDITION,
+    StateKeysMissingError: grpc.StatusCode.FAILED_PRECONDITION,
+    StateTokenInvalidError: grpc.StatusCode.INVALID_ARGUMENT,
+    StateTokenVersionError: grpc.StatusCode.FAILED_PRECONDITION,
+    StateTokenKeyError: grpc.StatusCode.FAILED_PRECONDITION,
+    StateTokenExpiredError: grpc.StatusCode.FAILED_PRECONDITION,
+    StateTokenModelError: grpc.StatusCode.FAILED_PRECONDITION,
+    StateTokenNumericsError: grpc.StatusCode.FAILED_PRECONDITION,
     ModelNotReadyError: grpc.StatusCode.UNAVAILABLE,
     EngineLostError: grpc.StatusCode.UNAVAILABLE,
+    ShuttingDownError: grpc.StatusCode.UNAVAILABLE,
     QueueFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     DeadlineExceededError: grpc.StatusCode.DEADLINE_EXCEEDED,
     InferenceFailedError: grpc.StatusCode.INTERNAL,
@@ -89,9 +109,14 @@ def to_status(error: ServiceError) -> RpcStatus:
 
 def to_internal_status(error: BaseException) -> RpcStatus:
     """Turn an error that nobody foresaw into INTERNAL with an id; the log has the traceback under the same id."""
+    return to_status(internal_error(error))
+
+
+def internal_error(error: BaseException) -> ServiceError:
+    """An error that nobody foresaw, as callers are told of it: with an id, under which the log has the traceback."""
     error_id = uuid.uuid4().hex
     logger.error("unexpected_error error_id=%s", error_id, exc_info=error)
-    return to_status(ServiceError(f"internal error; the server's log has more under {error_id}", error_id=error_id))
+    return ServiceError(f"internal error; the server's log has more under {error_id}", error_id=error_id)
 
 
 def _status(

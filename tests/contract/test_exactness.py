@@ -35,10 +35,7 @@ from service.runtime.models import (
 from service.runtime.session import GraphSession, open_session
 from service.serving.engine_loop import batched_graph, decoding_rows
 from tests.bundles import tiny_bundle
-from tests.trained import ROOT, trained_bundle
-from training.export.bundle import draft_bundle
-from training.pipeline import open_run, restore_run
-from training.settings.recipe import ExportSettings, load_recipe
+from tests.trained import exported_in_both, trained_bundle
 
 Trace: TypeAlias = list[bytes]
 LONGEST = 64
@@ -90,14 +87,6 @@ def bundles() -> Mapping[str, OpenedBundle]:
 def both_precisions(bundles: Mapping[str, OpenedBundle]) -> Mapping[str, OpenedBundle]:
     """The trained weights exported anew, with both variants."""
     return {name: exported_in_both(name) for name in bundles}
-
-
-def exported_in_both(name: str) -> OpenedBundle:
-    recipe = load_recipe(ROOT / "training" / "recipes" / f"{name}.toml")
-    wanted = recipe.model_copy(update={"export": ExportSettings(precisions=["fp32", "int8"])})
-    run = open_run(wanted, runs=ROOT / ".build" / "runs", data_folder=None, files_folder=ROOT)
-    task, _ = restore_run(run)
-    return draft_bundle(task, run_sha256=run.sha256).opened()
 
 
 def stock_quantised(bundle: OpenedBundle, model: LoadedModel, folder: Path) -> LoadedModel:

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-GENERATED = REPOSITORY / "seqserve" / "v1"
+GENERATED = ("seqserve/v1", "service/transport/open_inference/v2")
 OLDEST_PROTOBUF = (6, 31, 1)  # generated code runs on its own version of protobuf and on newer ones
 OLDEST_GRPCIO = (1, 80, 0)
+
+
+def generated(pattern: str) -> list[Path]:
+    return sorted(path for folder in GENERATED for path in (REPOSITORY / folder).glob(pattern))
 
 
 def version_in(text: str, pattern: str) -> tuple[int, ...]:
@@ -31,12 +35,12 @@ def test_regenerating_changes_nothing() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("path", sorted(GENERATED.glob("*_pb2.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", generated("*_pb2.py"), ids=lambda path: path.name)
 def test_messages_run_on_the_oldest_protobuf_that_is_allowed(path: Path) -> None:
     assert version_in(path.read_text(), r"# Protobuf Python Version: ([\d.]+)") <= OLDEST_PROTOBUF
 
 
-@pytest.mark.parametrize("path", sorted(GENERATED.glob("*_pb2_grpc.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", generated("*_pb2_grpc.py"), ids=lambda path: path.name)
 def test_stubs_run_on_the_oldest_grpcio_that_is_allowed(path: Path) -> None:
     assert version_in(path.read_text(), r"GRPC_GENERATED_VERSION = '([\d.]+)'") <= OLDEST_GRPCIO
 
@@ -47,7 +51,8 @@ def test_the_wheel_allows_no_older_protobuf_or_grpcio() -> None:
     assert version_in(project, r'"grpcio>=([\d.]+)"') == OLDEST_GRPCIO
 
 
-def test_generated_code_imports_the_package_by_its_full_name() -> None:
-    for path in GENERATED.glob("*_pb2*.py*"):
+@pytest.mark.parametrize("folder", GENERATED)
+def test_generated_code_imports_the_package_by_its_full_name(folder: str) -> None:
+    for path in (REPOSITORY / folder).glob("*_pb2*.py*"):
         siblings = re.findall(r"^(?:from (\S+) )?import (?:\w+_service_pb2)", path.read_text(), re.MULTILINE)
-        assert set(siblings) <= {"seqserve.v1"}, path.name
+        assert set(siblings) <= {folder.replace("/", ".")}, path.name

@@ -63,7 +63,7 @@ def test_the_wheel_installs_the_command(wheel: zipfile.ZipFile) -> None:
 
 def test_every_module_that_the_client_imports_is_in_the_wheel(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     wheel.extractall(tmp_path)
-    code = "import seqserve, seqserve.command_line, sys; print(seqserve.__file__); print('service' in sys.modules)"
+    code = "import seqserve, seqserve.command.verbs, sys; print(seqserve.__file__); print('service' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"],
         cwd=tmp_path,

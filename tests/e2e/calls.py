@@ -7,11 +7,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psutil
 import pytest
 from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from demo.server import ServerProcess, start_server
@@ -142,6 +144,20 @@ def refusal_of(error: object) -> Refusal:
     assert info.domain in {"", "seqserve"}
     fields = tuple(violation.field for violation in bad.field_violations)
     return Refusal(error.code(), info.reason, fields, dict(info.metadata), error.details() or "")
+
+
+def status_of(client: Client, name: str) -> int:
+    """What the stock health client hears of a name: a `HealthCheckResponse.ServingStatus`."""
+    stub: Any = health_pb2_grpc.HealthStub(client.channel)
+    answer: int = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5).status
+    return answer
+
+
+def watch(client: Client, name: str) -> Iterator[health_pb2.HealthCheckResponse]:
+    """The status of a name now, and at each change."""
+    stub: Any = health_pb2_grpc.HealthStub(client.channel)
+    stream: Iterator[health_pb2.HealthCheckResponse] = stub.Watch(health_pb2.HealthCheckRequest(service=name))
+    return stream
 
 
 def metrics_page(server: ServerProcess) -> str:

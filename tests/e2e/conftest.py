@@ -11,7 +11,8 @@ from tests.e2e.calls import Client, client_of, publish_all, running_server
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     models = publish_all(tmp_path_factory.mktemp("models"))
-    with running_server(models, "--poll-seconds", "0.2", "--queue-capacity", "256") as server:
+    flags = ("--poll-seconds", "0.2", "--queue-capacity", "256", "--ephemeral-state-key")
+    with running_server(models, *flags) as server:
         yield server
 
 

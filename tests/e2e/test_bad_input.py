@@ -61,7 +61,7 @@ def test_no_texts_at_all_and_too_many_are_refused(client: Client) -> None:
 def test_a_text_too_long_is_refused_by_its_place_with_both_lengths(client: Client) -> None:
     refusal = refused(lambda: client.classify("fine", "good " * 65))
     assert (refusal.code, refusal.reason, refusal.fields) == (INVALID, "TEXT_TOO_LONG", ("texts[1]",))
-    assert refusal.facts == {"token_count": "65", "limit": "64"}
+    assert refusal.facts == {"token_count": "65", "limit": "64", "model": CLASSIFIER, "version": "1"}
     refusal = refused(lambda: client.translate("\N{SNOWMAN}" * 65))
     assert (refusal.reason, refusal.fields) == ("TEXT_TOO_LONG", ("texts[0]",))
     refusal = refused(lambda: client.generate(prompt="X" * 129))

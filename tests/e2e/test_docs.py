@@ -21,7 +21,7 @@ LECTURE_TRANSLATION = "Il cane nero saltò sopra il gatto"
 
 @pytest.fixture(scope="module")
 def trained_server() -> Iterator[ServerProcess]:
-    server = start_server(trained_models())
+    server = start_server(trained_models(), "--ephemeral-state-key")
     yield server
     assert server.stop() == 0
 
@@ -60,6 +60,23 @@ def test_the_client_page_runs(trained_server: ServerProcess, tmp_path: Path) -> 
     assert [line for line in output.splitlines() if line.startswith(("PER 0 1 ", "LOC 4 5 "))], "Mary Smith, New York"
     assert "humidity % " in output
     assert "wind m/s None" in output
+
+
+def test_the_open_inference_page_runs_with_the_stock_client(trained_server: ServerProcess, tmp_path: Path) -> None:
+    code = python_blocks("docs/open-inference.md")
+    assert "tritonclient" in code
+    output = run_python(code.replace("127.0.0.1:50051", trained_server.target), tmp_path).splitlines()
+    assert [line.split()[0] for line in output[:2]] == ["positive", "negative"]
+    assert output[2:4] == [LECTURE_TRANSLATION, "temperature,humidity,wind"]
+    assert output[4] in {f"{[one, other]}" for one in ("dry", "rain") for other in ("dry", "rain")}
+    assert len(output) > 6, "a melody follows"
+
+
+def test_the_state_page_runs_and_what_goes_on_is_the_same(trained_server: ServerProcess, tmp_path: Path) -> None:
+    code = python_blocks("docs/state.md")
+    output = run_python(f"target = {trained_server.target!r}\n{code}", tmp_path)
+    assert re.findall("True|False", output) == ["True"] * 4
+    assert "after another prompt: '" in output
 
 
 def test_a_clue_that_comes_later_is_understood_by_both_directions_alone(trained_server: ServerProcess) -> None:

@@ -162,7 +162,7 @@ def test_a_sequence_too_long_is_refused_with_both_lengths(
 ) -> None:
     refusal = refused(lambda: client.label(sequence, model=model))
     assert (refusal.code, refusal.reason, refusal.fields) == (INVALID, reason, (f"sequences[0].{field}",))
-    assert refusal.facts == {**facts, "limit": "64"}
+    assert refusal.facts == {**facts, "limit": "64", "model": model, "version": "1"}
 
 
 def test_the_longest_sequences_are_answered(client: Client) -> None:

@@ -10,13 +10,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import grpc
 import psutil
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from demo.server import ROOT, ServerProcess
 from seqserve.v1 import inference_service_pb2 as inference
@@ -35,6 +33,8 @@ from tests.e2e.calls import (
     refused,
     running_server,
     sample,
+    status_of,
+    watch,
 )
 
 Status = health_pb2.HealthCheckResponse
@@ -54,15 +54,6 @@ def own_server(models: Path) -> Iterator[ServerProcess]:
         yield server
 
 
-def health(client: Client) -> Any:
-    return health_pb2_grpc.HealthStub(client.channel)
-
-
-def status_of(client: Client, name: str) -> int:
-    answer: int = health(client).Check(health_pb2.HealthCheckRequest(service=name), timeout=5).status
-    return answer
-
-
 def ended(process: "subprocess.Popen[str]", seconds: float) -> int:
     """The exit code of a process that ends within so many seconds."""
     return process.wait(seconds)
@@ -70,7 +61,7 @@ def ended(process: "subprocess.Popen[str]", seconds: float) -> int:
 
 def test_a_drain_finishes_what_is_in_flight_tells_watchers_and_exits_with_0(own_server: ServerProcess) -> None:
     with client_of(own_server) as client, ThreadPoolExecutor() as pool:
-        watching = health(client).Watch(health_pb2.HealthCheckRequest(service=""))
+        watching = watch(client, "")
         assert next(watching).status == Status.SERVING
         with frozen_engine(own_server):
             stream = pool.submit(list, client.inference.GenerateText(GENERATE))
@@ -91,7 +82,7 @@ def test_a_drain_finishes_what_is_in_flight_tells_watchers_and_exits_with_0(own_
 
 def test_new_requests_are_answered_while_health_already_says_no(models: Path) -> None:
     with running_server(models, "--drain-seconds", "2") as server, client_of(server) as client:
-        watching = health(client).Watch(health_pb2.HealthCheckRequest(service="readiness"))
+        watching = watch(client, "readiness")
         assert next(watching).status == Status.SERVING
         server.process.send_signal(signal.SIGTERM)
         assert [message.status for message in watching] == [Status.NOT_SERVING]
@@ -279,32 +270,6 @@ def test_a_lost_engine_fails_its_requests_and_is_replaced(own_server: ServerProc
         eventually(lambda: status_of(client, "") == Status.SERVING, seconds=10)
         assert client.classify("a good film").classifications == before
         assert sample(own_server, "seqserve_engine_restarts_total") == 1
-
-
-@pytest.mark.parametrize(
-    "name", ["", "liveness", "readiness", "seqserve.v1.InferenceService", "seqserve.v1.ModelService", CLASSIFIER]
-)
-def test_the_stock_health_client_is_answered(client: Client, name: str) -> None:
-    assert status_of(client, name) == Status.SERVING
-
-
-def test_an_unknown_health_name_is_not_found(client: Client) -> None:
-    assert refused(lambda: status_of(client, "nothing")).code is grpc.StatusCode.NOT_FOUND
-
-
-def test_reflection_lists_the_services_and_describes_our_messages(client: Client) -> None:
-    requests = [
-        reflection_pb2.ServerReflectionRequest(list_services=""),
-        reflection_pb2.ServerReflectionRequest(file_containing_symbol="seqserve.v1.InferenceService"),
-    ]
-    stub: Any = reflection_pb2_grpc.ServerReflectionStub(client.channel)
-    listed, described = stub.ServerReflectionInfo(iter(requests))
-    assert {service.name for service in listed.list_services_response.service} >= {
-        "grpc.health.v1.Health",
-        "seqserve.v1.InferenceService",
-        "seqserve.v1.ModelService",
-    }
-    assert b"ClassifyTextRequest" in described.file_descriptor_response.file_descriptor_proto[0]
 
 
 @pytest.mark.prometheus

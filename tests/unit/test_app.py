@@ -1,11 +1,14 @@
 """Readiness: what the parts report, and what health says of it."""
 
+from pathlib import Path
+
 import pytest
 
-from service.app import Readiness, choose_devices, make_host
+from service.app import Readiness, choose_devices, make_host, make_tokens, serve
 from service.errors import SettingsError
 from service.settings import parse_settings, plan_devices
-from service.transport.health import HealthBoard
+from service.state.keys import new_key_line
+from service.transport.standard.health import HealthBoard
 
 
 @pytest.fixture
@@ -16,7 +19,7 @@ def board() -> HealthBoard:
 def test_nothing_is_ready_before_models_engines_and_the_first_look(board: HealthBoard) -> None:
     readiness = Readiness(board)
     readiness.engines_changed(True)
-    readiness.models_changed({"a"})
+    readiness.models_changed({"a": True})
     assert board.get("readiness") is False
     readiness.started()
     assert board.get("readiness") is True
@@ -33,7 +36,7 @@ def test_an_empty_repository_is_not_ready(board: HealthBoard) -> None:
 def test_a_lost_engine_takes_every_model_with_it_until_it_is_back(board: HealthBoard) -> None:
     readiness = Readiness(board)
     readiness.engines_changed(True)
-    readiness.models_changed({"a", "b"})
+    readiness.models_changed({"a": True, "b": True})
     readiness.started()
     readiness.engines_changed(False)
     assert [board.get(name) for name in ("a", "b", "readiness")] == [False, False, False]
@@ -41,17 +44,36 @@ def test_a_lost_engine_takes_every_model_with_it_until_it_is_back(board: HealthB
     assert [board.get(name) for name in ("a", "b", "readiness")] == [True, True, True]
 
 
-def test_a_model_that_is_gone_serves_no_more(board: HealthBoard) -> None:
+def test_a_model_that_cannot_answer_does_not_serve_and_one_that_is_gone_is_not_known(board: HealthBoard) -> None:
     readiness = Readiness(board)
     readiness.engines_changed(True)
-    readiness.models_changed({"a", "b"})
-    readiness.models_changed({"b"})
-    assert (board.get("a"), board.get("b")) == (False, True)
+    readiness.models_changed({"a": True, "b": True, "c": False})
+    readiness.models_changed({"b": True, "c": False})
+    assert [board.get(name) for name in ("a", "b", "c")] == [None, True, False]
+
+
+def test_models_of_which_none_can_answer_make_nothing_ready(board: HealthBoard) -> None:
+    readiness = Readiness(board)
+    readiness.engines_changed(True)
+    readiness.started()
+    readiness.models_changed({"a": False})
+    assert board.get("readiness") is False
 
 
 def test_liveness_depends_on_no_model(board: HealthBoard) -> None:
     Readiness(board)
     assert board.get("liveness") is True
+
+
+def test_there_are_no_state_tokens_without_keys_and_a_malformed_file_is_refused(tmp_path: Path) -> None:
+    assert make_tokens(parse_settings(["--models", str(tmp_path)])) is None
+    keys = tmp_path / "keys"
+    keys.touch(mode=0o600)
+    settings = parse_settings(["--models", str(tmp_path), "--state-keys", str(keys)])
+    with pytest.raises(SettingsError, match="holds no key"):
+        make_tokens(settings)
+    keys.write_text(new_key_line("a"))
+    assert make_tokens(settings) is not None
 
 
 def test_several_engines_need_the_process_layout(tmp_path: object) -> None:
@@ -101,3 +123,9 @@ def test_where_only_the_cpu_is_asked_for_nothing_is_tried() -> None:
         raise AssertionError(provider)
 
     assert choose_devices(plan_devices(["cpu", "a=cpu"]), try_nothing) == ("cpu", "a=cpu")
+
+
+async def test_clients_control_the_repository_of_one_worker_alone(tmp_path: Path) -> None:
+    settings = parse_settings(["--models", str(tmp_path), "--repository-control", "--workers", "2"])
+    with pytest.raises(SettingsError, match="repository_control reaches one worker alone, and workers is 2"):
+        await serve(settings)

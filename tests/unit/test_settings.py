@@ -45,6 +45,12 @@ def test_the_environment_wins_over_the_default_and_a_flag_over_both(
             ["--max-request-characters", "100"], "max_request_characters is 100, it should be at least max_text_c",
             id="limits that contradict each other",
         ),
+        pytest.param(["--state-keys", "/no/keys"], "state_keys is '/no/keys': Path does not", id="no key file"),
+        pytest.param(["--state-token-seconds", "0"], "state_token_seconds is '0': it should be", id="no lifetime"),
+        pytest.param(
+            ["--state-keys", __file__, "--ephemeral-state-key"], "state_keys and ephemeral_state_key are both set",
+            id="two kinds of keys",
+        ),
         pytest.param(["--workers", "0"], "workers is '0': it should be greater than or equal to 1", id="no worker"),
         pytest.param(["--device", "tpu"], "device is 'tpu': expected cpu, cuda or auto, or MODEL=", id="device"),
         pytest.param(["--device", "a=cpu,a=cuda"], "device is 'a=cpu,a=cuda': a is chosen twice", id="device twice"),

@@ -5,16 +5,15 @@ machine computes what this one did. How far each is from fp32 is recorded beside
 measured on the whole bundle.
 """
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from service.bundle.manifest import Golden, GraphRole, Precision, Variant
 from service.runtime.golden import GoldenCase, record_case, write_golden
+from service.runtime.numerics import instruction_sets
 from service.runtime.session import open_session
 from training.errors import ExportError
 from training.export.golden import golden_cases
@@ -35,8 +34,6 @@ PyTorch on a CPU, moved their logits (to 15) and states (to 20) by at most 0.011
 
 _LARGEST_TOLERANCE = 0.1
 """What a manifest may say at most."""
-
-_INSTRUCTION_SETS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd", "sve")
 
 Graphs = Mapping[GraphRole, WrittenGraph]
 
@@ -66,7 +63,7 @@ def write_variant(trained: TrainedModel, precision: Precision, opset: int = OPSE
         absolute_tolerance=proof.absolute_tolerance,
         relative_tolerance=proof.relative_tolerance,
         deviation_from_fp32=proof.deviation_from_fp32,
-        instruction_sets=instruction_sets(),
+        instruction_sets=list(instruction_sets()),
     )
     files = {graph.signature.file: graph.raw for graph in graphs.values()} | {golden.file: write_golden(proof.cases)}
     return Variant(graphs={role: graph.signature for role, graph in graphs.items()}, golden=golden), files
@@ -83,15 +80,6 @@ def write_graphs(network: AnyModel, precision: Precision, opset: int = OPSET) ->
             return language_model_graphs(network, precision, opset)
         case Seq2Seq():
             return seq2seq_graphs(network, precision, opset)
-
-
-def instruction_sets() -> list[str]:
-    """Return which of the instruction sets that matter for numerics this CPU has, and its architecture."""
-    try:
-        known = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        known = set()
-    return [platform.machine(), *(name for name in _INSTRUCTION_SETS if name in known)]
 
 
 def _proof(graphs: Graphs, in_fp32: Sequence[GoldenCase], precision: Precision) -> _Proof:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 import yaml
 
 from service.settings import ENVIRONMENT_PREFIX, ServiceSettings
-from service.transport.health import LIVENESS, READINESS
+from service.transport.standard.health import LIVENESS, READINESS
 
 ROOT = Path(__file__).parents[3]
 BASE = ROOT / "deploy" / "kubernetes" / "base"
+STATE_KEYS = ROOT / "deploy" / "kubernetes" / "state-keys"
 NEWEST = int(kubernetes_validate.latest_version().split(".")[1])
 SUPPORTED = [f"1.{minor}" for minor in range(31, NEWEST + 1)]
 
@@ -181,3 +183,37 @@ def test_the_overlay_of_the_documentation_renders(tmp_path: Path) -> None:
     (claim,) = of_kind(resources, "PersistentVolumeClaim")
     assert claim["spec"]["storageClassName"] == "YOUR-SHARED-CLASS"
     assert all(resource["metadata"]["namespace"] == "inference" for resource in resources)
+
+
+def test_the_component_gives_the_service_keys_that_it_takes_and_nobody_else_may_read(
+    pod: Resource, container: Resource
+) -> None:
+    (patch,) = parse((STATE_KEYS / "deployment.yaml").read_text())
+    spec = patch["spec"]["template"]["spec"]
+    (added,), (volume,) = spec["containers"], spec["volumes"]
+    assert added["name"] == container["name"]
+    variables = {variable["name"]: variable["value"] for variable in added["env"]}
+    (mount,) = added["volumeMounts"]
+    assert variables == {"SEQSERVE_STATE_KEYS": f"{mount['mountPath']}/state-keys"}
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    assert stat.S_IMODE(volume["secret"]["defaultMode"]) & (stat.S_IWGRP | stat.S_IRWXO) == 0
+    assert spec["securityContext"]["fsGroup"] == pod["spec"]["securityContext"]["runAsGroup"]
+
+
+def test_base_and_component_render_into_one_deployment(tmp_path: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("the program kubectl is missing")
+    shutil.copytree(BASE.parent, tmp_path / "kubernetes")
+    (tmp_path / "overlay").mkdir()
+    overlay = {"resources": ["../kubernetes/base"], "components": ["../kubernetes/state-keys"]}
+    (tmp_path / "overlay" / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    resources = parse(kustomize(tmp_path / "overlay"))
+    for version in SUPPORTED:
+        for resource in resources:
+            kubernetes_validate.validate(resource, version, strict=True)
+    (deployment,) = of_kind(resources, "Deployment")
+    spec = deployment["spec"]["template"]["spec"]
+    assert {volume["name"] for volume in spec["volumes"]} == {"models", "tmp", "state-keys"}
+    assert {mount["name"] for mount in spec["containers"][0]["volumeMounts"]} == {"models", "tmp", "state-keys"}
+    assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["fsGroup"]) == (10001, 10001)
+    assert "SEQSERVE_STATE_KEYS" in {variable["name"] for variable in spec["containers"][0]["env"]}

@@ -29,7 +29,7 @@ class TinyTranslator:
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
-    def start(self, sequences: list[IntArray]) -> Started:
+    def start(self, sequences: list[IntArray], carried: object) -> Started:
         """The state is a number for what was written."""
         rows = len(sequences)
         memory = np.zeros((rows, SOURCE + 1, 1), dtype=np.float32)

@@ -6,8 +6,10 @@ The blocking client runs in a thread meanwhile: grpc.aio wants one event loop pe
 # ruff: noqa: N802 - handlers are named by the proto
 
 import asyncio
+import io
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -21,6 +23,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from seqserve import AsyncClient, Client
+from seqserve.command import main
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceServicer, add_InferenceServiceServicer_to_server
@@ -66,6 +69,8 @@ MODELS = [
         labels=["dry", "rain"],
         features=[models.Feature(name="humidity", unit="%", imputed_value=70.0), models.Feature(name="wind")],
         label_scheme=models.LABEL_SCHEME_PLAIN,
+        carries_state=True,
+        numerics_class="fp32/cpu",
     ),
 ]
 
@@ -90,10 +95,20 @@ def status(code: grpc.StatusCode, message: str, *details: Message) -> status_pb2
 
 @dataclass
 class FakeServer(InferenceServiceServicer, ModelServiceServicer):
-    """Answers from the request alone; fails with `failures`, one per call, before it answers."""
+    """Answers from the request alone; fails with `failures`, one per call, before it answers.
+
+    Refuses an input that is or begins with `bad`, by its place, and more than `most_inputs` together.
+    """
 
     target: str = ""
     delay_seconds: float = 0.0
+    most_inputs: int = 256
+    lost_after: list[int] = field(default_factory=list)
+    otherwise: str = ""
+    delayed: int = 0
+    most_delayed: int = 0
+    slow_begun: int = 0
+    slow_left: int = 0
     failures: list[status_pb2.Status] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     endless_stream_left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -102,6 +117,7 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
         self, request: inference.ClassifyTextRequest, context: Any
     ) -> inference.ClassifyTextResponse:
         await self._receive("ClassifyText", request, context)
+        await self._refuse("texts", request.texts, context)
         scores = [
             inference.LabelScore(label="good", probability=0.75),
             inference.LabelScore(label="bad", probability=0.25),
@@ -120,6 +136,7 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
     ) -> inference.LabelSequenceResponse:
         """Every step is a person, and each sequence one span."""
         await self._receive("LabelSequence", request, context)
+        await self._refuse("sequences", [given.text for given in request.sequences], context)
         scores = [
             inference.LabelScore(label="B-PER", probability=0.75),
             inference.LabelScore(label="O", probability=0.25),
@@ -130,27 +147,31 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
             words = given.text.split() or list(given.words) or [""] * len(given.rows)
             steps = [inference.LabelledStep(labels=scores[:count], word=word) for word in words]
             span = inference.LabelSpan(label="PER", first_step_index=0, last_step_index=len(words) - 1, score=0.75)
-            sequences.append(
-                inference.LabelledSequence(steps=steps, spans=[] if given.rows else [span], token_count=2 * len(words))
-            )
+            sequence = inference.LabelledSequence(steps=steps, spans=[] if given.rows else [span])
+            sequence.token_count = 2 * len(words)
+            sequence.state_token = given.state_token + b"+" if request.include_state_token else b""
+            sequences.append(sequence)
         return inference.LabelSequenceResponse(model_version=MODEL_VERSION, sequences=sequences, timings=TIMINGS)
 
     async def GenerateText(
         self, request: inference.GenerateTextRequest, context: Any
     ) -> AsyncIterator[inference.GenerateTextResponse]:
-        """Echoes the prompt word by word; the prompt `endless` never ends, `broken` fails after one chunk."""
+        """Echoes the prompt word by word; the prompt `endless` never ends, `lost` counts, `broken` fails midway."""
         await self._receive("GenerateText", request, context)
-        if request.prompt == "endless":
-            try:
-                while True:
-                    yield inference.GenerateTextResponse(text="la ", token_count=1, model_version=MODEL_VERSION)
-                    await asyncio.sleep(0.01)
-            finally:
-                self.endless_stream_left.set()
-        if request.sample_count > 1:
-            for message in samples_of(request):
-                yield message
-            return
+        if request.prompt.startswith("bad"):
+            await context.abort_with_status(rpc_status.to_status(refusal("prompt")))
+        if request.prompt == "lost" or request.state_token.isdigit():
+            messages = self._counted(request, context)
+        elif request.prompt == "endless":
+            messages = self._endless()
+        else:
+            messages = samples_of(request) if request.sample_count > 1 else self._echoed(request, context)
+        async for message in messages:
+            yield message
+
+    async def _echoed(
+        self, request: inference.GenerateTextRequest, context: Any
+    ) -> AsyncIterator[inference.GenerateTextResponse]:
         words = request.prompt.split()
         for index, word in enumerate(words):
             yield inference.GenerateTextResponse(
@@ -170,13 +191,57 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
                 if request.prompt == "late"
                 else inference.FINISH_REASON_STOP,
                 timings=TIMINGS,
+                state_token=request.state_token + b"+" if request.include_state_token else b"",
+                held_back_text="..." if request.include_state_token else "",
             )
+
+    async def _endless(self) -> AsyncIterator[inference.GenerateTextResponse]:
+        try:
+            while True:
+                yield inference.GenerateTextResponse(text="la ", token_count=1, model_version=MODEL_VERSION)
+                await asyncio.sleep(0.01)
+        finally:
+            self.endless_stream_left.set()
+
+    async def _counted(
+        self, request: inference.GenerateTextRequest, context: Any
+    ) -> AsyncIterator[inference.GenerateTextResponse]:
+        """Counts to 20, a token and a message for each number; the server is lost after `lost_after` messages.
+
+        A text that goes on has two tokens in a message. At a state token the blank after the number is held back.
+        """
+        first = int(request.state_token or 0)
+        width = 2 if request.state_token else 1
+        held = " " if request.state_token else ""
+        lost_after = self.lost_after.pop(0) if self.lost_after else 99
+        for number, start in enumerate(range(first, 20, width)):
+            if number == lost_after:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "lost")
+            end = min(start + width, 20)
+            text = held + "".join(f"{word} " for word in range(start, end)) + self.otherwise * bool(request.state_token)
+            has_token = request.include_state_token and end % request.state_token_interval == 0
+            held = " " if has_token else ""
+            yield inference.GenerateTextResponse(
+                text=text.removesuffix(held), first_token_index=start, token_count=end - start,
+                token_scores=[inference.TokenScore(token=str(word)) for word in range(start, end)],
+                state_token=str(end).encode() if has_token else b"", held_back_text=held,
+                finish_reason=inference.FINISH_REASON_LENGTH if end == 20 else inference.FINISH_REASON_UNSPECIFIED,
+                model_version=MODEL_VERSION if start == first else None, seed=77 if start == first else 0,
+                timings=TIMINGS if end == 20 else None,
+            )  # fmt: skip
 
     async def TranslateText(
         self, request: inference.TranslateTextRequest, context: Any
     ) -> inference.TranslateTextResponse:
-        """Writes each text backwards."""
+        """Writes each text backwards; takes a minute for texts of which the first is `slow`."""
         await self._receive("TranslateText", request, context)
+        if request.texts[0] == "slow":
+            self.slow_begun += 1
+            try:
+                await asyncio.sleep(60)
+            finally:
+                self.slow_left += 1
+        await self._refuse("texts", request.texts, context)
         attention = inference.Attention(
             source_tokens=["a", "b"], target_tokens=["c"], rows=[inference.AttentionRow(weights=[0.5, 0.5])]
         )
@@ -212,6 +277,7 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
     ) -> inference.ScoreTranslationResponse:
         """Every translation is as probable as the next."""
         await self._receive("ScoreTranslation", request, context)
+        await self._refuse("pairs", [pair.source for pair in request.pairs], context)
         score = inference.TranslationScore(log_probability=-0.75, token_scores=TOKEN_SCORES, source_token_count=2)
         return inference.ScoreTranslationResponse(
             model_version=MODEL_VERSION, scores=[score for _ in request.pairs], timings=TIMINGS
@@ -230,12 +296,32 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
 
     async def _receive(self, method: str, request: Message, context: Any) -> None:
         self.received.append(Received(method, request, context.time_remaining(), time.monotonic()))
-        await asyncio.sleep(self.delay_seconds)
+        self.delayed += 1
+        self.most_delayed = max(self.most_delayed, self.delayed)
+        try:
+            await asyncio.sleep(self.delay_seconds)
+        finally:
+            self.delayed -= 1
         if self.failures:
             await context.abort_with_status(rpc_status.to_status(self.failures.pop(0)))
 
+    async def _refuse(self, field: str, inputs: Sequence[str], context: Any) -> None:
+        if len(inputs) > self.most_inputs:
+            await context.abort_with_status(rpc_status.to_status(refusal(field)))
+        for place, text in enumerate(inputs):
+            if text.startswith("bad"):
+                await context.abort_with_status(rpc_status.to_status(refusal(f"{field}[{place}]")))
 
-def samples_of(request: inference.GenerateTextRequest) -> Iterator[inference.GenerateTextResponse]:
+
+def refusal(field: str) -> status_pb2.Status:
+    """How a server refuses a field."""
+    info = error_details_pb2.ErrorInfo(reason="INVALID_ARGUMENT", domain="seqserve", metadata={"field": "x"})
+    violation = error_details_pb2.BadRequest.FieldViolation(field=field, description="is bad")
+    details = (info, error_details_pb2.BadRequest(field_violations=[violation]))
+    return status(grpc.StatusCode.INVALID_ARGUMENT, f"{field} is bad", *details)
+
+
+async def samples_of(request: inference.GenerateTextRequest) -> AsyncIterator[inference.GenerateTextResponse]:
     """The words of the prompt with the number of the sample, the samples taking turns."""
     words, count = request.prompt.split(), request.sample_count
     scores = [
@@ -260,6 +346,9 @@ def samples_of(request: inference.GenerateTextRequest) -> Iterator[inference.Gen
                 finish_reason=inference.FINISH_REASON_STOP if last else inference.FINISH_REASON_UNSPECIFIED,
                 timings=TIMINGS if last and sample == count - 1 else None,
             )
+
+
+Run = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
 class InThread:
@@ -330,8 +419,31 @@ def refuse(server: FakeServer) -> Callable[..., None]:
             violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
             details.append(error_details_pb2.BadRequest(field_violations=[violation]))
         if retry_seconds is not None:
-            delay = Duration(nanos=int(retry_seconds * 1e9))
+            delay = Duration(seconds=int(retry_seconds), nanos=int(retry_seconds % 1 * 1e9))
             details.append(error_details_pb2.RetryInfo(retry_delay=delay))
         server.failures.append(status(code, message, *details))
 
     return refuse_next
+
+
+@pytest.fixture
+def run(server: "FakeServer", capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command against the fake server: exit code, standard output, standard error."""
+    monkeypatch.setenv("SEQSERVE_TARGET", server.target)
+
+    def in_thread(arguments: tuple[str, ...]) -> int:
+        try:
+            main(arguments)
+        except SystemExit as done:
+            if isinstance(done.code, str):  # the interpreter would print it and exit 1
+                sys.stderr.write(f"{done.code}\n")
+                return 1
+            return done.code or 0
+        raise AssertionError("the command did not exit")
+
+    async def run_command(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        code = await asyncio.to_thread(in_thread, arguments)
+        return code, *capfd.readouterr()
+
+    return run_command

@@ -187,6 +187,39 @@ async def test_a_whole_text_is_generated(client: AsyncClient) -> None:
     assert result.timings.total_seconds == 2.0
 
 
+async def test_a_text_goes_on_from_a_state_token(client: AsyncClient, server: "FakeServer") -> None:
+    first = await client.generate_text("fake", "one", include_state_token=True, state_token_interval=8)
+    assert (first.text, first.held_back_text, first.state_token) == ("one ", "...", b"+")
+    second = await client.generate_text(
+        "fake", "two", state_token=first.state_token, include_state_token=True, allow_inexact_state=True
+    )
+    assert second.state_token == b"++"
+    asked, further = (received.request for received in server.received)
+    assert (asked.state_token_interval, asked.state_token, asked.allow_inexact_state) == (8, b"", False)
+    assert (further.state_token, further.allow_inexact_state, further.HasField("temperature")) == (b"+", True, False)
+    unasked = await client.generate_text("fake", "one", state_token=None)
+    assert (unasked.state_token, unasked.held_back_text) == (None, "")
+
+
+async def test_sequences_go_on_from_state_tokens(client: AsyncClient, server: "FakeServer") -> None:
+    result = await client.label(
+        "fake", ["Bo", "Al"], state_tokens=[None, b"x"], include_state_token=True, allow_inexact_state=True
+    )
+    assert [sequence.state_token for sequence in result.sequences] == [b"+", b"x+"]
+    assert server.received[0].request.allow_inexact_state
+    plain = await client.label("fake", ["Bo"])
+    assert plain.sequences[0].state_token is None
+    assert not server.received[1].request.include_state_token
+
+
+async def test_state_tokens_that_do_not_match_the_sequences_are_refused_before_anything_is_sent(
+    client: AsyncClient, server: "FakeServer"
+) -> None:
+    with pytest.raises(ValueError, match="1 state_tokens for 2 sequences"):
+        await client.label("fake", ["Bo", "Al"], state_tokens=[b"x"])
+    assert not server.received
+
+
 async def test_a_stream_without_its_last_message_is_an_error(client: AsyncClient) -> None:
     with pytest.raises(InternalError, match="first or its last message"):
         await client.generate_text("fake", "unfinished")
@@ -213,6 +246,7 @@ async def test_a_model_is_described(client: AsyncClient) -> None:
     assert (labeller.task, labeller.label_scheme) == (Task.LABELLING, LabelScheme.PLAIN)
     assert labeller.features == (Feature("humidity", "%", 70.0), Feature("wind", "", None))
     assert (model.features, model.label_scheme) == ((), LabelScheme.OTHER)
+    assert (labeller.carries_state, labeller.numerics_class, model.carries_state) == (True, "fp32/cpu", False)
 
 
 async def test_health_tells_whether_the_server_serves(client: AsyncClient) -> None:
@@ -258,6 +292,33 @@ async def test_an_unavailable_server_is_asked_again(
     refuse(grpc.StatusCode.UNAVAILABLE, "engine lost", reason="ENGINE_LOST")
     assert (await client.translate("fake", "abc")).translations[0].text == "cba"
     assert len(server.received) == 3
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        pytest.param("classify", ("text",), id="classify"),
+        pytest.param("label", ("text",), id="label"),
+        pytest.param("generate_text", ("text",), id="generate"),
+        pytest.param("translate", ("x" * 2**20,), id="translate a megabyte"),
+        pytest.param("score_translation", ([("x", "y")],), id="score"),
+    ],
+)
+async def test_every_call_is_repeated_that_met_no_server(
+    method: str, arguments: Any, client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
+) -> None:
+    refuse(grpc.StatusCode.UNAVAILABLE, "engine lost", reason="ENGINE_LOST")
+    await getattr(client, method)("fake", *arguments)
+    assert len(server.received) == 2
+
+
+async def test_a_stream_comes_back_when_a_full_queue_says_when(
+    client: AsyncClient, server: "FakeServer", refuse: Callable[..., None]
+) -> None:
+    refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, reason="QUEUE_FULL", retry_seconds=0.05)
+    assert (await client.generate_text("fake", "one")).text == "one "
+    first, second = server.received
+    assert second.seconds - first.seconds >= 0.05
 
 
 async def test_a_server_that_stays_unavailable_is_asked_four_times(

@@ -82,6 +82,30 @@ async def test_a_stream_closed_by_another_thread_ends(sync_client: Client, serve
     await server_noticed(server)
 
 
+async def test_a_stream_closed_by_another_task_ends(async_client: AsyncClient, server: "FakeServer") -> None:
+    async def read() -> list[GeneratedChunk]:
+        return [chunk async for chunk in stream]
+
+    stream = async_client.generate("fake", "endless")
+    reader = asyncio.create_task(read())
+    await asyncio.sleep(0.1)
+    await stream.close()
+    assert len(await reader) > 0
+    await server_noticed(server)
+
+
+async def test_a_stream_closed_while_it_waits_for_its_turn_ends(
+    sync_client: Client, server: "FakeServer", refuse: Callable[..., None]
+) -> None:
+    refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, reason="QUEUE_FULL", retry_seconds=2)
+    stream = await asyncio.to_thread(sync_client.generate, "fake", "endless")
+    reader = asyncio.create_task(asyncio.to_thread(lambda: list(stream)))
+    await asyncio.sleep(0.2)
+    stream.close()
+    assert await asyncio.wait_for(reader, 1) == []
+    assert len(server.received) == 1
+
+
 async def test_a_cancelled_task_cancels_its_stream(async_client: AsyncClient, server: "FakeServer") -> None:
     async def read() -> None:
         async for _ in async_client.generate("fake", "endless"):

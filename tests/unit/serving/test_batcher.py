@@ -8,13 +8,22 @@ import pytest
 
 from service.engine.batches import pad_features, pad_ids
 from service.engine.steps import FloatArray, IntArray
-from service.serving.batcher import BatchedGraph, Batcher
+from service.serving.batcher import BatchedGraph, Batcher, Carrying
 from service.serving.engine_loop import EngineLimits, EngineLoop
 from service.serving.messages import Classified, ClassifyWork, Failed, Ran
 from tests.fakes import ManualClock, echoing_labeller, lengths_classifier
 
+
+def summing(steps: FloatArray, lengths: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """A labeller whose logits are 0 and the sum of all values so far, which is its state."""
+    real = np.arange(steps.shape[1])[None, :] < lengths[:, None]
+    sums = state + np.cumsum(np.where(real, steps[:, :, 0], 0.0), axis=1)
+    return np.stack([np.zeros_like(sums), sums], axis=2).astype(np.float32), sums[:, -1:].astype(np.float32)
+
+
 CLASSIFIER = BatchedGraph("classifier", partial(pad_ids, pad_id=0), lengths_classifier())
 LABELLER = BatchedGraph("labeller", pad_features, echoing_labeller)
+SUMMING = BatchedGraph("labeller", pad_features, echoing_labeller, Carrying(1, summing))
 
 
 @pytest.fixture
@@ -113,7 +122,7 @@ def test_a_step_that_is_not_finite_fails_its_sequence_and_no_other(clock: Manual
     batcher.submit(ClassifyWork(1, 7, [[[0.0, 0.0], [1.0, np.nan]]], 99.0, 1e9))
     batcher.submit(ClassifyWork(2, 7, [[[0.0, 0.0]]], 99.0, 1e9))
     _, failed, answer = batcher.turn()
-    assert failed == Failed(1, "INFERENCE_FAILED", "the labeller's logits are not finite")
+    assert failed == Failed(1, "INFERENCE_FAILED", "what the labeller gave is not finite")
     assert isinstance(answer, Classified)
     assert answer.work_id == 2
 
@@ -134,3 +143,33 @@ def test_a_model_that_fails_in_an_unforeseen_way_costs_its_own_requests_and_no_o
     assert isinstance(classified, Classified)
     assert (failed.work_id, classified.work_id) == (2, 1)
     assert not loop.busy
+
+
+def as_bytes(*values: float) -> bytes:
+    return np.array(values, dtype="<f4").tobytes()
+
+
+def test_rows_begin_with_the_states_they_are_given_and_tell_those_they_end_with(clock: ManualClock) -> None:
+    batcher = make(clock, SUMMING)
+    rows = [[[1.0], [2.0]], [[1.0]]]
+    batcher.submit(ClassifyWork(1, 7, rows, 99.0, 1e9, [as_bytes(5.0), b""], keep_states=True))
+    batcher.submit(ClassifyWork(2, 7, rows, 99.0, 1e9, [b"", as_bytes(5.0)]))
+    _, kept, unkept = batcher.turn()
+    assert isinstance(kept, Classified)
+    assert isinstance(unkept, Classified)
+    assert kept.states == [as_bytes(8.0), as_bytes(1.0)]
+    assert unkept.states == []
+    last = [row[-1][1] / row[-1][0] for row in kept.probabilities + unkept.probabilities]
+    assert np.log(last) == pytest.approx([8.0, 1.0, 3.0, 6.0])
+
+
+def test_a_state_that_is_not_finite_fails_who_keeps_it_and_no_other(clock: ManualClock) -> None:
+    def overflowing(steps: FloatArray, lengths: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return summing(steps, lengths, state)[0], np.full_like(state, np.inf)
+
+    batcher = make(clock, replace(SUMMING, carrying=Carrying(1, overflowing)))
+    batcher.submit(ClassifyWork(1, 7, [[[1.0]]], 99.0, 1e9, keep_states=True))
+    batcher.submit(ClassifyWork(2, 7, [[[1.0]]], 99.0, 1e9))
+    _, failed, answer = batcher.turn()
+    assert failed == Failed(1, "INFERENCE_FAILED", "what the labeller gave is not finite")
+    assert isinstance(answer, Classified)

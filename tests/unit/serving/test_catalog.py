@@ -1,71 +1,81 @@
-"""Which versions serve: the pure plan as a decision table, and the folder scan."""
+"""Models that are taken out and let in again on request, over a real folder and a real engine."""
 
-from collections.abc import Iterator
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from service.serving.catalog import Action, Stamp, plan, scan
+from service.errors import BundleError, ModelNotFoundError
+from tests.bundles import publish_tiny
+from tests.unit.serving.running import Running, running, soon
 
-A: Stamp = (("manifest.json", 1, 1, 1),)
-B: Stamp = (("manifest.json", 2, 2, 2),)
-
-
-@pytest.mark.parametrize(
-    ("found", "known", "kept", "expected"),
-    [
-        pytest.param([1], {}, 1, ["load 1"], id="a new version is loaded"),
-        pytest.param([1], {1: "active"}, 1, [], id="a version that serves is left alone"),
-        pytest.param([1, 2], {1: "active"}, 1, ["load 2"], id="the old one serves until the new one does"),
-        pytest.param([1, 2], {1: "active", 2: "active"}, 1, ["drop 1"], id="then it is dropped"),
-        pytest.param([1, 2], {1: "active", 2: "failed"}, 1, [], id="a failed version leaves the old one serving"),
-        pytest.param([1, 2], {2: "failed"}, 1, ["load 1"], id="where the newest fails an older one is tried"),
-        pytest.param([1, 2, 3], {2: "active", 3: "failed"}, 1, [], id="no older one than the best is wanted"),
-        pytest.param([], {1: "active"}, 1, ["drop 1"], id="what is gone from the repository is dropped"),
-        pytest.param([1, 2, 3], {}, 2, ["load 3", "load 2"], id="several versions may serve"),
-        pytest.param([1, 2, 3], {1: "active", 2: "active", 3: "active"}, 2, ["drop 1"], id="but no more than asked"),
-    ],
-)
-def test_the_plan_is(found: list[int], known: dict[int, str], kept: int, expected: list[str]) -> None:
-    actions = plan(
-        {("m", version): A for version in found},
-        {("m", version): (state, A) for version, state in known.items()},
-        kept_versions=kept,
-    )
-    assert [f"{action.verb} {action.version}" for action in actions] == expected
+NAME = "tiny-classification"
 
 
-def test_a_failed_version_is_tried_again_when_its_files_change() -> None:
-    found: dict[tuple[str, int], Stamp] = {("m", 1): B}
-    assert plan(found, {("m", 1): ("failed", A)}, kept_versions=1) == [Action("load", "m", 1)]
+@pytest.fixture
+async def parts(tmp_path: Path) -> AsyncIterator[Running]:
+    publish_tiny(tmp_path, "classification")
+    async with running(tmp_path) as parts:
+        yield parts
 
 
-def test_models_do_not_disturb_one_another() -> None:
-    found: dict[tuple[str, int], Stamp] = {("a", 1): A, ("b", 5): A}
-    known: dict[tuple[str, int], tuple[str, Stamp]] = {("a", 1): ("active", A)}
-    assert plan(found, known, kept_versions=1) == [Action("load", "b", 5)]
+def served(parts: Running) -> list[tuple[str, int, str]]:
+    return [(info.name, info.version, info.state) for info in parts.catalog.infos()]
 
 
-def test_the_scan_finds_versions_and_passes_other_names_over(tmp_path: Path) -> None:
-    for folder in ("good/1", "good/12", "good/.13", "good/latest", "good/01", "Bad Name/1", ".hidden/1"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "good/1/manifest.json").write_text("{}")
-    (tmp_path / "a-file").write_text("")
-    found = scan(tmp_path)
-    assert set(found) == {("good", 1), ("good", 12)}
-    assert [file[0] for file in found["good", 1]] == ["manifest.json"]
-    assert found["good", 12] == ()
+async def test_a_model_that_is_taken_out_stays_out_until_it_is_loaded(parts: Running) -> None:
+    await parts.catalog.unload(NAME)
+    await parts.catalog.refresh()
+    assert served(parts) == []
+    assert parts.catalog.withheld() == [NAME]
+    await parts.catalog.load(NAME)
+    assert served(parts) == [(NAME, 1, "active")]
+    assert parts.catalog.withheld() == []
+    assert (await parts.front.classify(NAME, ["good"], deadline=soon())).version == 1
 
 
-def test_a_folder_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for folder in ("bad/1", "good/1"):
-        (tmp_path / folder).mkdir(parents=True)
-    iterdir = Path.iterdir
+async def test_what_a_model_works_on_is_finished_after_it_was_taken_out(parts: Running) -> None:
+    async with parts.gated(NAME) as (_, tokenizer):
+        call = asyncio.create_task(parts.front.classify(NAME, ["a" * 5_000], deadline=soon()))
+        await asyncio.sleep(0.05)
+        await parts.catalog.unload(NAME)
+        assert not call.done()
+        tokenizer.gate.set()
+        assert (await call).version == 1
 
-    def refusing(path: Path) -> Iterator[Path]:
-        if path.name == "bad":
-            raise PermissionError(13, "not yours", str(path))
-        return iterdir(path)
 
-    monkeypatch.setattr(Path, "iterdir", refusing)
-    assert set(scan(tmp_path)) == {("good", 1)}
+async def test_to_take_out_a_model_twice_is_no_error(parts: Running) -> None:
+    await parts.catalog.unload(NAME)
+    await parts.catalog.unload(NAME)
+
+
+async def test_a_load_finds_a_new_version_at_once(parts: Running, tmp_path: Path) -> None:
+    publish_tiny(tmp_path, "classification", version=2)
+    await parts.catalog.load(NAME)
+    assert served(parts) == [(NAME, 2, "active")]
+
+
+@pytest.mark.parametrize("verb", ["load", "unload"])
+async def test_a_name_that_is_nobodys_is_not_found(parts: Running, verb: str) -> None:
+    with pytest.raises(ModelNotFoundError):
+        await getattr(parts.catalog, verb)("nobody")
+
+
+async def test_a_load_tells_why_a_bundle_is_refused_and_tries_again(parts: Running, tmp_path: Path) -> None:
+    broken = publish_tiny(tmp_path, "generation")
+    manifest = (broken / "manifest.json").read_bytes()
+    (broken / "manifest.json").write_bytes(b"{}")
+    with pytest.raises(BundleError, match=r"tiny-generation@1 is failed: manifest\.json"):
+        await parts.catalog.load("tiny-generation")
+    (broken / "manifest.json").write_bytes(manifest)
+    await parts.catalog.load("tiny-generation")
+    assert ("tiny-generation", 1, "active") in served(parts)
+
+
+async def test_what_was_taken_out_and_deleted_is_forgotten(parts: Running, tmp_path: Path) -> None:
+    await parts.catalog.unload(NAME)
+    shutil.rmtree(tmp_path / NAME)
+    await parts.catalog.refresh()
+    assert parts.catalog.withheld() == []

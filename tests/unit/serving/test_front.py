@@ -3,14 +3,12 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from service.errors import (
     DeadlineExceededError,
@@ -19,17 +17,15 @@ from service.errors import (
     QueueFullError,
     TextTooLongError,
 )
-from service.metrics import Metrics
-from service.serving.api import FeatureRows, GenerateOptions, InputSequence, LabelResult, TranslateOptions, Words
-from service.serving.catalog import Catalog, ReadyModel
-from service.serving.engine_loop import EngineLimits
+from service.serving.api import GenerateOptions, LabelResult, TranslateOptions
 from service.serving.front import Front
 from service.serving.hosts import InlineHost
 from service.serving.messages import ClassifyWork, Command, DecodeWork
-from service.serving.pool import EnginePool
 from service.serving.reading import INLINE_CHARACTERS
+from service.serving.sequences import FeatureRows, InputSequence, Words
 from service.text.tokenizer import Tokenizer
 from tests.bundles import publish_tiny
+from tests.unit.serving.running import running, soon
 
 CLASSIFIER, GENERATOR, TRANSLATOR = "tiny-classification", "tiny-generation", "tiny-translation"
 TAGGER, FORECASTER = "tiny-labelling", "tiny-labelling-features"
@@ -44,78 +40,12 @@ class StuckHost(InlineHost):
             super().send(command)
 
 
-class GatedTokenizer(Tokenizer):
-    """Splits long texts only after a gate was opened, and notes on which threads."""
-
-    def __init__(self, other: Tokenizer) -> None:
-        super().__init__(other._backend)
-        self.gate = threading.Event()
-        self.threads: set[threading.Thread] = set()
-
-    def encode_beside(self, text: str) -> list[int]:
-        self.threads.add(threading.current_thread())
-        self.gate.wait(5)
-        return super().encode_beside(text)
-
-
-@dataclass(frozen=True)
-class Running:
-    front: Front
-    catalog: Catalog
-    registry: CollectorRegistry
-
-    def sample(self, name: str, model: str, **labels: str) -> float | None:
-        return self.registry.get_sample_value(f"seqserve_{name}", {"model": model, **labels})
-
-    def rejected(self, model: str, reason: str) -> float | None:
-        return self.sample("requests_rejected_total", model, reason=reason)
-
-    @asynccontextmanager
-    async def gated(self, model: str) -> AsyncIterator[tuple[ReadyModel, GatedTokenizer]]:
-        """Give a model a tokenizer with a gate, which is open in the end."""
-        with self.catalog.lend(model) as ready:
-            tokenizer = GatedTokenizer(ready.tokenizers[0])
-            ready.tokenizers = (tokenizer, *ready.tokenizers[1:])
-        try:
-            yield ready, tokenizer
-        finally:
-            tokenizer.gate.set()
-
-
-@asynccontextmanager
-async def running(repository: Path, host: type[InlineHost] = InlineHost) -> AsyncIterator[Running]:
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    limits = EngineLimits(max_batch_size=8, decode_slots=4, padding_budget=0.25)
-    pool = EnginePool(lambda: host(limits), count=1, metrics=metrics, on_change=lambda up: None)
-    await pool.start()
-    try:
-        catalog = Catalog(repository, pool, metrics, device="cpu", kept_versions=1, on_change=lambda names: None)
-        await catalog.refresh()
-        front = Front(
-            catalog,
-            pool,
-            metrics,
-            queue_capacity=64,
-            decode_slots=4,
-            max_text_characters=10_000,
-            max_request_characters=30_000,
-        )
-        yield Running(front, catalog, registry)
-    finally:
-        await pool.close()
-
-
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     for task in ("classification", "labelling", "labelling-features", "generation", "translation"):
         publish_tiny(folder, task)
     return folder
-
-
-def soon(seconds: float = 10.0) -> float:
-    return time.monotonic() + seconds
 
 
 async def generate(front: Front, deadline: float) -> None:

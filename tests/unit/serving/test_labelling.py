@@ -9,7 +9,7 @@ import pytest
 
 from service.bundle.manifest import FeatureInput, Labelling, WordInput
 from service.errors import InvalidArgumentError, SequenceTooLongError, ServiceError, TextTooLongError, WrongInputError
-from service.serving.api import FeatureRows, InputSequence, LabelSpan, Words
+from service.serving.api import LabelSpan
 from service.serving.labelling import (
     MAX_LABEL_SCORES,
     ReadSequence,
@@ -18,6 +18,7 @@ from service.serving.labelling import (
     labelled_sequence,
     reading_count,
 )
+from service.serving.sequences import FeatureRows, InputSequence, Words
 from service.text.tokenizer import Tokenizer
 from tests.bundles import MELODIES, characters_tokenizer, tiny_bundle
 

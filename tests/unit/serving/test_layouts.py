@@ -24,20 +24,18 @@ from service.errors import (
 from service.metrics import Metrics
 from service.serving.api import (
     FeatureInfo,
-    FeatureRows,
     GenerateOptions,
-    InputSequence,
     LabelledSequence,
     SamplingOptions,
     TextPair,
     TranslateOptions,
-    Words,
 )
 from service.serving.catalog import Catalog
 from service.serving.engine_loop import EngineLimits
 from service.serving.front import Front
 from service.serving.hosts import Host, InlineHost, ProcessHost, ThreadHost
 from service.serving.pool import EnginePool
+from service.serving.sequences import FeatureRows, InputSequence, Words
 from tests.bundles import publish_tiny
 
 LIMITS = EngineLimits(max_batch_size=8, decode_slots=4, padding_budget=0.25)

@@ -1,6 +1,7 @@
 """A fake serving layer behind a real grpc.aio server, and a real channel to it."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceStub
 from seqserve.v1.model_service_pb2_grpc import ModelServiceStub
+from service.errors import ModelNotFoundError
 from service.metrics import Metrics
 from service.serving.api import (
     Attention,
@@ -24,12 +26,12 @@ from service.serving.api import (
     GeneratedChunk,
     GenerateOptions,
     Hypothesis,
-    InputSequence,
     LabelledSequence,
     LabelledStep,
     LabelResult,
     LabelScore,
     LabelSpan,
+    LogitsResult,
     ModelInfo,
     ScoreResult,
     TextPair,
@@ -40,9 +42,13 @@ from service.serving.api import (
     Translation,
     TranslationScore,
 )
+from service.serving.sequences import InputSequence, SequenceLogits
+from service.serving.statistics import ModelStatistics
 from service.settings import GrpcSettings
-from service.transport.health import HealthBoard
+from service.state.requests import STATELESS, SequenceStates
+from service.transport.open_inference.repository import RepositoryControl
 from service.transport.server import open_server
+from service.transport.standard.health import HealthBoard
 
 if TYPE_CHECKING:  # these two are known to type checkers only
     from seqserve.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
@@ -62,6 +68,7 @@ class FakeFront:
     deadlines: list[float] = field(default_factory=list)
     options: list[GenerateOptions | TranslateOptions] = field(default_factory=list)
     sequences: list[InputSequence] = field(default_factory=list)
+    statistics_told: list[ModelStatistics] = field(default_factory=list)
     working: int = 0
 
     def list_models(self) -> Sequence[ModelInfo]:
@@ -70,7 +77,21 @@ class FakeFront:
     def get_model(self, model: str) -> ModelInfo:
         if self.error is not None:
             raise self.error
-        return next(info for info in self.models if info.name == model)
+        name, _, version = model.partition("@")
+        found = [one for one in self.models if one.name == name and version in {"", str(one.version)}]
+        if not found:
+            raise ModelNotFoundError(f"no model is called {model}", field="model")
+        return found[-1]
+
+    def statistics(self) -> Sequence[ModelStatistics]:
+        return self.statistics_told
+
+    async def logits(self, model: str, sequences: Sequence[InputSequence], *, deadline: float) -> LogitsResult:
+        self.sequences += sequences
+        async with self._work(deadline):
+            name, _, version = model.partition("@")
+            found = SequenceLogits([[0.0, 1.0]], [[0.25, 0.75]], ("Mary",))
+            return LogitsResult(name, int(version or 3), tuple(found for _ in sequences), TIMINGS)
 
     async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
         async with self._work(deadline):
@@ -79,8 +100,9 @@ class FakeFront:
             return ClassifyResult(model, 3, found, TIMINGS)
 
     async def label(
-        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float
-    ) -> LabelResult:
+        self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float,
+        states: SequenceStates = STATELESS,
+    ) -> LabelResult:  # fmt: skip
         self.sequences += sequences
         async with self._work(deadline):
             labels = (LabelScore("B-PER", 0.75), LabelScore("O", 0.25))[:top_label_count]
@@ -92,10 +114,12 @@ class FakeFront:
     ) -> AsyncIterator[GeneratedChunk]:
         self.options.append(options)
         async with self._work(deadline):
+            seeds = itertools.chain([options.sampling.seed], itertools.repeat(None))
             for index in range(self.chunk_count - 1):
-                yield GeneratedChunk(model, 2, f"{prompt}{index}", index, 1)
+                yield GeneratedChunk(model, 2, f"{prompt}{index}", index, 1, seed=next(seeds))
                 await asyncio.sleep(0)
-            yield GeneratedChunk(model, 2, "!", self.chunk_count - 1, 1, FinishReason.STOP, TIMINGS)
+            last = self.chunk_count - 1
+            yield GeneratedChunk(model, 2, "!", last, 1, FinishReason.STOP, TIMINGS, seed=next(seeds))
 
     async def translate(
         self, model: str, texts: Sequence[str], options: TranslateOptions, *, deadline: float
@@ -173,14 +197,16 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(front: FakeFront, settings: GrpcSettings | None = None) -> AsyncIterator[Served]:
+async def serving(
+    front: FakeFront, settings: GrpcSettings | None = None, *, control: RepositoryControl | None = None
+) -> AsyncIterator[Served]:
     """Serve `front` on a free port."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     health = HealthBoard()
     metrics.add_model("tiny")
     settings = settings or GrpcSettings(address="127.0.0.1:0", drain_seconds=0, grace_seconds=2)
-    async with AsyncExitStack() as channels, open_server(settings, front, metrics, health) as address:
+    async with AsyncExitStack() as channels, open_server(settings, front, metrics, health, control=control) as address:
         channel = grpc.aio.insecure_channel(address)
         channels.push_async_callback(channel.close)  # after the server, whose drain it sees
         yield Served(address, channel, health, registry)

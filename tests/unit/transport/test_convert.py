@@ -1,6 +1,7 @@
 """Requests are checked before anything is asked of the serving layer."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -118,7 +119,7 @@ def test_as_many_texts_as_the_proto_says_are_taken() -> None:
 
 def test_a_chunk_tells_model_and_seed_only_in_the_first_message() -> None:
     chunk = GeneratedChunk("m", 4, "ab", 2, 1)
-    first, later = to_generate_response(chunk, 0), to_generate_response(chunk, None)
+    first, later = to_generate_response(replace(chunk, seed=0)), to_generate_response(chunk)
     assert (first.model_version.name, first.model_version.version, first.seed) == ("m", 4, 0)
     assert not later.HasField("model_version")
     assert (later.text, later.first_token_index, later.token_count) == ("ab", 2, 1)
@@ -127,7 +128,7 @@ def test_a_chunk_tells_model_and_seed_only_in_the_first_message() -> None:
 
 def test_a_last_chunk_tells_reason_and_timings() -> None:
     chunk = GeneratedChunk("m", 4, "", 2, 0, FinishReason.LENGTH, Timings(0.5, 1.25, 1.75))
-    last = to_generate_response(chunk, None)
+    last = to_generate_response(chunk)
     assert last.finish_reason == inference.FINISH_REASON_LENGTH
     assert last.timings.queue_duration.ToMilliseconds() == 500
     assert last.timings.compute_duration.ToMilliseconds() == 1250
@@ -200,6 +201,8 @@ def test_a_model_shows_everything_that_is_known_of_it() -> None:
         load_seconds=0.5,
         features=(FeatureInfo("humidity", "%", 70.0), FeatureInfo("wind", "", None)),
         label_scheme="bio",
+        carries_state=True,
+        numerics_class="int8/cpu/x86_64",
     )
     shown = convert.to_model(info)
     assert shown.state == models.Model.STATE_FAILED

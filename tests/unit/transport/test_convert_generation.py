@@ -42,9 +42,12 @@ def options(**fields: Any) -> GenerateOptions:
         pytest.param({"stop_sequences": ["x" * 201]}, "stop_sequences[0]", id="long stop"),
         pytest.param({"sample_count": 0}, "sample_count", id="no samples"),
         pytest.param({"sample_count": 17}, "sample_count", id="too many samples"),
-        pytest.param({"sample_count": 2, "temperature": 0.0}, "sample_count", id="samples without sampling"),
         pytest.param({"alternative_count": 3}, "alternative_count", id="alternatives without scores"),
         pytest.param({"alternative_count": 17, "include_token_scores": True}, "alternative_count", id="alternatives"),
+        pytest.param({"state_token_interval": 3}, "state_token_interval", id="states on the way without states"),
+        pytest.param(
+            {"state_token_interval": 0, "include_state_token": True}, "state_token_interval", id="states after nothing"
+        ),
     ],
 )
 def test_an_option_that_cannot_be_is_refused_by_field(fields: dict[str, Any], field: str) -> None:
@@ -66,12 +69,24 @@ def test_every_option_is_taken() -> None:
     assert (found.sampling.seed, found.sampling.min_p) == (4, 0.5)
 
 
+def test_a_state_token_comes_with_the_names_of_what_the_request_sets() -> None:
+    assert options(include_state_token=True, state_token_interval=8).resumption is None
+    found = options(state_token=b"token", temperature=0.0, stop_sequences=["x"], allow_inexact_state=True)
+    assert found.resumption is not None
+    assert (found.resumption.token, found.resumption.allow_inexact) == (b"token", True)
+    assert found.resumption.given >= {"temperature", "stop_sequences"}
+    assert not found.resumption.given & {"seed", "top_k", "token_biases", "min_output_token_count"}
+    assert (found.include_state_token, found.state_token_interval) == (False, 0)
+
+
 def test_a_chunk_is_written_whole() -> None:
     scores = (TokenScore("x", -0.5, (TokenScore("y", -1.5),)),)
     chunk = GeneratedChunk(
-        "m", 4, "ab", 2, 1, FinishReason.DEADLINE, sample_index=3, token_scores=scores, prompt_token_count=0
-    )
-    written = to_generate_response(chunk, None)
+        "m", 4, "ab", 2, 1, FinishReason.DEADLINE, sample_index=3, token_scores=scores, prompt_token_count=0,
+        state_token=b"token", held_back_text="\n",
+    )  # fmt: skip
+    written = to_generate_response(chunk)
+    assert (written.state_token, written.held_back_text) == (b"token", "\n")
     assert (written.sample_index, written.finish_reason) == (3, inference.FINISH_REASON_DEADLINE)
     assert (written.HasField("prompt_token_count"), written.prompt_token_count) == (True, 0)
     assert [(one.token, one.log_probability) for one in written.token_scores[0].alternatives] == [("y", -1.5)]

@@ -6,16 +6,9 @@ import pytest
 
 from seqserve.v1 import inference_service_pb2 as inference
 from service.errors import InvalidArgumentError
-from service.serving.api import (
-    FeatureRows,
-    LabelledSequence,
-    LabelledStep,
-    LabelResult,
-    LabelScore,
-    LabelSpan,
-    Timings,
-    Words,
-)
+from service.serving.api import LabelledSequence, LabelledStep, LabelResult, LabelScore, LabelSpan, Timings
+from service.serving.sequences import FeatureRows, Words
+from service.state.requests import STATELESS, SequenceStates
 from service.transport.convert_labels import to_label_call, to_label_response
 
 GOOD = inference.InputSequence(text="fine")
@@ -34,6 +27,15 @@ def test_each_kind_of_sequence_becomes_a_plain_value() -> None:
     call = to_label_call(inference.LabelSequenceRequest(model="m@2", sequences=sequences, top_label_count=3))
     assert (call.model, call.top_label_count) == ("m@2", 3)
     assert call.sequences == (" Mary lives ", Words(("Mary", "lives")), FeatureRows(({"wind": 1.5}, {})))
+
+
+def test_state_tokens_are_taken_by_sequence() -> None:
+    sequences = [GOOD, inference.InputSequence(text="fine", state_token=b"token")]
+    request = inference.LabelSequenceRequest(
+        model="m", sequences=sequences, include_state_token=True, allow_inexact_state=True
+    )
+    assert to_label_call(request).states == SequenceStates((b"", b"token"), allow_inexact=True, include=True)
+    assert to_label_call(inference.LabelSequenceRequest(model="m", sequences=[GOOD])).states == STATELESS
 
 
 def test_values_that_are_no_numbers_are_left_to_the_model_to_judge() -> None:

@@ -36,6 +36,8 @@ async def test_every_method_has_its_series_at_zero_before_the_first_call(served:
         ("seqserve.v1.InferenceService", "TranslateText", "unary"),
         ("seqserve.v1.ModelService", "ListModels", "unary"),
         ("seqserve.v1.ModelService", "GetModel", "unary"),
+        ("inference.GRPCInferenceService", "ModelInfer", "unary"),
+        ("inference.GRPCInferenceService", "ModelStreamInfer", "bidi_stream"),
         ("grpc.health.v1.Health", "Check", "unary"),
         ("grpc.health.v1.Health", "Watch", "server_stream"),
         ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo", "bidi_stream"),

@@ -9,9 +9,10 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pool
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from seqserve.v1 import inference_service_pb2 as inference
 from service.errors import SettingsError
@@ -20,20 +21,27 @@ from tests.unit.transport.fake_front import FakeFront, Served, eventually, servi
 
 CLASSIFY = inference.ClassifyTextRequest(model="tiny", texts=["a"])
 GENERATE = inference.GenerateTextRequest(model="tiny")
+REFLECTION_VERSIONS = ("v1", "v1alpha")
 
 
 def settings(**changes: object) -> GrpcSettings:
     return GrpcSettings.model_validate({"address": "127.0.0.1:0", "drain_seconds": 0, "grace_seconds": 5, **changes})
 
 
-async def services(served: Served) -> list[str]:
-    async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-        yield reflection_pb2.ServerReflectionRequest(list_services="")
+async def reflected(served: Served, version: str, **request: Any) -> reflection_pb2.ServerReflectionResponse:
+    """What reflection of a version, `v1` or `v1alpha`, answers to a request; their messages are the same bytes."""
+    ask = served.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
 
-    ask: Any = reflection_pb2_grpc.ServerReflectionStub(served.channel).ServerReflectionInfo  # type: ignore[arg-type]
-    async for answer in ask(requests()):
-        return [service.name for service in answer.list_services_response.service]
-    return []
+    async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+        yield reflection_pb2.ServerReflectionRequest(**request)
+
+    answers = [answer async for answer in ask(requests())]
+    assert len(answers) == 1
+    return answers[0]
 
 
 async def test_a_busy_port_is_a_settings_error_that_says_so(served: Served, front: FakeFront) -> None:
@@ -80,19 +88,49 @@ async def test_the_backstop_refuses_what_is_over_the_most_calls_at_once(front: F
     assert [error.code() for error in refused] == [grpc.StatusCode.RESOURCE_EXHAUSTED] * 3
 
 
-async def test_reflection_lists_every_service(served: Served) -> None:
-    assert sorted(await services(served)) == [
+@pytest.mark.parametrize("version", REFLECTION_VERSIONS)
+async def test_reflection_lists_every_service(served: Served, version: str) -> None:
+    answer = await reflected(served, version, list_services="")
+    assert [service.name for service in answer.list_services_response.service] == [
         "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
+        "inference.GRPCInferenceService",
         "seqserve.v1.InferenceService",
         "seqserve.v1.ModelService",
     ]
 
 
-async def test_reflection_can_be_turned_off(front: FakeFront) -> None:
+@pytest.mark.parametrize("version", REFLECTION_VERSIONS)
+async def test_reflection_describes_every_service_that_it_lists_with_what_it_imports(
+    served: Served, version: str
+) -> None:
+    listed = (await reflected(served, version, list_services="")).list_services_response.service
+    methods: dict[str, list[str]] = {}
+    for service in listed:
+        answer = await reflected(served, version, file_containing_symbol=service.name)
+        pool = descriptor_pool.DescriptorPool()
+        for file in answer.file_descriptor_response.file_descriptor_proto[::-1]:  # imports come last
+            pool.AddSerializedFile(file)
+        methods[service.name] = [method.name for method in pool.FindServiceByName(service.name).methods]
+    assert set(methods["grpc.health.v1.Health"]) == {"Check", "List", "Watch"}
+    assert methods["seqserve.v1.ModelService"] == ["ListModels", "GetModel"]
+    assert "ModelInfer" in methods["inference.GRPCInferenceService"]
+    assert methods["grpc.reflection.v1.ServerReflection"] == ["ServerReflectionInfo"]
+
+
+@pytest.mark.parametrize("version", REFLECTION_VERSIONS)
+async def test_reflection_says_that_it_does_not_know_a_name(served: Served, version: str) -> None:
+    for request in ({"file_containing_symbol": "seqserve.v1.\0"}, {"file_by_filename": "../../etc/passwd"}):
+        answer = await reflected(served, version, **request)
+        assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+@pytest.mark.parametrize("version", REFLECTION_VERSIONS)
+async def test_reflection_can_be_turned_off(front: FakeFront, version: str) -> None:
     async with serving(front, settings(reflection=False)) as served:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await services(served)
+            await reflected(served, version, list_services="")
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -28,6 +28,8 @@ TOLERANCE = 1e-5
 
 def torchrun(folder: Path, settings: dict[str, Any], moment: str | None = None) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    if moment is not None:  # the survivor gets time to speak before torchrun looks and ends it
+        launcher += ["--monitor-interval", "5"]
     job = ["-m", "tests.training_process", str(folder), json.dumps(settings), *([] if moment is None else [moment])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(

@@ -1,13 +1,16 @@
 """The standard grpc.health.v1 service.   Knows names and whether they serve; does not know why."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, Never
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Never, cast
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2
 
 from seqserve.v1 import inference_service_pb2, model_service_pb2
+from service.transport.standard.descriptors import HEALTH_FILE
 
 WHOLE = ""
 LIVENESS = "liveness"
@@ -15,18 +18,23 @@ READINESS = "readiness"
 SERVICES = (
     inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+    "inference.GRPCInferenceService",
 )
+
+HealthListRequest: Any = GetMessageClass(HEALTH_FILE.message_types_by_name["HealthListRequest"])
+HealthListResponse: Any = GetMessageClass(HEALTH_FILE.message_types_by_name["HealthListResponse"])
 
 
 class HealthBoard:
     """Which names serve. To be used on the event loop.
 
-    Names: empty (the whole), `readiness` and our services, which `set_ready` sets together; one per model; and
-    `liveness`, which serves as long as the loop turns.
+    Names: empty (the whole), `readiness` and our services, which `set_ready` sets together; one per model, of which
+    none can take the place of another name; and `liveness`, which serves as long as the loop turns.
     """
 
     def __init__(self) -> None:
-        self._serving = dict.fromkeys((WHOLE, READINESS, *SERVICES), False) | {LIVENESS: True}
+        self._ready = False
+        self._models: dict[str, bool] = {}
         self._change = asyncio.Event()
         self._draining = False
 
@@ -35,25 +43,30 @@ class HealthBoard:
         """Whether `drain` was called."""
         return self._draining
 
+    def statuses(self) -> dict[str, bool]:
+        """Whether each name serves."""
+        return {**self._models, **dict.fromkeys((WHOLE, READINESS, *SERVICES), self._ready), LIVENESS: True}
+
     def get(self, name: str) -> bool | None:
         """Whether a name serves; None if it is not known."""
-        return self._serving.get(name)
+        return self.statuses().get(name)
 
-    def set(self, name: str, serving: bool) -> None:
-        """Say whether a name serves. Ignored once the server drains."""
+    def set_models(self, models: Mapping[str, bool]) -> None:
+        """Say which models there are, and whether each serves. Ignored once the server drains."""
         if not self._draining:
-            self._serving[name] = serving
+            self._models = dict(models)
             self._tell_watchers()
 
     def set_ready(self, ready: bool) -> None:
-        """Say whether requests may come: the whole, readiness and our services together."""
-        for name in (WHOLE, READINESS, *SERVICES):
-            self.set(name, ready)
+        """Say whether requests may come: the whole, readiness and our services. Ignored once the server drains."""
+        if not self._draining:
+            self._ready = ready
+            self._tell_watchers()
 
     def drain(self) -> None:
         """Let nothing serve any more, and every watcher go. Only `liveness` goes on: the process is alive."""
-        for name in self._serving:
-            self.set(name, name == LIVENESS)
+        self.set_models(dict.fromkeys(self._models, False))
+        self.set_ready(False)
         self._draining = True
         self._tell_watchers()
 
@@ -69,8 +82,8 @@ class HealthBoard:
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class HealthServicer(health_pb2_grpc.HealthServicer):
-    """Answers Check and Watch from a board.
+class HealthServicer:
+    """Answers Check, List and Watch from a board.
 
     Unlike the stock servicer it ends its Watch streams when the server drains: an open one would hold
     `server.stop` for the whole grace time.
@@ -88,6 +101,17 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
             await _refuse_unknown(context)
         return _response(serving)
 
+    async def List(  # noqa: N802
+        self,
+        request: Message,  # noqa: ARG002 - the protocol's signature
+        context: Context,  # noqa: ARG002
+    ) -> Message:
+        """Status of every name now."""
+        answer = HealthListResponse()
+        for name, serving in self._board.statuses().items():
+            answer.statuses[name].status = _response(serving).status
+        return cast("Message", answer)
+
     async def Watch(  # noqa: N802
         self,
         request: health_pb2.HealthCheckRequest,
@@ -104,6 +128,21 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
                 return
             else:
                 await self._board.changed()
+
+
+def add_health(server: grpc.aio.Server, board: HealthBoard) -> None:
+    """Let a server answer for its health."""
+    servicer = HealthServicer(board)
+    take, send = health_pb2.HealthCheckRequest.FromString, health_pb2.HealthCheckResponse.SerializeToString
+    handlers = {
+        "Check": grpc.unary_unary_rpc_method_handler(servicer.Check, take, send),
+        "List": grpc.unary_unary_rpc_method_handler(
+            servicer.List, HealthListRequest.FromString, HealthListResponse.SerializeToString
+        ),
+        "Watch": grpc.unary_stream_rpc_method_handler(servicer.Watch, take, send),
+    }
+    service = HEALTH_FILE.services_by_name["Health"].full_name
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
 
 
 def _response(serving: bool | None) -> health_pb2.HealthCheckResponse:

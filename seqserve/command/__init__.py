@@ -1,6 +1,6 @@
-"""Entry of the `seqserve` command: one line and an exit code for whatever goes wrong.
+"""The `seqserve` command: one line and an exit code for whatever goes wrong.
 
-The command itself is in `seqserve.command_line`, which needs the extra `cli`; the client does not.
+Its verbs are in `seqserve.command.verbs`, which needs the extra `cli`; the client does not.
 """
 
 import importlib
@@ -15,13 +15,13 @@ EXTRA = {"rich", "typer"}
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command with `arguments`, or the process's own; exit 0, 1 for a server's error, 2 for a wrong usage."""
     try:
-        command_line = importlib.import_module("seqserve.command_line")
+        verbs = importlib.import_module("seqserve.command.verbs")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in EXTRA:
             raise
         sys.exit("seqserve: the command needs more than the client: pip install 'seqserve[cli]'")
     try:
-        code = command_line.run(arguments)
+        code = verbs.run(arguments)
     except SeqserveError as error:
         sys.exit(f"seqserve: {' '.join(str(error).split())}")
     sys.exit(code)
