@@ -93,7 +93,7 @@ def write_card(
         f"## Model\n\n{_model(manifest)}",
         f"## Data\n\n{_data(recipe, splits, pretraining)}",
         f"## Training\n\n{_training(manifest, recipe, epochs)}",
-        f"## Scores\n\n{_scores(evaluations)}",
+        f"## Scores\n\n{_scores(evaluations)}{_reported(recipe)}",
         f"## Variants\n\n{describe_variants(manifest, recipe.export.weights)}",
         f"## Limits\n\n{_SAMPLE_LIMITS if (recipe.data.corpus or '').startswith('sample-') else _LIMITS}",
         f"## Known failures\n\n{_failures(next(iter(evaluations.values())))}",
@@ -188,6 +188,12 @@ def _scores(evaluations: Evaluations) -> str:
     default = next(iter(evaluations.values()))
     rows += [_score_row(score, "none") for score in (default.baseline, *default.other_baselines)]
     return "\n".join(rows) + "\n\nOn the test examples, measured on this bundle through the service's own engine."
+
+
+def _reported(recipe: Recipe) -> str:
+    """What others say they reach, where the recipe tells it."""
+    lines = "".join(f"\n- {line}" for line in recipe.evaluation.reported)
+    return f"\n\nReported by others, as their papers have it and not checked here:\n{lines}" if lines else ""
 
 
 def _score_row(score: Score, variant: str) -> str:

@@ -20,6 +20,9 @@ class EvaluationSettings(StrictModel):
     corpora: Annotated[list[str], Field(max_length=8)] = Field(default=[])
     """Further corpora of the same task whose test examples the bundle is scored on."""
 
+    reported: list[str] = Field(default=[])
+    """What others report on these test examples, a line each with its source, for the card. Nobody checks it."""
+
     @model_validator(mode="after")
     def _corpora_differ(self) -> Self:
         if len(set(self.corpora)) != len(self.corpora):

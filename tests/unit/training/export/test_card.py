@@ -6,6 +6,7 @@ from training.data.corpora import CORPORA
 from training.data.examples import LabelledText, Splits
 from training.data.load import SAMPLES
 from training.export import card
+from training.settings.evaluation import EvaluationSettings
 from training.settings.recipe import Recipe
 
 GOOD, BAD, NEW = LabelledText("a", "good"), LabelledText("b", "bad"), LabelledText("c", "bad")
@@ -32,6 +33,13 @@ def test_a_card_tells_whose_files_they_are() -> None:
     parts = {"training": "a", "validation": "b", "test": "c"}
     own = recipe(files={"format": "tsv", "text": "text", "label": "label", **parts})
     assert "The files that the recipe below describes" in card._data(own, Splits((GOOD,), (BAD,), (NEW,)))
+
+
+def test_a_card_cites_what_others_report() -> None:
+    reported = EvaluationSettings(reported=["87.5 %: Tai et al. 2015"])
+    cited = recipe(corpus="sst2-stsa").model_copy(update={"evaluation": reported})
+    assert card._reported(cited).endswith("not checked here:\n\n- 87.5 %: Tai et al. 2015")
+    assert card._reported(recipe(corpus="sst2-stsa")) == ""
 
 
 def test_the_licence_of_every_corpus_is_known() -> None:
