@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.trained import ROOT
 from training.data.examples import LabelledSeries, PlainText, TaggedTokens, labels_of
 from training.data.load import load_corpus
 from training.data.splitting import keys_of
+from training.preparation.provenance import data_sha256
 
 pytestmark = pytest.mark.data
 
@@ -43,6 +45,13 @@ def data_folder() -> Path:
     if not folder:
         pytest.skip("SEQSERVE_DATA names no folder of real corpora")
     return Path(folder)
+
+
+def test_the_split_of_tatoeba_is_the_one_that_the_documentation_publishes(data_folder: Path) -> None:
+    splits = load_corpus("manythings-ita-eng", data_folder)
+    page = (ROOT / "docs/data.md").read_text()
+    assert data_sha256(splits) in page
+    assert f"{len(splits.training):,} pairs for training, {len(splits.validation):,} for validation" in page
 
 
 @pytest.mark.parametrize("name", COUNTS)
