@@ -6,12 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from service.bundle.store import open_bundle
 from tests.trained import ROOT
+from tests.unit.training.conftest import MakeRecipe
 from training.__main__ import main
-from training.comparison.page import write_page
+from training.comparison.page import PublishedModel, write_page
 from training.comparison.plan import load_comparison
 from training.comparison.results import Measurement, read_measurements, spread, write_measurements
+from training.data.examples import AnySplits
 from training.errors import DataError, RecipeError
+from training.evaluation.evaluate import evaluate_variants
+from training.export.bundle import draft_bundle
+from training.export.card import write_card
+from training.preparation.prepare import prepare
+from training.run.checkpoint import Epoch
+from training.settings.recipe import Recipe
 
 TOML = """
 title = "Names"
@@ -144,3 +153,33 @@ def test_a_file_that_holds_no_measurements_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('[{"row": "LSTM"}]')
     with pytest.raises(DataError, match=r"results\.json: 0\.comparison: Field required"):
         read_measurements(tmp_path / "results.json")
+
+
+def published(folder: Path, recipe: Recipe, splits: AnySplits, *, card: str | None = None) -> PublishedModel:
+    draft = draft_bundle(prepare(recipe, splits), run_sha256="a" * 64)
+    written = write_card(
+        draft.manifest, recipe, splits, (Epoch(1, 2.0, 50.0, 200.0),), evaluate_variants(draft.opened(), splits)
+    )
+    return PublishedModel.of(open_bundle(draft.publish(card or written, folder)))
+
+
+def test_the_page_shows_of_a_model_what_its_card_says(
+    make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], tmp_path: Path
+) -> None:
+    recipe, splits = make_recipe("classification"), tiny_splits["classification"]
+    first, second = (
+        published(tmp_path / str(seed), recipe.model_copy(update={"seed": seed}), splits) for seed in (1, 2)
+    )
+    page = write_page([first, second], [])
+    rows = [line for line in page.splitlines() if line.startswith("| `tiny-classification` 1 |")]
+    assert len(rows) == 1
+    assert f"| accuracy {first.score[1]} | accuracy of the commonest label 50.00 |" in rows[0]
+    assert "(2) |" in rows[0]
+    assert rows[0].endswith("| 3 min |")
+
+
+def test_a_card_without_scores_is_an_error(
+    make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="expected a card with scores"):
+        published(tmp_path, make_recipe("classification"), tiny_splits["classification"], card="# nothing")
