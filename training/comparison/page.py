@@ -73,9 +73,9 @@ def write_page(models: Sequence[PublishedModel], measurements: Sequence[Measurem
 def _models_table(by_name: Mapping[str, Sequence[PublishedModel]]) -> str:
     rows = [
         "## Published models\n",
-        "Scores are of test examples, met by the default variant through the service's own engine; the card of each "
-        "bundle tells how they were measured. Behind a score, mean and standard deviation over seeds, where there are "
-        "several. Training was timed on the machine that the card names.\n",
+        "Scores are of test examples, met by the default variant through the service's own engine; the card of each\n"
+        "bundle tells how they were measured, and on which machine training was timed. Under seeds, mean and standard\n"
+        "deviation of the first score, where there are several.\n",
         "| model | score | without a network | seeds | parameters | size, MB | trained in |",
         "|---|---|---|---|---|---|---|",
         *(_model_row(models) for models in by_name.values()),
@@ -105,7 +105,7 @@ def _comparisons(measurements: Iterable[Measurement]) -> Iterator[str]:
         by_comparison.setdefault(one.comparison, {}).setdefault(one.row, []).append(one)
     if by_comparison:
         yield (
-            "## Comparisons\n\nOne factor at a time around the first row, each trained on a fixed subset with several "
+            "## Comparisons\n\nOne factor at a time around the first row, each trained on a fixed subset with several\n"
             "seeds, as `training/comparisons` says, and measured on validation examples: mean and standard deviation.\n"
         )
     for title, rows in by_comparison.items():

@@ -44,7 +44,8 @@ def describe_machine(settings: TrainingSettings) -> str:
     """Say what a recipe is trained on here, for people: the processor, and how much of it."""
     if settings.device == "cuda" and torch.cuda.is_available():
         return f"{torch.cuda.get_device_name()}, {settings.precision}"
-    return f"{_processor()} with {os.cpu_count()} cores, {settings.threads} threads, {settings.precision}"
+    threads = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
+    return f"{_processor()} with {os.cpu_count()} cores, {threads}, {settings.precision}"
 
 
 def _processor() -> str:

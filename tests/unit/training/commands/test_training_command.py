@@ -285,6 +285,6 @@ def test_another_seed_is_another_run(recipe: Path, training: Training) -> None:
     cards = [Path(f"models-{seed}/quick/1/MODEL_CARD.md").read_text() for seed in "12"]
     assert [re.findall(r"seed (\d)", card) for card in cards] == [["1"], ["2"]]
     assert all(
-        re.search(r"epochs in \d+ s, validation included, on .* cores, 1 threads, float32", card) for card in cards
+        re.search(r"epochs in \d+ s, validation included, on .* cores, 1 thread, float32", card) for card in cards
     )
     assert all("`python -m training train quick.toml`" in card for card in cards)

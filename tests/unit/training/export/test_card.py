@@ -6,6 +6,7 @@ from training.data.corpora import CORPORA
 from training.data.examples import LabelledText, Splits
 from training.data.load import SAMPLES
 from training.export import card
+from training.export.origins import ORIGINS
 from training.settings.evaluation import EvaluationSettings
 from training.settings.recipe import Recipe
 
@@ -43,4 +44,11 @@ def test_a_card_cites_what_others_report() -> None:
 
 
 def test_the_licence_of_every_corpus_is_known() -> None:
-    assert set(card._DATA) == {*SAMPLES, *CORPORA}
+    assert set(ORIGINS) == {*SAMPLES, *CORPORA}
+
+
+def test_a_card_says_what_the_terms_of_all_data_mean_for_the_weights() -> None:
+    terms = card._terms(recipe(corpus="wnut17"), [recipe(corpus="imdb-text"), recipe(corpus="sst2-text")])
+    assert terms == f"{ORIGINS['wnut17'].terms}\n\n{ORIGINS['imdb'].terms}"
+    own = {"format": "tsv", "text": "text", "label": "label", "training": "a", "validation": "b", "test": "c"}
+    assert "own files" in card._terms(recipe(files=own), [])
