@@ -26,7 +26,7 @@ from seqserve.errors import (
     UnimplementedError,
 )
 from seqserve.many.answers import PAUSE, Answer, Pause
-from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions
+from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions, Truncation
 from seqserve.results import (
     Attention,
     Classification,
@@ -105,6 +105,7 @@ __all__ = [
     "TranslateResult",
     "Translation",
     "TranslationScore",
+    "Truncation",
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",

@@ -24,7 +24,7 @@ from seqserve.generation import Generation
 from seqserve.many import methods
 from seqserve.many.answers import Answer, Pause
 from seqserve.many.runs import MAX_IN_FLIGHT, MAX_STREAMS_IN_FLIGHT, run_async
-from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions
+from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions, Truncation
 from seqserve.results import (
     Classification,
     ClassifyResult,
@@ -97,10 +97,11 @@ class AsyncClient:
         texts: str | Sequence[str],
         *,
         top_label_count: int | None = None,
+        truncation: Truncation | None = None,
         timeout_s: float | None = None,
     ) -> ClassifyResult:
         """As Client.classify."""
-        request = convert.classify_request(model, texts, top_label_count)
+        request = convert.classify_request(model, texts, top_label_count, truncation)
         return convert.classify_result(await self._call(self._inference.ClassifyText, request, timeout_s))
 
     async def label(
@@ -176,12 +177,13 @@ class AsyncClient:
         texts: Inputs[str],
         *,
         top_label_count: int | None = None,
+        truncation: Truncation | None = None,
         max_in_flight: int = MAX_IN_FLIGHT,
         timeout_s: float | None = None,
     ) -> AsyncIterator[Answer[str, Classification]]:
         """As Client.classify_many; not awaited, but iterated with `async for`. Inputs may be async themselves."""
         ask = self._asking(self._inference.ClassifyText, timeout_s)
-        return run_async(methods.classifying(model, top_label_count), texts, ask, max_in_flight)
+        return run_async(methods.classifying(model, top_label_count, truncation), texts, ask, max_in_flight)
 
     def label_many(
         self,
@@ -189,12 +191,13 @@ class AsyncClient:
         sequences: Inputs[convert.InputSequence],
         *,
         top_label_count: int | None = None,
+        truncation: Truncation | None = None,
         max_in_flight: int = MAX_IN_FLIGHT,
         timeout_s: float | None = None,
     ) -> AsyncIterator[Answer[convert.InputSequence, LabelledSequence]]:
         """As Client.label_many; the rest as in `classify_many`."""
         ask = self._asking(self._inference.LabelSequence, timeout_s)
-        return run_async(methods.labelling(model, top_label_count), sequences, ask, max_in_flight)
+        return run_async(methods.labelling(model, top_label_count, truncation), sequences, ask, max_in_flight)
 
     def generate_many(
         self,

@@ -23,7 +23,7 @@ from seqserve.generation import Generation
 from seqserve.many import methods
 from seqserve.many.answers import Answer, Pause
 from seqserve.many.runs import MAX_IN_FLIGHT, MAX_STREAMS_IN_FLIGHT, OpenCalls, run
-from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions
+from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions, Truncation
 from seqserve.results import (
     Classification,
     ClassifyResult,
@@ -91,6 +91,7 @@ class Client:
         texts: str | Sequence[str],
         *,
         top_label_count: int | None = None,
+        truncation: Truncation | None = None,
         timeout_s: float | None = None,
     ) -> ClassifyResult:
         """Give each text a probability for every label, or for the best `top_label_count`.
@@ -99,9 +100,10 @@ class Client:
             model: `name` (newest ready version) or `name@version`.
             texts: one text, or 1 to 256.
             top_label_count: labels to return per text, 1 and up; None means all.
+            truncation: which part is read of a text that is too long; None: it is refused.
             timeout_s: as in Client.
         """
-        request = convert.classify_request(model, texts, top_label_count)
+        request = convert.classify_request(model, texts, top_label_count, truncation)
         return convert.classify_result(self._call(self._inference.ClassifyText, request, timeout_s))
 
     def label(
@@ -122,7 +124,7 @@ class Client:
                 `Model.features` to numbers.
             top_label_count: labels to return per step, 1 and up; None means all.
             timeout_s: as in Client.
-            options: `include_state_token`, `state_tokens`, `allow_inexact_state`; see LabelOptions.
+            options: `truncation`, `include_state_token`, `state_tokens` and others; see LabelOptions.
 
         Raises:
             TypeError: a sequence is none of these.
@@ -211,6 +213,7 @@ class Client:
         texts: Iterable[str | Pause],
         *,
         top_label_count: int | None = None,
+        truncation: Truncation | None = None,
         max_in_flight: int = MAX_IN_FLIGHT,
         timeout_s: float | None = None,
     ) -> Iterator[Answer[str, Classification]]:
@@ -220,6 +223,7 @@ class Client:
             model: as in `classify`.
             texts: read only as far ahead as requests are sent; may be endless, and may have `PAUSE` between.
             top_label_count: as in `classify`.
+            truncation: as in `classify`.
             max_in_flight: requests at a time, 1 and up.
             timeout_s: as in Client, for each request; a full queue is asked again until then.
 
@@ -228,7 +232,7 @@ class Client:
             concerns all of them is raised. Leaving the iterator cancels what is in flight.
         """
         ask = self._asking(self._inference.ClassifyText, timeout_s)
-        return run(methods.classifying(model, top_label_count), texts, ask, max_in_flight)
+        return run(methods.classifying(model, top_label_count, truncation), texts, ask, max_in_flight)
 
     def label_many(
         self,
@@ -236,12 +240,13 @@ class Client:
         sequences: Iterable[convert.InputSequence | Pause],
         *,
         top_label_count: int | None = None,
+        truncation: Truncation | None = None,
         max_in_flight: int = MAX_IN_FLIGHT,
         timeout_s: float | None = None,
     ) -> Iterator[Answer[convert.InputSequence, LabelledSequence]]:
         """Label any number of sequences, each as in `label`; the rest as in `classify_many`."""
         ask = self._asking(self._inference.LabelSequence, timeout_s)
-        return run(methods.labelling(model, top_label_count), sequences, ask, max_in_flight)
+        return run(methods.labelling(model, top_label_count, truncation), sequences, ask, max_in_flight)
 
     def generate_many(
         self,

@@ -7,7 +7,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from seqserve.errors import InternalError
-from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions
+from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, TranslateOptions, Truncation
 from seqserve.results import (
     Attention,
     Classification,
@@ -70,11 +70,18 @@ def as_texts(texts: str | Sequence[str]) -> Sequence[str]:
     return [texts] if isinstance(texts, str) else texts
 
 
+def on_the_wire(truncation: Truncation | None) -> "inference.Truncation | None":
+    """The value of the protocol, whose numbers Truncation shares."""
+    return cast("inference.Truncation | None", truncation)
+
+
 def classify_request(
-    model: str, texts: str | Sequence[str], top_label_count: int | None
+    model: str, texts: str | Sequence[str], top_label_count: int | None, truncation: Truncation | None = None
 ) -> inference.ClassifyTextRequest:
     """Request for ClassifyText; None leaves a field unset."""
-    return inference.ClassifyTextRequest(model=model, texts=as_texts(texts), top_label_count=top_label_count)
+    return inference.ClassifyTextRequest(
+        model=model, texts=as_texts(texts), top_label_count=top_label_count, truncation=on_the_wire(truncation)
+    )
 
 
 def classify_result(response: inference.ClassifyTextResponse) -> ClassifyResult:
@@ -85,6 +92,7 @@ def classify_result(response: inference.ClassifyTextResponse) -> ClassifyResult:
             Classification(
                 labels=_label_scores(classification.labels),
                 token_count=classification.token_count,
+                truncated=classification.truncated,
             )
             for classification in response.classifications
         ),
@@ -108,6 +116,7 @@ def label_request(
         top_label_count=top_label_count,
         include_state_token=options.get("include_state_token", False),
         allow_inexact_state=options.get("allow_inexact_state", False),
+        truncation=on_the_wire(options.get("truncation")),
     )
     tokens = options.get("state_tokens") or [None] * len(given)
     if len(tokens) != len(given):
@@ -155,6 +164,7 @@ def _labelled_sequence(message: inference.LabelledSequence) -> LabelledSequence:
         ),
         token_count=message.token_count,
         state_token=message.state_token or None,
+        truncated=message.truncated,
     )
 
 
@@ -240,6 +250,7 @@ def _translation(message: inference.Translation) -> Translation:
         **vars(best),
         source_token_count=message.source_token_count,
         alternatives=tuple(map(_hypothesis, message.alternatives)),
+        truncated=message.truncated,
     )
 
 

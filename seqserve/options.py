@@ -1,7 +1,16 @@
 """What calls may be told beside their inputs.   Names are those of proto/seqserve/v1."""
 
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from typing import TypedDict
+
+
+class Truncation(IntEnum):
+    """What becomes of an input of more tokens, or rows, than the model takes."""
+
+    REFUSE = 1
+    KEEP_BEGINNING = 2
+    KEEP_END = 3
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -55,16 +64,18 @@ class GenerateOptions(TypedDict, total=False):
 
 
 class LabelOptions(TypedDict, total=False):
-    """What a caller may say of state when sequences are labelled.
+    """What a caller may say of state, and of length, when sequences are labelled.
 
     `include_state_token`: whether each labelled sequence brings a state token, from which its next steps can go on.
     `state_tokens`: one per sequence, which then continues the sequence that the token is of; None begins anew.
     `allow_inexact_state`: whether tokens of another numerics class will do, which do not go on bit for bit.
+    `truncation`: which part is labelled of a sequence that is too long, in whole words; default it is refused.
     """
 
     include_state_token: bool
     state_tokens: Sequence[bytes | None] | None
     allow_inexact_state: bool
+    truncation: Truncation | None
 
 
 class TranslateManyOptions(TypedDict, total=False):
@@ -82,6 +93,7 @@ class TranslateManyOptions(TypedDict, total=False):
     `allow_partial`: whether to answer with the best so far when the deadline is near, instead of failing.
     `temperature`: samples instead of searching, above 0 to 100; default 0, which does not sample.
     `top_k`, `top_p`, `min_p`, `seed`: as in GenerateOptions, where `temperature` is above 0.
+    `truncation`: which part is translated of a text that is too long; default it is refused.
     """
 
     max_output_token_count: int | None
@@ -99,6 +111,7 @@ class TranslateManyOptions(TypedDict, total=False):
     top_p: float | None
     min_p: float | None
     seed: int | None
+    truncation: Truncation | None
 
 
 class TranslateOptions(TranslateManyOptions, total=False):

@@ -73,10 +73,11 @@ class LabelScore:
 
 @dataclass(frozen=True)
 class Classification:
-    """Labels of one text, best first."""
+    """Labels of one text, best first. `truncated`: they are of a part of it, as `truncation` allowed."""
 
     labels: tuple[LabelScore, ...]
     token_count: int
+    truncated: bool = False
 
     @property
     def best(self) -> LabelScore:
@@ -124,13 +125,15 @@ class LabelledSequence:
     """Labels of one sequence, and the spans that the best ones mark; a model of plain labels has none.
 
     `token_count` counts tokens, of which a word may have several; or rows. `state_token` is where the model stands
-    after the last step, where that was asked for.
+    after the last step, where that was asked for. `truncated`: steps are those of a part of the sequence, as
+    `truncation` allowed.
     """
 
     steps: tuple[LabelledStep, ...]
     spans: tuple[LabelSpan, ...]
     token_count: int
     state_token: bytes | None = None
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -224,10 +227,14 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Translation(Hypothesis):
-    """Translation of one text: the best hypothesis, and others, best first; of samples, the first and the others."""
+    """Translation of one text: the best hypothesis, and others, best first; of samples, the first and the others.
+
+    `truncated`: it is of a part of the text, as `truncation` allowed.
+    """
 
     source_token_count: int = 0
     alternatives: tuple[Hypothesis, ...] = ()
+    truncated: bool = False
 
 
 @dataclass(frozen=True)

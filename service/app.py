@@ -87,7 +87,9 @@ def make_host(settings: ServiceSettings) -> Callable[[], Host]:
     """
     if settings.engine_layout != "process" and settings.engine_count > 1:
         raise SettingsError(f"engine_count is {settings.engine_count}, engine_layout {settings.engine_layout} takes 1")
-    limits = EngineLimits(settings.max_batch_size, settings.decode_slots, settings.padding_budget)
+    limits = EngineLimits(
+        settings.max_batch_size, settings.decode_slots, settings.padding_budget, settings.max_tokens_per_run
+    )
     host = _HOSTS[settings.engine_layout]
     return lambda: host(limits)
 

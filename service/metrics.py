@@ -206,6 +206,12 @@ class Metrics:
             buckets=RUN_BUCKETS,
             registry=registry,
         )
+        self.batch_size_limit = Gauge(
+            "seqserve_batch_size_limit",
+            "Most rows in one run of the graph that reads whole sequences: learned at load, or set.",
+            ("model", "graph", "provider"),
+            registry=registry,
+        )
         self.generated_tokens = Counter(
             "seqserve_generated_tokens_total",
             "Tokens produced by generation and translation.",

@@ -30,6 +30,8 @@ MAX_TEXT_CHARACTERS = 20_000
 """Some twenty times what the sample models take, and 5 to 10 ms of a core to split into tokens."""
 MAX_REQUEST_CHARACTERS = 512_000
 """As many texts as a request may bring, of 2,000 characters each: 0.1 to 0.3 s of a core to split into tokens."""
+MAX_TOKENS_PER_RUN = 512
+"""A prompt alone is then cut into slices of 16 (batches of 32) to 512 tokens (batches of 1)."""
 ENVIRONMENT_PREFIX = "SEQSERVE_"
 
 
@@ -176,7 +178,17 @@ class ServiceSettings(BaseSettings):
         description="Where graphs run: cpu, cuda, or auto (cuda if it can be had); NAME=cuda chooses for one model. "
         "May be repeated, or joined by commas.",
     )
-    max_batch_size: PositiveInt = Field(32, le=1024, description="Most rows of a classification or prefill batch.")
+    max_batch_size: PositiveInt | None = Field(
+        None,
+        le=1024,
+        description="Most sequences that are classified, labelled, or read before decoding in one run. "
+        "Unset: each model learns it when it is loaded, from runs of 1 to 32.",
+    )
+    max_tokens_per_run: PositiveInt = Field(
+        MAX_TOKENS_PER_RUN,
+        description="Most tokens, padding included, that one run reads of prompts, sources, and sequences to classify "
+        "or label: no decode step of their model waits for more. Longer ones are cut; what cannot be cut runs alone.",
+    )
     decode_slots: PositiveInt = Field(32, le=1024, description="Sequences that one model decodes side by side.")
     queue_capacity: PositiveInt = Field(
         512, ge=MOST_TEXTS_PER_REQUEST, description="Texts that may wait per model; more are refused at once."

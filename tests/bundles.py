@@ -200,7 +200,7 @@ def _labeller(random: np.random.Generator, spec: Labelling) -> bytes:
     return graph.finish(spec, "labeller", logits=logits, next_state=state)
 
 
-def _generation(random: np.random.Generator, _: bool) -> Parts:
+def _generation(random: np.random.Generator, plain: bool) -> Parts:
     tokenizer, size = characters_tokenizer(MELODIES)
     spec = Generation(
         task="generation",
@@ -210,10 +210,8 @@ def _generation(random: np.random.Generator, _: bool) -> Parts:
         state_size=HIDDEN,
     )
     seed = int(random.integers(2**32))
-    graphs: dict[GraphRole, bytes] = {
-        "prefill": _language_model(np.random.default_rng(seed), spec, "prefill"),
-        "step": _language_model(np.random.default_rng(seed), spec, "step"),
-    }
+    roles: tuple[GraphRole, ...] = ("step",) if plain else ("prefill", "step")
+    graphs = {role: _language_model(np.random.default_rng(seed), spec, role) for role in roles}
     return {"tokenizer.json": tokenizer}, spec, graphs
 
 

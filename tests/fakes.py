@@ -20,8 +20,15 @@ class CountingRows:
     eos_id = EOS
     banned_ids = (PAD, BOS)
     state_size = 1
+    reads_by_step = False
 
-    def __init__(self, *, ends_at: int | None = None, poison: int | None = None, breaks_on: int | None = None) -> None:
+    def __init__(
+        self, *, ends_at: int | None = None, poison: int | None = None, breaks_on: int | None = None,
+        reads_slices: bool = False,
+    ) -> None:  # fmt: skip
+        self.reads_slices = reads_slices
+        self.reads: list[list[int]] = []
+        """Per run that reads, the tokens of each row, the one that is added included."""
         self._ends_at = ends_at
         self._poison = poison
         self._breaks_on = breaks_on
@@ -36,9 +43,15 @@ class CountingRows:
         if self._breaks_on is not None and any(self._breaks_on in sequence for sequence in sequences):
             raise InferenceFailedError("the graph broke")
         rows = len(sequences)
-        first = np.array([sequence[-1] for sequence in sequences], dtype=np.int64)
-        lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+        self.reads.append([len(sequence) + 1 for sequence in sequences])
+        before = [BOS if one is None else one.last_id for one in carried]
+        lasts = [[first, *sequence.tolist()][-1] for first, sequence in zip(before, sequences, strict=True)]
+        first = np.array(lasts, dtype=np.int64)
+        lengths = np.array(self.reads[-1], dtype=np.int64)
         return Started(np.zeros((rows, 1), dtype=np.float32), None, first, None, None, lengths, int(lengths.max()))
+
+    def moved(self, *, sources: bool) -> None:
+        """Nothing."""
 
     def step(
         self,
@@ -57,6 +70,37 @@ class CountingRows:
             if token == self._poison:
                 logits[row] = np.nan
         return logits, state + 1, None
+
+
+class Remembering:
+    """A language model whose logits depend on everything that was read, in its order."""
+
+    pad_id, bos_id, eos_id = PAD, BOS, EOS
+    state_size = 2
+
+    def __init__(self, *, ends: bool = False, reads_by_step: bool = False) -> None:
+        self._ends = ends
+        self.reads_by_step = reads_by_step
+
+    def prefill(self, token_ids: IntArray, lengths: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """One step after another."""
+        assert not self.reads_by_step
+        logits, after = np.zeros((len(state), VOCABULARY), dtype=np.float32), state.copy()
+        for row, length in enumerate(lengths.tolist()):
+            for token in token_ids[row, :length]:
+                logits[row : row + 1], after[row : row + 1] = self.step(token[None], after[row : row + 1])
+        return logits, after
+
+    def step(self, token_ids: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Two numbers that every token changes."""
+        multiplied = state * np.array([7, 11], dtype=np.float32) + token_ids[:, None] + 1
+        after = (multiplied % np.array([10_007, 5_003])).astype(np.float32)
+        logits = np.empty((len(after), VOCABULARY), dtype=np.float32)
+        for row, numbers in enumerate(after.tolist()):
+            logits[row] = np.random.default_rng([int(one) for one in numbers]).normal(0, 1, VOCABULARY)
+        if not self._ends:
+            logits[:, EOS] = -50.0
+        return logits, after
 
 
 def lengths_classifier(labels: int = 2) -> Classify:

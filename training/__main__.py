@@ -4,47 +4,41 @@ import os
 import signal
 import sys
 
-import typer
-
 from service.errors import ServiceError
-from training.commands.compare import compare, models
-from training.commands.data import data_app
-from training.commands.evaluate import evaluate
-from training.commands.report import gates, report
-from training.commands.train import export, train
-from training.commands.tunes import tunes
 from training.errors import LostProcessError, StoppedError, TrainingError
 
 USER_ERROR, INTERRUPTED = 2, 130
-
-app = typer.Typer(
-    help="Train recurrent sequence models and export them as bundles.", no_args_is_help=True, add_completion=False
-)
-app.add_typer(data_app, name="data")
-for verb in (train, export, evaluate, report, gates, tunes, compare, models):
-    app.command()(verb)
 
 
 def main() -> None:
     """Run the command line. Of processes that train together the first one speaks, or whoever is left."""
     is_first = os.environ.get("RANK", "0") == "0"
     try:
+        from training.commands.app import app  # noqa: PLC0415 - Ctrl-C is answered in the seconds that this takes, too
+
         app()
     except SystemExit as exit_:  # of Typer, which knows Ctrl-C as a number
         if exit_.code == INTERRUPTED and is_first:
-            typer.echo("stopped", err=True)
+            _say("stopped")
         raise
+    except KeyboardInterrupt:
+        _end("stopped: nothing was read yet", INTERRUPTED, speaks=is_first)
     except StoppedError as error:
-        if is_first:
-            typer.echo(f"stopped: {error}", err=True)
-        sys.exit(INTERRUPTED)
+        _end(f"stopped: {error}", INTERRUPTED, speaks=is_first)
     except (TrainingError, ServiceError) as error:
-        if is_first or isinstance(error, LostProcessError):
-            typer.echo(f"error: {error}", err=True)
-        sys.exit(USER_ERROR)
+        _end(f"error: {error}", USER_ERROR, speaks=is_first or isinstance(error, LostProcessError))
     except OSError as error:
-        typer.echo(f"error: {error.filename or 'system'}: {error.strerror or error}", err=True)
-        sys.exit(USER_ERROR)
+        _end(f"error: {error.filename or 'system'}: {error.strerror or error}", USER_ERROR)
+
+
+def _end(line: str, code: int, *, speaks: bool = True) -> None:
+    if speaks:
+        _say(line)
+    sys.exit(code)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -37,4 +37,4 @@ class LostProcessError(TrainingError):
 
 
 class TrackingError(TrainingError):
-    """A tracker that was asked for is not installed, or cannot be used."""
+    """A tracker is not installed, or cannot be used; or what shows a run cannot be written."""

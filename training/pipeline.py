@@ -164,13 +164,13 @@ def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path)
     """Export, prove and measure a trained model, and publish it with its card.
 
     Raises:
-        ExportError: the version is there already.
-        BundleError: the graphs do not give what PyTorch gives.
+        ExportError: the version is there already, or the graphs do not give what PyTorch gives.
+        BundleError: the service refuses what was exported.
     """
     draft = draft_bundle(task, run_sha256=run.sha256)
     evaluations = evaluate_run(run, draft.opened())
     pretraining = [one.recipe for one in run.begins_from]
-    card = write_card(draft.manifest, run.recipe, run.splits, outcome.epochs, evaluations, pretraining)
+    card = write_card(draft, run.recipe, run.splits, outcome.epochs, evaluations, pretraining)
     return draft.publish(card, models), evaluations
 
 

@@ -161,6 +161,17 @@ ENGINE = Row(
             mean_and_p95("seqserve_batch_size"),
         ),
         Panel(
+            "Most rows per run",
+            "Rows that one run may answer: what each model learned when it was loaded, or what is set.",
+            "short",
+            (
+                Target(
+                    f"max by (model, graph, provider) (seqserve_batch_size_limit{{{OF_MODEL}}})",
+                    "{{model}} {{graph}} {{provider}}",
+                ),
+            ),
+        ),
+        Panel(
             "Padding",
             "Share of a batch's positions that was padding, hence work for nothing.",
             "percentunit",

@@ -1,6 +1,7 @@
 """Arguments and options of the `seqserve` command: what each is called, takes and means.   Calls nothing."""
 
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from seqserve.command.outputs import OutputFormat
 from seqserve.connection import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
 from seqserve.credentials import Tls
 from seqserve.errors import SeqserveError
-from seqserve.options import GenerateOptions, TranslateManyOptions
+from seqserve.options import GenerateOptions, TranslateManyOptions, Truncation
 
 MAX_BEAM_SIZE = 32
 MAX_INT32 = 2**31 - 1
@@ -45,6 +46,23 @@ InputOption = Annotated[
 ]
 OutputOption = Annotated[
     OutputFormat, typer.Option("--output", help="Text as it comes, one JSON object per line, or a table at the end.")
+]
+
+
+class Keep(Enum):
+    """What is read of a text that is too long."""
+
+    BEGINNING = "beginning"
+    END = "end"
+
+
+def truncation_of(keep: Keep | None) -> Truncation | None:
+    """What the client takes."""
+    return None if keep is None else Truncation[f"KEEP_{keep.name}"]
+
+
+KeepOption = Annotated[
+    Keep | None, typer.Option(help="Part that is read of what is longer than the model takes; default it is refused.")
 ]
 TopLabelCountOption = Annotated[int | None, typer.Option(min=1, max=MAX_INT32, help="Labels, best first; default all.")]
 
@@ -183,10 +201,12 @@ class Translating(Sampling):
     replace_unknowns: Annotated[
         bool, typer.Option("--replace-unknowns", help="Copy the source word where the unknown token would stand.")
     ] = False
+    keep: KeepOption = None
 
     def options(self, *, include_attention: bool) -> TranslateManyOptions:
         """What the client takes."""
         return TranslateManyOptions(
+            truncation=truncation_of(self.keep),
             max_output_token_count=self.max_output_token_count, max_length_factor=self.max_length_factor,
             beam_size=self.beam_size, hypothesis_count=self.hypothesis_count, length_penalty=self.length_penalty,
             coverage_penalty=self.coverage_penalty, replace_unknowns=self.replace_unknowns,

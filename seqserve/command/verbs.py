@@ -14,11 +14,13 @@ from seqserve.command.flags import (
     Connection,
     Generating,
     InputOption,
+    KeepOption,
     ModelArgument,
     OutputOption,
     TextsArgument,
     TopLabelCountOption,
     Translating,
+    truncation_of,
 )
 from seqserve.command.flattened import flattened
 from seqserve.command.inputs import (
@@ -65,13 +67,14 @@ def classify(
     *,
     input_file: InputOption = None,
     top_label_count: TopLabelCountOption = None,
+    keep: KeepOption = None,
     output: OutputOption = OutputFormat.TEXT,
     connection: Connection,
 ) -> None:
     """Give each text its most probable labels."""
     inputs = Inputs(given_texts(texts, input_file))
     with connection.open() as client:
-        answers = client.classify_many(model, inputs, top_label_count=top_label_count)
+        answers = client.classify_many(model, inputs, top_label_count=top_label_count, truncation=truncation_of(keep))
         show_run(
             answers, inputs, views.classifications(), output, named=as_source, total=known_total(texts, input_file)
         )
@@ -95,6 +98,7 @@ def label(
         list[str] | None, typer.Option(help="Column that names a row and is no feature; may be repeated.")
     ] = None,
     top_label_count: TopLabelCountOption = None,
+    keep: KeepOption = None,
     output: OutputOption = OutputFormat.TEXT,
     connection: Connection,
 ) -> None:
@@ -115,7 +119,7 @@ def label(
         return {"source": sequence if isinstance(sequence, str) else " ".join(cast("Sequence[str]", sequence))}
 
     with connection.open() as client:
-        answers = client.label_many(model, inputs, top_label_count=top_label_count)
+        answers = client.label_many(model, inputs, top_label_count=top_label_count, truncation=truncation_of(keep))
         total = None if features else known_total(texts, input_file)
         show_run(answers, inputs, views.labels(row_names), output, named=named, total=total)
 

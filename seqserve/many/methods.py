@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from seqserve import convert
 from seqserve.many.plan import Method, Reply
-from seqserve.options import GenerateOptions, TranslateManyOptions
+from seqserve.options import GenerateOptions, TranslateManyOptions, Truncation
 from seqserve.results import (
     Classification,
     GeneratedChunk,
@@ -16,17 +16,22 @@ from seqserve.results import (
 from seqserve.v1 import inference_service_pb2 as inference
 
 
-def classifying(model: str, top_label_count: int | None) -> Method[str, Classification]:
+def classifying(model: str, top_label_count: int | None, truncation: Truncation | None) -> Method[str, Classification]:
     """By ClassifyText."""
+
+    def request(texts: Sequence[str]) -> inference.ClassifyTextRequest:
+        return convert.classify_request(model, texts, top_label_count, truncation)
 
     def reply(response: inference.ClassifyTextResponse) -> Reply[Classification]:
         result = convert.classify_result(response)
         return Reply(result.classifications, result.model_version, result.timings)
 
-    return Method("texts", _text, lambda texts: convert.classify_request(model, texts, top_label_count), reply)
+    return Method("texts", _text, request, reply)
 
 
-def labelling(model: str, top_label_count: int | None) -> Method[convert.InputSequence, LabelledSequence]:
+def labelling(
+    model: str, top_label_count: int | None, truncation: Truncation | None
+) -> Method[convert.InputSequence, LabelledSequence]:
     """By LabelSequence."""
 
     def piece(given: convert.InputSequence, where: str) -> tuple[inference.InputSequence, int]:
@@ -34,7 +39,12 @@ def labelling(model: str, top_label_count: int | None) -> Method[convert.InputSe
         return sequence, sequence.ByteSize()
 
     def request(sequences: Sequence[inference.InputSequence]) -> inference.LabelSequenceRequest:
-        return inference.LabelSequenceRequest(model=model, sequences=sequences, top_label_count=top_label_count)
+        return inference.LabelSequenceRequest(
+            model=model,
+            sequences=sequences,
+            top_label_count=top_label_count,
+            truncation=convert.on_the_wire(truncation),
+        )
 
     def reply(response: inference.LabelSequenceResponse) -> Reply[LabelledSequence]:
         result = convert.label_result(response)

@@ -11,26 +11,39 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Truncation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TRUNCATION_UNSPECIFIED: _ClassVar[Truncation]
+    TRUNCATION_REFUSE: _ClassVar[Truncation]
+    TRUNCATION_KEEP_BEGINNING: _ClassVar[Truncation]
+    TRUNCATION_KEEP_END: _ClassVar[Truncation]
+
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FINISH_REASON_UNSPECIFIED: _ClassVar[FinishReason]
     FINISH_REASON_STOP: _ClassVar[FinishReason]
     FINISH_REASON_LENGTH: _ClassVar[FinishReason]
     FINISH_REASON_DEADLINE: _ClassVar[FinishReason]
+TRUNCATION_UNSPECIFIED: Truncation
+TRUNCATION_REFUSE: Truncation
+TRUNCATION_KEEP_BEGINNING: Truncation
+TRUNCATION_KEEP_END: Truncation
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
 FINISH_REASON_DEADLINE: FinishReason
 
 class ClassifyTextRequest(_message.Message):
-    __slots__ = ("model", "texts", "top_label_count")
+    __slots__ = ("model", "texts", "top_label_count", "truncation")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     TOP_LABEL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATION_FIELD_NUMBER: _ClassVar[int]
     model: str
     texts: _containers.RepeatedScalarFieldContainer[str]
     top_label_count: int
-    def __init__(self, model: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., top_label_count: _Optional[int] = ...) -> None: ...
+    truncation: Truncation
+    def __init__(self, model: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., top_label_count: _Optional[int] = ..., truncation: _Optional[_Union[Truncation, str]] = ...) -> None: ...
 
 class ClassifyTextResponse(_message.Message):
     __slots__ = ("model_version", "classifications", "timings")
@@ -43,12 +56,14 @@ class ClassifyTextResponse(_message.Message):
     def __init__(self, model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., classifications: _Optional[_Iterable[_Union[Classification, _Mapping]]] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ...) -> None: ...
 
 class Classification(_message.Message):
-    __slots__ = ("labels", "token_count")
+    __slots__ = ("labels", "token_count", "truncated")
     LABELS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     labels: _containers.RepeatedCompositeFieldContainer[LabelScore]
     token_count: int
-    def __init__(self, labels: _Optional[_Iterable[_Union[LabelScore, _Mapping]]] = ..., token_count: _Optional[int] = ...) -> None: ...
+    truncated: bool
+    def __init__(self, labels: _Optional[_Iterable[_Union[LabelScore, _Mapping]]] = ..., token_count: _Optional[int] = ..., truncated: bool = ...) -> None: ...
 
 class LabelScore(_message.Message):
     __slots__ = ("label", "probability")
@@ -59,18 +74,20 @@ class LabelScore(_message.Message):
     def __init__(self, label: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class LabelSequenceRequest(_message.Message):
-    __slots__ = ("model", "sequences", "top_label_count", "include_state_token", "allow_inexact_state")
+    __slots__ = ("model", "sequences", "top_label_count", "include_state_token", "allow_inexact_state", "truncation")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SEQUENCES_FIELD_NUMBER: _ClassVar[int]
     TOP_LABEL_COUNT_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_STATE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     ALLOW_INEXACT_STATE_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATION_FIELD_NUMBER: _ClassVar[int]
     model: str
     sequences: _containers.RepeatedCompositeFieldContainer[InputSequence]
     top_label_count: int
     include_state_token: bool
     allow_inexact_state: bool
-    def __init__(self, model: _Optional[str] = ..., sequences: _Optional[_Iterable[_Union[InputSequence, _Mapping]]] = ..., top_label_count: _Optional[int] = ..., include_state_token: bool = ..., allow_inexact_state: bool = ...) -> None: ...
+    truncation: Truncation
+    def __init__(self, model: _Optional[str] = ..., sequences: _Optional[_Iterable[_Union[InputSequence, _Mapping]]] = ..., top_label_count: _Optional[int] = ..., include_state_token: bool = ..., allow_inexact_state: bool = ..., truncation: _Optional[_Union[Truncation, str]] = ...) -> None: ...
 
 class InputSequence(_message.Message):
     __slots__ = ("text", "words", "rows", "state_token")
@@ -108,16 +125,18 @@ class LabelSequenceResponse(_message.Message):
     def __init__(self, model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., sequences: _Optional[_Iterable[_Union[LabelledSequence, _Mapping]]] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ...) -> None: ...
 
 class LabelledSequence(_message.Message):
-    __slots__ = ("steps", "spans", "token_count", "state_token")
+    __slots__ = ("steps", "spans", "token_count", "state_token", "truncated")
     STEPS_FIELD_NUMBER: _ClassVar[int]
     SPANS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     STATE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     steps: _containers.RepeatedCompositeFieldContainer[LabelledStep]
     spans: _containers.RepeatedCompositeFieldContainer[LabelSpan]
     token_count: int
     state_token: bytes
-    def __init__(self, steps: _Optional[_Iterable[_Union[LabelledStep, _Mapping]]] = ..., spans: _Optional[_Iterable[_Union[LabelSpan, _Mapping]]] = ..., token_count: _Optional[int] = ..., state_token: _Optional[bytes] = ...) -> None: ...
+    truncated: bool
+    def __init__(self, steps: _Optional[_Iterable[_Union[LabelledStep, _Mapping]]] = ..., spans: _Optional[_Iterable[_Union[LabelSpan, _Mapping]]] = ..., token_count: _Optional[int] = ..., state_token: _Optional[bytes] = ..., truncated: bool = ...) -> None: ...
 
 class LabelledStep(_message.Message):
     __slots__ = ("labels", "word")
@@ -225,7 +244,7 @@ class GenerateTextResponse(_message.Message):
     def __init__(self, text: _Optional[str] = ..., first_token_index: _Optional[int] = ..., token_count: _Optional[int] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., seed: _Optional[int] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ..., sample_index: _Optional[int] = ..., token_scores: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ..., prompt_token_count: _Optional[int] = ..., state_token: _Optional[bytes] = ..., held_back_text: _Optional[str] = ...) -> None: ...
 
 class TranslateTextRequest(_message.Message):
-    __slots__ = ("model", "texts", "max_output_token_count", "include_attention", "beam_size", "hypothesis_count", "length_penalty", "coverage_penalty", "target_prefixes", "max_length_factor", "replace_unknowns", "include_token_scores", "temperature", "top_k", "top_p", "min_p", "seed", "allow_partial")
+    __slots__ = ("model", "texts", "max_output_token_count", "include_attention", "beam_size", "hypothesis_count", "length_penalty", "coverage_penalty", "target_prefixes", "max_length_factor", "replace_unknowns", "include_token_scores", "temperature", "top_k", "top_p", "min_p", "seed", "allow_partial", "truncation")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     MAX_OUTPUT_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -244,6 +263,7 @@ class TranslateTextRequest(_message.Message):
     MIN_P_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     ALLOW_PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATION_FIELD_NUMBER: _ClassVar[int]
     model: str
     texts: _containers.RepeatedScalarFieldContainer[str]
     max_output_token_count: int
@@ -262,7 +282,8 @@ class TranslateTextRequest(_message.Message):
     min_p: float
     seed: int
     allow_partial: bool
-    def __init__(self, model: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., max_output_token_count: _Optional[int] = ..., include_attention: bool = ..., beam_size: _Optional[int] = ..., hypothesis_count: _Optional[int] = ..., length_penalty: _Optional[float] = ..., coverage_penalty: _Optional[float] = ..., target_prefixes: _Optional[_Iterable[str]] = ..., max_length_factor: _Optional[float] = ..., replace_unknowns: bool = ..., include_token_scores: bool = ..., temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., min_p: _Optional[float] = ..., seed: _Optional[int] = ..., allow_partial: bool = ...) -> None: ...
+    truncation: Truncation
+    def __init__(self, model: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., max_output_token_count: _Optional[int] = ..., include_attention: bool = ..., beam_size: _Optional[int] = ..., hypothesis_count: _Optional[int] = ..., length_penalty: _Optional[float] = ..., coverage_penalty: _Optional[float] = ..., target_prefixes: _Optional[_Iterable[str]] = ..., max_length_factor: _Optional[float] = ..., replace_unknowns: bool = ..., include_token_scores: bool = ..., temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., min_p: _Optional[float] = ..., seed: _Optional[int] = ..., allow_partial: bool = ..., truncation: _Optional[_Union[Truncation, str]] = ...) -> None: ...
 
 class TranslateTextResponse(_message.Message):
     __slots__ = ("model_version", "translations", "timings", "seed")
@@ -277,7 +298,7 @@ class TranslateTextResponse(_message.Message):
     def __init__(self, model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., translations: _Optional[_Iterable[_Union[Translation, _Mapping]]] = ..., timings: _Optional[_Union[ServerTimings, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class Translation(_message.Message):
-    __slots__ = ("text", "source_token_count", "token_count", "finish_reason", "attention", "score", "token_scores", "alternatives")
+    __slots__ = ("text", "source_token_count", "token_count", "finish_reason", "attention", "score", "token_scores", "alternatives", "truncated")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -286,6 +307,7 @@ class Translation(_message.Message):
     SCORE_FIELD_NUMBER: _ClassVar[int]
     TOKEN_SCORES_FIELD_NUMBER: _ClassVar[int]
     ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     text: str
     source_token_count: int
     token_count: int
@@ -294,7 +316,8 @@ class Translation(_message.Message):
     score: float
     token_scores: _containers.RepeatedCompositeFieldContainer[TokenScore]
     alternatives: _containers.RepeatedCompositeFieldContainer[Hypothesis]
-    def __init__(self, text: _Optional[str] = ..., source_token_count: _Optional[int] = ..., token_count: _Optional[int] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., attention: _Optional[_Union[Attention, _Mapping]] = ..., score: _Optional[float] = ..., token_scores: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ..., alternatives: _Optional[_Iterable[_Union[Hypothesis, _Mapping]]] = ...) -> None: ...
+    truncated: bool
+    def __init__(self, text: _Optional[str] = ..., source_token_count: _Optional[int] = ..., token_count: _Optional[int] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., attention: _Optional[_Union[Attention, _Mapping]] = ..., score: _Optional[float] = ..., token_scores: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ..., alternatives: _Optional[_Iterable[_Union[Hypothesis, _Mapping]]] = ..., truncated: bool = ...) -> None: ...
 
 class Hypothesis(_message.Message):
     __slots__ = ("text", "token_count", "finish_reason", "score", "token_scores", "attention")

@@ -223,16 +223,23 @@ class Labelling(_Strict):
 
 def check_bio(labels: Sequence[str]) -> None:
     """Raise ValueError unless the labels are O, B-TYPE, and I-TYPE where there is B-TYPE."""
-    types = {label[2:] for label in labels if label.startswith("B-") and len(label) > 2}
-    for label in labels:
-        if label != "O" and not (label[:2] in {"B-", "I-"} and label[2:] in types):
-            raise ValueError(f"label {label!r} does not fit scheme bio: O, B-TYPE, and I-TYPE where there is B-TYPE")
+    for label in bio_misfits(labels):
+        raise ValueError(f"label {label!r} does not fit scheme bio: O, B-TYPE, and I-TYPE where there is B-TYPE")
     if "O" not in labels:
         raise ValueError("scheme bio needs the label O")
 
 
+def bio_misfits(labels: Sequence[str]) -> list[str]:
+    """Return the labels that are none of O, B-TYPE, and I-TYPE where there is B-TYPE."""
+    types = {label[2:] for label in labels if label.startswith("B-") and len(label) > 2}
+    return [label for label in labels if label != "O" and not (label[:2] in {"B-", "I-"} and label[2:] in types)]
+
+
 class Generation(_Strict):
-    """One to many. Graphs: prefill, step. Both carry `state`, so generation can be cut anywhere and go on."""
+    """One to many. Graphs: step, and prefill unless prompts are read by the step.
+
+    Both carry `state`, so generation can be cut anywhere and go on.
+    """
 
     task: Literal["generation"]
     text: TextSpec
@@ -284,7 +291,10 @@ GRAPH_ROLES: dict[str, tuple[GraphRole, ...]] = {
     "generation": ("prefill", "step"),
     "translation": ("encoder", "decoder_step"),
 }
-"""The graphs that each task must bring, all of them and no other."""
+"""The graphs of each task. A variant must bring all of them and no other, but for OPTIONAL_ROLES."""
+
+OPTIONAL_ROLES: frozenset[GraphRole] = frozenset({"prefill"})
+"""A language model without one reads prompts token by token, with its step."""
 
 
 def text_specs(spec: TaskSpec) -> tuple[TextSpec, ...]:
@@ -318,8 +328,8 @@ class Manifest(_Strict):
         if self.default_precision not in self.variants:
             raise ValueError(f"default_precision {self.default_precision} has no variant")
         for precision, variant in self.variants.items():
-            expected = GRAPH_ROLES[self.spec.task]
-            if set(variant.graphs) != set(expected):
+            expected = set(GRAPH_ROLES[self.spec.task])
+            if set(variant.graphs) | (expected & OPTIONAL_ROLES) != expected:
                 found = sorted(variant.graphs)
                 raise ValueError(f"variants.{precision}.graphs must be {sorted(expected)}, not {found}")
         missing = self.referenced_files() - self.files.keys()

@@ -1,5 +1,6 @@
 """Sequences of mixed lengths into padded batches.   Pure functions over lengths and ids; knows no queue."""
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -59,13 +60,24 @@ def padding_ratio(lengths: IntArray, time: int) -> float:
     return 1.0 - float(lengths.sum()) / (len(lengths) * time)
 
 
-def pick_batch(lengths: Sequence[int], *, max_rows: int, padding_budget: float) -> list[int]:
+def slice_length(max_tokens: int, max_rows: int) -> int:
+    """Most steps of one sequence in a run of at most `max_tokens` positions, where a sequence may be cut.
+
+    So short that `max_rows` fit side by side: as many rows as that cost little more than one, steps in a row add up.
+    """
+    return max(1, max_tokens // max_rows)
+
+
+def pick_batch(
+    lengths: Sequence[int], *, max_rows: int, padding_budget: float, max_tokens: float = math.inf
+) -> list[int]:
     """Choose which waiting sequences run together: the oldest, and those closest to it in length.
 
     Args:
         lengths: lengths of the waiting sequences, oldest first.
         max_rows: most sequences to choose.
         padding_budget: largest share of padded positions allowed, 0 to 1. 0 allows equal lengths only.
+        max_tokens: most positions, padding included; the oldest sequence runs alone if it has more.
 
     Returns:
         Positions in `lengths`, sorted; position 0 is always among them, so no sequence waits for ever.
@@ -77,7 +89,8 @@ def pick_batch(lengths: Sequence[int], *, max_rows: int, padding_budget: float) 
         if len(chosen) == max_rows:
             break
         new_longest, new_total = max(longest, lengths[position]), total + lengths[position]
-        if 1.0 - new_total / (new_longest * (len(chosen) + 1)) <= padding_budget:
+        positions = new_longest * (len(chosen) + 1)
+        if positions <= max_tokens and 1.0 - new_total / positions <= padding_budget:
             chosen.append(position)
             longest, total = new_longest, new_total
     return sorted(chosen)

@@ -54,11 +54,15 @@ class DecodeLoop:
         """Rows that may still be taken."""
         return self._slots.capacity - self._slots.count
 
-    def join(self, requests: Sequence[DecodeRequest]) -> list[Finished]:
-        """Let requests join: read their prompts or sources in one batch.
+    def join(self, requests: Sequence[DecodeRequest], started: Started | None = None) -> list[Finished]:
+        """Let requests join: read their prompts or sources in one batch, unless that has been done.
 
         One that goes on from what was carried, without a prompt, has nothing to read: its next step is the one that
         would have come next where it left off.
+
+        Args:
+            requests: who joins.
+            started: what reading all their prompts or sources gave, if they have been read.
 
         Returns:
             Requests that have ended already: a language model gives the first token right away.
@@ -71,15 +75,15 @@ class DecodeLoop:
         row_counts = [request.options.row_count for request in requests]
         if sum(row_counts) > self.free:
             raise ValueError(f"{sum(row_counts)} rows cannot join: {self.free} rows are free")
-        reading = [request for request in requests if request.carried is None or len(request.token_ids)]
-        finished = self._read(reading) if reading else []
+        reading = [request for request in requests if request.reads]
+        finished = self._read(reading, started) if reading else []
         for request in requests:
-            if request.carried is not None and not len(request.token_ids):
+            if request.carried is not None and not request.reads:
                 self._take_in(request, _left_off(request.carried), 0)
         return finished
 
     def step(self) -> list[Finished]:
-        """Write one token in every row in use; return the requests that have ended."""
+        """Write one token in every row in use, or read one of its prompt; return the requests that have ended."""
         slots, count = self._slots, self.count
         if not count:
             return []
@@ -88,9 +92,16 @@ class DecodeLoop:
         slots.state[:count] = state
         if attention is not None:
             self._records.observe(self._steps, attention, lengths)
-        finished = self._advance(np.arange(count), logits)
         self._steps += 1
-        return finished
+        reading = slots.read_on()
+        if reading.any():
+            return self._advance(np.flatnonzero(~reading), logits[~reading])
+        return self._advance(np.arange(count), logits)
+
+    def unwritten(self, key: int) -> bool:
+        """Whether a request is here that has written nothing yet: its prompt is read, too, where steps do that."""
+        rows = self._rows_of(key)
+        return bool(len(rows)) and not self._slots.length[rows].any()
 
     def news(self) -> list[News]:
         """What streaming requests have written since the last call, in the order in which it may be told."""
@@ -135,9 +146,10 @@ class DecodeLoop:
 
     # Joining
 
-    def _read(self, requests: Sequence[DecodeRequest]) -> list[Finished]:
-        carried = [request.carried for request in requests]
-        started = self._model.start([request.token_ids for request in requests], carried)
+    def _read(self, requests: Sequence[DecodeRequest], started: Started | None) -> list[Finished]:
+        if started is None:
+            carried = [request.carried for request in requests]
+            started = self._model.start([request.token_ids for request in requests], carried)
         first = self.count
         for offset, request in enumerate(requests):
             self._take_in(request, started, offset)
@@ -147,11 +159,15 @@ class DecodeLoop:
         return self._advance(np.arange(first, self.count), np.repeat(started.logits, row_counts, axis=0))
 
     def _take_in(self, request: DecodeRequest, started: Started, offset: int) -> None:
+        self._model.moved(sources=True)
         slots, options = self._slots, request.options
         first, last = self.count, self.count + options.row_count
         self._running[request.key] = _Running(request)
         slots.count = last
-        slots.reserve(options.max_output_token_count, started.padded_time, len(request.forced_ids))
+        unread = request.token_ids[::-1] if self._model.reads_by_step else request.token_ids[:0]
+        slots.reserve(
+            options.max_output_token_count, started.padded_time, len(request.forced_ids), unread_count=len(unread)
+        )
         if started.keys is not None and started.values is not None:
             for row in range(first, last):
                 self._memory.put(row, started.keys[offset], started.values[offset], int(started.lengths[offset]))
@@ -179,6 +195,7 @@ class DecodeLoop:
         known = request.token_ids if carried is None else np.insert(request.token_ids, 0, carried.known_ids)
         for row in range(first, last):
             self._constraints.put(row, options.constraints, known, options.max_output_token_count)
+        slots.unread_count[rows], slots.unread[rows, : len(unread)] = len(unread), unread
         slots.forced_count[rows] = len(request.forced_ids)
         slots.forced[rows, : len(request.forced_ids)] = request.forced_ids
         if options.beam_size > 1:
@@ -259,7 +276,9 @@ class DecodeLoop:
             log_probability = expansion.end_log_probabilities[beam, rank]
             self._end_hypothesis(int(beams[beam, 0]), int(beams[beam, rank]), log_probability)
         targets = beams.ravel()
-        slots.continue_hypotheses(targets, np.take_along_axis(beams, expansion.parents, axis=1).ravel())
+        sources = np.take_along_axis(beams, expansion.parents, axis=1).ravel()
+        if slots.continue_hypotheses(targets, sources):
+            self._model.moved(sources=False)
         length = slots.length[targets]
         slots.inputs[targets] = slots.tokens[targets, length] = expansion.tokens.ravel()
         slots.log_probabilities[targets, length] = expansion.log_probabilities.ravel()
@@ -338,6 +357,7 @@ class DecodeLoop:
         """Free rows, given in order."""
         if not rows.size:
             return
+        self._model.moved(sources=True)
         targets, sources = self._slots.release(rows)
         self._constraints.move(targets, sources)
         for target, source in zip(targets.tolist(), sources.tolist(), strict=True):

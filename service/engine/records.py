@@ -80,9 +80,9 @@ class Records:
         return News(key, sample, tokens, ending, scores, alternatives, carried)
 
     def _carried(self, row: int, ending: Ending | None) -> Carried | None:
-        """Where a row stands, if it is time to tell; a text that has come to its own end stands nowhere."""
+        """Where a row stands, if it is time to tell; nowhere in its prompt, or when it has come to its own end."""
         slots = self._slots
-        if not slots.keeping[row]:
+        if not slots.keeping[row] or slots.unread_count[row]:
             return None
         length, interval = int(slots.length[row]), int(slots.state_interval[row])
         due = 0 < interval <= length - slots.state_told[row] if ending is None else ending is not Ending.STOP

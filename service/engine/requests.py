@@ -95,6 +95,11 @@ class DecodeRequest:
     streams: bool = False
     carried: Carried | None = None
 
+    @property
+    def reads(self) -> bool:
+        """Whether it has a prompt or source to read; not what goes on from what was carried, without a prompt."""
+        return self.carried is None or len(self.token_ids) > 0
+
 
 @dataclass(frozen=True)
 class Hypothesis:

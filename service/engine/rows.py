@@ -15,8 +15,11 @@ class GenerationRows:
     was written last and from the state that was carried.
     """
 
+    reads_slices = True
+
     def __init__(self, model: LanguageSteps) -> None:
         self._model = model
+        self.reads_by_step = model.reads_by_step
         self.eos_id = model.eos_id
         self.banned_ids = tuple({model.pad_id, model.bos_id} - {model.eos_id})
 
@@ -26,16 +29,22 @@ class GenerationRows:
         return self._model.state_size
 
     def start(self, sequences: list[IntArray], carried: Sequence[Carried | None]) -> Started:
-        """Read the prompts, batched and padded."""
+        """Read the prompts, batched and padded; if the step is to do that, only say where it begins."""
         firsts = [self._model.bos_id if one is None else one.last_id for one in carried]
-        whole = [np.concatenate([[first], sequence]) for first, sequence in zip(firsts, sequences, strict=True)]
-        token_ids, lengths = pad(whole, self._model.pad_id)
         begin = np.zeros((len(sequences), self.state_size), dtype=np.float32)
         for row, one in enumerate(carried):
             if one is not None:
                 begin[row] = one.state
+        if self.reads_by_step:
+            lengths = np.array([len(sequence) + 1 for sequence in sequences], dtype=np.int64)
+            return Started(begin, None, np.array(firsts, dtype=np.int64), None, None, lengths, 0)
+        whole = [np.concatenate([[first], sequence]) for first, sequence in zip(firsts, sequences, strict=True)]
+        token_ids, lengths = pad(whole, self._model.pad_id)
         logits, state = self._model.prefill(token_ids, lengths, begin)
         return Started(state, logits, np.zeros(len(sequences), dtype=np.int64), None, None, lengths, token_ids.shape[1])
+
+    def moved(self, *, sources: bool) -> None:
+        """Nothing: every step is given all."""
 
     def step(
         self,
@@ -52,6 +61,9 @@ class GenerationRows:
 
 class TranslationRows:
     """Rows of an encoder-decoder. A row starts by encoding its source, the end-of-sequence token last."""
+
+    reads_slices = False
+    reads_by_step = False
 
     def __init__(self, model: TranslationSteps) -> None:
         self._model = model
@@ -75,6 +87,9 @@ class TranslationRows:
         encoded = self._model.encode(token_ids, lengths)
         first = np.full(len(sequences), self._model.bos_id, dtype=np.int64)
         return Started(encoded.state, None, first, encoded.keys, encoded.values, lengths, token_ids.shape[1])
+
+    def moved(self, *, sources: bool) -> None:
+        """Nothing: every step is given all."""
 
     def step(
         self,

@@ -1,11 +1,15 @@
 """What every running row remembers, in preallocated arrays: index i of each is row i.   Moves rows; decides nothing."""
 
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
 from service.engine.arrays import widened, zeros
 from service.engine.sampling import SamplingRows
 from service.engine.steps import FloatArray, IntArray
+
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 
 class Slots:
@@ -44,7 +48,7 @@ class Slots:
         self.keeping = zeros(capacity, np.bool_)
         """Whether it is told where the row stands, at its end and after every `state_interval` tokens."""
         self.state_interval, self.state_told = zeros(capacity, np.int64), zeros(capacity, np.int64)
-        self.forced_count = zeros(capacity, np.int64)
+        self.forced_count, self.unread_count = zeros(capacity, np.int64), zeros(capacity, np.int64)
         self.temperature, self.top_p = zeros(capacity, np.float64), zeros(capacity, np.float64)
         self.min_p = zeros(capacity, np.float64)
         self.top_k, self.seed = zeros(capacity, np.int64), zeros(capacity, np.uint64)
@@ -63,16 +67,26 @@ class Slots:
         """[rows, tokens] the source token that each was most attentive to."""
         self.coverage = zeros((capacity, 0), np.float64)
         """[rows, source time] sum of attention weights."""
-        self.forced = zeros((capacity, 0), np.int64)
-        """[rows, forced_count] the first tokens to write, whatever the model thinks."""
+        self.forced, self.unread = zeros((capacity, 0), np.int64), zeros((capacity, 0), np.int64)
+        """[rows, forced_count] the first tokens to write, whatever the model thinks. [rows, unread_count] tokens of the
+        prompt that steps have yet to read after `inputs`, the next one last; until then a row writes nothing."""
 
-    def reserve(self, token_count: int, source_time: int, forced_count: int) -> None:
-        """Make room for so many tokens per row and one to end with, source tokens to be covered, and forced tokens."""
+    def read_on(self) -> BoolArray:
+        """Let rows that are not through with their prompt read its next token at the next step; [count] which are."""
+        reading: BoolArray = self.unread_count[: self.count] > 0
+        rows = np.flatnonzero(reading)
+        self.unread_count[rows] -= 1
+        self.inputs[rows] = self.unread[rows, self.unread_count[rows]]
+        return reading
+
+    def reserve(self, token_count: int, source_time: int, forced_count: int, unread_count: int) -> None:
+        """Make room for so many tokens per row and one to end with, and for tokens to cover, to force, to read."""
         time = token_count + 1
         self.tokens, self.log_probabilities = widened(self.tokens, time), widened(self.log_probabilities, time)
         self.origins, self.aligned = widened(self.origins, time), widened(self.aligned, time)
         self.coverage = widened(self.coverage, source_time)
         self.forced = widened(self.forced, forced_count)
+        self.unread = widened(self.unread, unread_count)
 
     def sampling(self, rows: IntArray) -> SamplingRows:
         """How rows without a beam choose their next token."""
@@ -81,8 +95,12 @@ class Slots:
             self.sample[rows], self.earlier[rows] + self.length[rows],
         )  # fmt: skip
 
-    def continue_hypotheses(self, targets: IntArray, sources: IntArray) -> None:
-        """Let rows `targets` go on with what rows `sources` have written and are; all at once, as a permutation may."""
+    def continue_hypotheses(self, targets: IntArray, sources: IntArray) -> bool:
+        """Let rows `targets` go on with what rows `sources` have written and are; all at once, as a permutation may.
+
+        Returns:
+            Whether any row goes on with what another was.
+        """
         moved = targets != sources
         if moved.any():
             targets, sources = targets[moved], sources[moved]
@@ -91,6 +109,7 @@ class Slots:
                 array[targets, :time] = array[sources, :time]
             self.state[targets] = self.state[sources]
             self.coverage[targets] = self.coverage[sources]
+        return bool(moved.any())
 
     def release(self, rows: IntArray) -> tuple[IntArray, IntArray]:
         """Free rows, given in order without repeats; the last rows in use move into the gaps.
@@ -101,7 +120,8 @@ class Slots:
         self.count -= len(rows)
         targets = rows[rows < self.count]
         sources = np.setdiff1d(np.arange(self.count, self.count + len(rows)), rows)
-        for array in (*self._settings(), *self._histories(), self.state, self.coverage, self.forced):
+        lists = self.coverage, self.forced, self.unread
+        for array in (*self._settings(), *self._histories(), *lists, self.state):
             array[targets] = array[sources]
         return targets, sources
 
@@ -109,7 +129,7 @@ class Slots:
         return (
             self.key, self.rank, self.sample, self.beam_size, self.limit, self.length, self.earlier, self.inputs,
             self.first_step, self.total, self.scored, self.attended, self.aligning, self.streaming, self.alternatives,
-            self.told, self.keeping, self.state_interval, self.state_told, self.forced_count,
+            self.told, self.keeping, self.state_interval, self.state_told, self.forced_count, self.unread_count,
             self.temperature, self.top_p, self.min_p, self.top_k, self.seed,
             self.alpha, self.beta, self.finished, self.worst,
         )  # fmt: skip

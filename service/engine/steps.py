@@ -36,6 +36,11 @@ class LanguageSteps(Protocol):
     """A language model: prefill reads a prompt, step reads one token per row."""
 
     @property
+    def reads_by_step(self) -> bool:
+        """Whether prompts are read by `step`, a token at a time: `prefill` is not to be called."""
+        ...
+
+    @property
     def pad_id(self) -> int:
         """Fills the positions past a prompt's end."""
         ...
@@ -178,6 +183,14 @@ class Started:
     lengths: IntArray
     padded_time: int
 
+    def rows(self, chosen: npt.NDArray[np.intp]) -> "Started":
+        """Some of the rows, in the order given."""
+        logits, keys, values = (
+            None if array is None else array[chosen] for array in (self.logits, self.keys, self.values)
+        )
+        state, firsts, lengths = self.state[chosen], self.first_inputs[chosen], self.lengths[chosen]
+        return Started(state, logits, firsts, keys, values, lengths, self.padded_time)
+
 
 class RowModel(Protocol):
     """A model whose rows decode side by side, whatever their task."""
@@ -197,8 +210,22 @@ class RowModel(Protocol):
         """Width of one row of state."""
         ...
 
+    @property
+    def reads_by_step(self) -> bool:
+        """Whether prompts are read by `step`: `start` then runs nothing, and tells what the first step reads."""
+        ...
+
+    @property
+    def reads_slices(self) -> bool:
+        """Whether a sequence may be read in parts, each `start` going on from the state of the one before."""
+        ...
+
     def start(self, sequences: list[IntArray], carried: Sequence[Carried | None]) -> Started:
         """Read prompts or sources, batched and padded; a prompt after what its row has `carried`, if it has."""
+        ...
+
+    def moved(self, *, sources: bool) -> None:
+        """Be told that the rows' state is not what the last step gave, and whether their sources have changed, too."""
         ...
 
     def step(

@@ -48,6 +48,11 @@ class BoundStep:
         """[rows, state_size], copied from where it lives."""
         return np.array(self._values[(STATE, NEXT_STATE)[self._turn]].numpy())
 
+    @property
+    def row_count(self) -> int:
+        """How many rows every step runs."""
+        return self._rows
+
     def fill(self, state: Array, *source: Array) -> None:
         """Replace what is kept, when rows join or leave.
 
@@ -59,11 +64,15 @@ class BoundStep:
         padded = math.ceil(time / self._time_bucket) * self._time_bucket
         if not self._bindings or padded != self._padded_time:
             self._allocate(padded)
-        self._turn = 0
-        self._values[STATE].update_inplace(np.ascontiguousarray(state))
+        self.fill_state(state)
         names = [tensor.name for tensor in self._session.graph.inputs if tensor.name not in {TOKENS, STATE}]
         for name, array in zip(names, source, strict=True):
             self._values[name].update_inplace(self._fitted(array))
+
+    def fill_state(self, state: Array) -> None:
+        """Replace the state alone, [rows, state_size]; sources stay as they are."""
+        self._turn = 0
+        self._values[STATE].update_inplace(np.ascontiguousarray(state))
 
     def __call__(self, token_ids: Array) -> tuple[Array, ...]:
         """Read one token per row, `token_ids` [rows]: every output but the state, copied, in manifest order."""

@@ -65,6 +65,14 @@ class ClassifierModel(_Model):
         """Logits [rows, labels] of `token_ids` [rows, time], of which the first `lengths` [rows] are real."""
         return self.sessions["classifier"](token_ids, lengths, *_start(self.spec, len(token_ids)))[0]
 
+    def classify_from(self, token_ids: Array, lengths: Array, state: Array) -> tuple[Array, Array]:
+        """As `classify`, from a state [rows, state_size] on: (logits, the state after each row's last real token).
+
+        For a model that carries a state: of one direction, and not pooled over time.
+        """
+        logits, after = self.sessions["classifier"](token_ids, lengths, state)
+        return logits, after
+
 
 @dataclass(frozen=True)
 class LabellerModel(_Model):
@@ -120,6 +128,11 @@ class LanguageModel(_Model):
     def state_size(self) -> int:
         """Width of the carried state."""
         return self.spec.state_size
+
+    @property
+    def reads_by_step(self) -> bool:
+        """Whether prompts are read by `step`: there is no `prefill`."""
+        return "prefill" not in self.sessions
 
     def prefill(self, token_ids: Array, lengths: Array, state: Array) -> tuple[Array, Array]:
         """Read `token_ids` [rows, time]: (logits [rows, vocabulary] after the last real one, state)."""

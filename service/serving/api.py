@@ -6,8 +6,9 @@ from enum import Enum
 from typing import Literal, Protocol
 
 from service.engine.requests import DEFAULT_LENGTH_PENALTY
-from service.serving.sequences import InputSequence, SequenceLogits
+from service.serving.sequences import InputSequence, SequenceLogits, TextPair
 from service.serving.statistics import ModelStatistics
+from service.serving.truncation import Truncation
 from service.state.requests import STATELESS, Resumption, SequenceStates
 
 ModelState = Literal["loading", "active", "failed"]
@@ -80,6 +81,7 @@ class Classification:
 
     labels: tuple[LabelScore, ...]
     token_count: int
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class LabelledSequence:
     spans: tuple[LabelSpan, ...]
     token_count: int
     state_token: bytes = b""
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,7 @@ class Translation:
 
     source_token_count: int
     hypotheses: tuple[Hypothesis, ...]
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -241,14 +245,6 @@ class TranslateResult:
     translations: tuple[Translation, ...]
     timings: Timings
     seed: int | None = None
-
-
-@dataclass(frozen=True)
-class TextPair:
-    """A text, and a translation of it."""
-
-    source: str
-    target: str
 
 
 @dataclass(frozen=True)
@@ -286,6 +282,7 @@ class TranslateOptions:
         include_token_scores: whether hypotheses bring the log-probabilities of their tokens.
         include_attention: whether hypotheses bring their attention weights.
         allow_partial: whether to answer with the best so far when the deadline is near.
+        truncation: which part is translated of a text that is too long.
     """
 
     max_output_token_count: int | None = None
@@ -300,6 +297,7 @@ class TranslateOptions:
     replace_unknowns: bool = False
     include_token_scores: bool = False
     allow_partial: bool = False
+    truncation: Truncation = Truncation.REFUSE
 
 
 @dataclass(frozen=True)
@@ -364,13 +362,15 @@ class InferenceFront(Protocol):
         """What every version that answers has done, by name, then by version."""
         ...
 
-    async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
+    async def classify(
+        self, model: str, texts: Sequence[str], *, deadline: float, truncation: Truncation = Truncation.REFUSE
+    ) -> ClassifyResult:
         """All labels of every text."""
         ...
 
     async def label(
         self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float,
-        states: SequenceStates = STATELESS,
+        states: SequenceStates = STATELESS, truncation: Truncation = Truncation.REFUSE,
     ) -> LabelResult:  # fmt: skip
         """The best `top_label_count` labels of every step of every sequence; None means all."""
         ...

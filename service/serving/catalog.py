@@ -12,7 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from service.bundle.manifest import (
-    GRAPH_ROLES,
     MANIFEST_NAME,
     Classification,
     FeatureInput,
@@ -24,7 +23,7 @@ from service.bundle.manifest import (
 )
 from service.bundle.store import OpenedBundle, open_bundle
 from service.errors import BundleError, EngineLostError, ModelNotFoundError, ModelNotReadyError, ServiceError
-from service.metrics import Metrics
+from service.metrics import STEPPING_GRAPHS, Metrics
 from service.serving.api import FeatureInfo, ModelInfo
 from service.serving.carrying import carried_state_size
 from service.serving.pool import EnginePool
@@ -263,13 +262,16 @@ class Catalog:
 
     async def _serve(self, bundle: OpenedBundle, tokenizers: tuple[Tokenizer, ...], path: Path) -> ReadyModel:
         manifest = bundle.manifest
-        self._metrics.add_model(manifest.name, GRAPH_ROLES[manifest.spec.task])
+        roles = list(manifest.variants[manifest.default_precision].graphs)
+        self._metrics.add_model(manifest.name, roles)
         model_id, loaded = await self._pool.load(
             manifest.name, str(path), self._device_by_model.get(manifest.name, self._device)
         )
         if loaded.digest != bundle.digest:
             self._pool.unload(model_id)
             raise BundleError(f"{MANIFEST_NAME} changed while the bundle was being opened; publish a new version")
+        for role in set(roles) - STEPPING_GRAPHS:
+            self._metrics.batch_size_limit.labels(manifest.name, role, loaded.provider).set(loaded.batch_size)
         info = replace(
             describe(manifest),
             state="active",

@@ -13,12 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from service.bundle.manifest import text_specs
 from service.bundle.store import open_bundle
 from service.engine.batches import pad_features, pad_ids
+from service.engine.profile import learn_batch_size
 from service.engine.rows import GenerationRows, TranslationRows
-from service.engine.steps import RowModel
+from service.engine.steps import RowModel, Step
 from service.errors import ModelNotReadyError, ServiceError
+from service.runtime.bound import BoundStep
 from service.runtime.models import (
     ClassifierModel,
     LabellerModel,
@@ -45,12 +49,20 @@ from service.serving.messages import (
     StopSample,
     Unload,
 )
+from service.serving.resident import ResidentRows
 from service.serving.scheduler import Scheduler
+from service.settings import MAX_TOKENS_PER_RUN
 
 logger = logging.getLogger(__name__)
 
 LOADING_POLL_SECONDS = 0.005
 """How often an idle engine looks whether a model that it is opening is ready."""
+
+TYPICAL_TOKEN_COUNT = 32
+"""Length of the sequences by which a model's batch size is learned; less where the model takes less."""
+
+FIRST_ID = 0
+"""A token id that every vocabulary has."""
 
 DECODING_GRAPHS = {"generation": ("prefill", "step"), "translation": ("encoder", "decoder_step")}
 """Per task, the graph that starts rows and the one that steps."""
@@ -61,14 +73,16 @@ class EngineLimits:
     """How much an engine does at once.
 
     Args:
-        max_batch_size: most sequences in one run of a classifier or labeller.
+        max_batch_size: most sequences that one run reads whole; None: learned for each model when it is loaded.
         decode_slots: most sequences that one model decodes side by side.
         padding_budget: largest share of padded positions in a batch, 0 to 1.
+        max_tokens_per_run: most positions, padding included, that one run reads.
     """
 
-    max_batch_size: int
+    max_batch_size: int | None
     decode_slots: int
     padding_budget: float
+    max_tokens_per_run: int = MAX_TOKENS_PER_RUN
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,7 @@ class _Opened:
     digest: str
     result: LoadedModel | str
     seconds: float
+    batch_size: int
 
 
 class TaskQueue(Protocol):
@@ -161,17 +176,20 @@ class EngineLoop:
         """Open and prove a bundle, on a thread of its own, so that running models go on."""
         begun = time.monotonic()
         result: LoadedModel | str
-        digest = ""
+        digest, batch_size = "", self._limits.max_batch_size or 1
         try:
             bundle = open_bundle(Path(command.path))
             digest = bundle.digest
             result = load_model(bundle, provider=command.device)
+            if self._limits.max_batch_size is None and not reads_by_step(result):
+                batch_size = learn_batch_size(typical_run(result))
+                logger.info("batch_size_learned model=%s batch_size=%d", bundle.manifest.name, batch_size)
         except ServiceError as error:
             result = error.message
         except BaseException as error:  # whatever a hostile file makes a library raise is told
             logger.exception("load_failed path=%s", command.path)
             result = f"{type(error).__name__}: {error}"
-        self._opened.put(_Opened(command.model_id, digest, result, time.monotonic() - begun))
+        self._opened.put(_Opened(command.model_id, digest, result, time.monotonic() - begun, batch_size))
 
     def _take_opened(self) -> list[Event]:
         events: list[Event] = []
@@ -182,25 +200,29 @@ class EngineLoop:
             if isinstance(model, str):
                 events.append(LoadFailed(model_id, model))
                 continue
-            self._queues[model_id] = self._queue_for(model_id, model)
+            self._queues[model_id] = self._queue_for(model_id, model, opened.batch_size)
             numerics = numerics_class(model.precision, model.provider)
-            events.append(Loaded(model_id, opened.digest, model.precision, model.provider, opened.seconds, numerics))
+            facts = opened.digest, model.precision, model.provider, opened.seconds, numerics, opened.batch_size
+            events.append(Loaded(model_id, *facts))
         return events
 
-    def _queue_for(self, model_id: int, model: LoadedModel) -> TaskQueue:
+    def _queue_for(self, model_id: int, model: LoadedModel, batch_size: int) -> TaskQueue:
         limits = self._limits
         if isinstance(model, ClassifierModel | LabellerModel):
             return Batcher(
                 model_id,
                 batched_graph(model),
-                max_batch_size=limits.max_batch_size,
+                max_batch_size=batch_size,
+                max_tokens=limits.max_tokens_per_run,
                 padding_budget=limits.padding_budget,
             )
         return Scheduler(
             model_id,
-            decoding_rows(model),
+            resident_rows(model, limits.decode_slots) if model.provider == "cuda" else decoding_rows(model),
             graphs=DECODING_GRAPHS[model.manifest.spec.task],
             slots=limits.decode_slots,
+            max_batch_size=batch_size,
+            max_tokens=limits.max_tokens_per_run,
             padding_budget=limits.padding_budget,
         )
 
@@ -246,12 +268,39 @@ def batched_graph(model: ClassifierModel | LabellerModel) -> BatchedGraph:
     """How the rows of a classifier or labeller are padded and run."""
     texts = text_specs(model.spec)
     stack = partial(pad_ids, pad_id=texts[0].pad_id) if texts else pad_features
-    if isinstance(model, ClassifierModel):
-        return BatchedGraph("classifier", stack, model.classify)
+    name, run, run_from = (
+        ("classifier", model.classify, model.classify_from)
+        if isinstance(model, ClassifierModel)
+        else ("labeller", model.label, model.label_from)
+    )
     size = model.spec.state_size
-    return BatchedGraph("labeller", stack, model.label, None if size is None else Carrying(size, model.label_from))
+    return BatchedGraph(name, stack, run, None if size is None else Carrying(size, run_from))
 
 
 def decoding_rows(model: LanguageModel | TranslationModel) -> RowModel:
     """A language model or translator as rows that start and step."""
     return GenerationRows(model) if isinstance(model, LanguageModel) else TranslationRows(model)
+
+
+def reads_by_step(model: LoadedModel) -> bool:
+    """Whether it has no graph that reads whole sequences."""
+    return isinstance(model, LanguageModel) and model.reads_by_step
+
+
+def resident_rows(model: LanguageModel | TranslationModel, slots: int) -> ResidentRows:
+    """The same, with state and sources of `slots` rows kept where the model runs."""
+    step = model.sessions["step" if isinstance(model, LanguageModel) else "decoder_step"]
+    return ResidentRows(decoding_rows(model), BoundStep(step, rows=slots))
+
+
+def typical_run(model: LoadedModel) -> Callable[[int], object]:
+    """What reads so many sequences of TYPICAL_TOKEN_COUNT tokens at once, with the graph that reads whole ones."""
+    length = min(TYPICAL_TOKEN_COUNT, model.spec.max_token_count)
+    if isinstance(model, LanguageModel | TranslationModel):
+        starts = decoding_rows(model).start
+        sequence = np.full(length, FIRST_ID, dtype=np.int64)
+        return lambda size: starts([sequence] * size, [None] * size)
+    graph = batched_graph(model)
+    reads_ids = bool(text_specs(model.spec))
+    step: Step = FIRST_ID if reads_ids else [0.0] * int(model.sessions["labeller"].graph.inputs[0].shape[2])
+    return lambda size: graph.run(*graph.pad([[step] * length] * size))

@@ -15,7 +15,6 @@ from service.engine.requests import DecodeOptions
 from service.engine.steps import Step
 from service.errors import (
     DeadlineExceededError,
-    InvalidArgumentError,
     QueueFullError,
     ServiceError,
     WrongTaskError,
@@ -31,7 +30,6 @@ from service.serving.api import (
     LogitsResult,
     ModelInfo,
     ScoreResult,
-    TextPair,
     Timings,
     TranslateOptions,
     TranslateResult,
@@ -45,8 +43,8 @@ from service.serving.logits import read_rows, sequence_logits, spec_with_logits
 from service.serving.messages import Classified, ClassifyWork, Decoded, DecodeWork, Work
 from service.serving.place import Place
 from service.serving.pool import EnginePool, Ticket
-from service.serving.reading import TextLimits, in_turn
-from service.serving.sequences import InputSequence
+from service.serving.reading import TextLimits, in_turn, output_limit
+from service.serving.sequences import InputSequence, TextPair
 from service.serving.statistics import ModelStatistics
 from service.serving.translating import (
     TranslationWriter,
@@ -54,6 +52,7 @@ from service.serving.translating import (
     decode_options,
     translation_score,
 )
+from service.serving.truncation import Truncation
 from service.settings import MAX_REQUEST_CHARACTERS
 from service.state.requests import STATELESS, SequenceStates
 from service.state.tokens import StateTokens
@@ -104,24 +103,27 @@ class Front:
             for ready in self._catalog.ready_models()
         ]
 
-    async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
+    async def classify(
+        self, model: str, texts: Sequence[str], *, deadline: float, truncation: Truncation = Truncation.REFUSE
+    ) -> ClassifyResult:
         """All labels of every text."""
         arrival = time.monotonic()
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, ClassificationSpec, "classification")
             with self._place(ready, len(texts), arrival, deadline) as place:
-                rows = await self._encode(place, 0, _fields("texts", texts), spec.max_token_count)
-                answer = await self._classified(place, rows)
+                limit = spec.max_token_count
+                whole = await self._encode(place, 0, _fields("texts", texts), truncation.accepted(limit))
+                answer = await self._classified(place, [truncation.kept(row, limit) for row in whole])
                 timings = self._timings(place, answer)
             found = tuple(
-                Classification(ranked_labels(spec.labels, shares), len(row))
-                for (shares,), row in zip(answer.probabilities, rows, strict=True)
+                Classification(ranked_labels(spec.labels, shares), min(len(row), limit), len(row) > limit)
+                for (shares,), row in zip(answer.probabilities, whole, strict=True)
             )
             return ClassifyResult(ready.info.name, ready.info.version, found, timings)
 
     async def label(
         self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float,
-        states: SequenceStates = STATELESS,
+        states: SequenceStates = STATELESS, truncation: Truncation = Truncation.REFUSE,
     ) -> LabelResult:  # fmt: skip
         """The best labels of every step of every sequence."""
         arrival = time.monotonic()
@@ -130,7 +132,7 @@ class Front:
             with self._place(ready, len(sequences), arrival, deadline) as place:
                 character_count = self._limits.checked_character_count(character_counts(sequences), "sequences")
                 carried = self._desk.sequences(ready.info, spec, states, len(sequences))
-                reader = SequenceReader(spec, ready.tokenizers)
+                reader = SequenceReader(spec, ready.tokenizers, truncation)
                 size = character_count + reading_count(sequences)
                 read = await in_turn(place.deadline, size, lambda: reader.read(sequences))
                 answer = await self._classified(
@@ -171,7 +173,7 @@ class Front:
             resumed, issue = self._desk.text(ready.info, spec, options)
             if resumed is not None:
                 options = going_on(options, resumed, model_limit=spec.max_output_token_count)
-            limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
+            limit = output_limit(options.max_output_token_count, spec.max_output_token_count)
             decoding = generate_decoding(options, tokenizer, limit=limit, slots=self._decode_slots)
             with self._place(ready, 1, arrival, deadline) as place:
                 rows = await self._encode(place, 0, [("prompt", prompt)], spec.max_token_count, may_be_empty=not prompt)
@@ -195,21 +197,19 @@ class Front:
         arrival = time.monotonic()
         with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, TranslationSpec, "translation")
-            limit = _output_limit(options.max_output_token_count, spec.max_output_token_count)
+            limit = output_limit(options.max_output_token_count, spec.max_output_token_count)
             decoding = decode_options(options, spec, limit=limit, slots=self._decode_slots)
             with self._place(ready, len(texts), arrival, deadline) as place:
-                # the end-of-sequence token takes one place
-                rows = await self._encode(place, 0, _fields("texts", texts), spec.max_token_count - 1)
+                longest, cut = spec.max_token_count - 1, options.truncation  # the end-of-sequence token takes one place
+                whole = await self._encode(place, 0, _fields("texts", texts), cut.accepted(longest))
+                rows = [list(cut.kept(row, longest)) for row in whole]
                 check_attention_size(options, [len(row) for row in rows], limit)
                 prefixes = _fields("target_prefixes", options.target_prefixes)
                 forced = await self._encode(place, 1, prefixes, limit - 1, may_be_empty=True)
                 partial = options.allow_partial
                 answer = await self._decoded(place, rows, decoding, forced, allow_partial=partial)
                 writer = TranslationWriter(spec, ready.tokenizers, options)
-                found = tuple(
-                    writer.translation(text, row, hypotheses)
-                    for text, row, hypotheses in zip(texts, rows, answer.rows, strict=True)
-                )
+                found = tuple(map(writer.translation, texts, whole, answer.rows))
                 timings = self._timings(place, answer)
             seed = None if options.sampling is None else options.sampling.seed
             return TranslateResult(ready.info.name, ready.info.version, found, timings, seed)
@@ -389,10 +389,3 @@ def _spec_of(ready: ReadyModel, kind: type[_Spec], task: str) -> _Spec:
 def _fields(name: str, texts: Sequence[str]) -> list[tuple[str, str]]:
     """Texts with the fields that they are from."""
     return [(f"{name}[{index}]", text) for index, text in enumerate(texts)]
-
-
-def _output_limit(wanted: int | None, limit: int) -> int:
-    if wanted is not None and wanted > limit:
-        field = "max_output_token_count"
-        raise InvalidArgumentError(f"{field} is {wanted}, the model produces at most {limit}", field=field, limit=limit)
-    return limit if wanted is None else wanted

@@ -3,6 +3,7 @@
 Knows a labeller's spec, tokenizers and limits; no queue, no engine.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,9 @@ from service.errors import InvalidArgumentError, SequenceTooLongError, TextTooLo
 from service.serving.api import LabelledSequence, LabelledStep, LabelScore, LabelSpan
 from service.serving.reading import checked_ids
 from service.serving.sequences import FeatureRows, FeatureTable, InputSequence, TokenIds, Words
+from service.serving.truncation import Truncation
 from service.text.tokenizer import Tokenizer
-from service.text.words import EmptyWordError, encode_words, split_words
+from service.text.words import EmptyWordError, EncodedWords, LabelPosition, encode_words, split_words
 
 MAX_LABEL_SCORES = 100_000
 """Most probabilities, steps times labels, in one request: the front reads and writes them in half a second."""
@@ -25,11 +27,15 @@ _GIVEN_AS = {str: "text", Words: "words", FeatureRows: "rows", TokenIds: "token_
 
 @dataclass(frozen=True)
 class ReadSequence:
-    """A sequence as the graph takes it. `positions` says which of its steps are answered, `words` for what word."""
+    """A sequence as the graph takes it, whole or a part of it.
+
+    `positions` says which of its steps are answered, `words` for what word.
+    """
 
     row: Sequence[Step]
     positions: Sequence[int]
     words: Sequence[str]
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,17 +45,19 @@ class SequenceReader:
     Args:
         spec: what it takes.
         tokenizers: its tokenizer, where it reads words.
+        truncation: which part is read of a sequence that is too long: of words, whole ones.
     """
 
     spec: Labelling
     tokenizers: tuple[Tokenizer, ...]
+    truncation: Truncation = Truncation.REFUSE
 
     def read(self, sequences: Sequence[InputSequence]) -> list[ReadSequence]:
         """Check and encode every sequence.
 
         Raises:
             WrongInputError: words for a model of features, or the other way round.
-            TextTooLongError: more tokens than are taken.
+            TextTooLongError: more tokens than are taken, or, where it is truncated, in one word.
             SequenceTooLongError: more rows than are taken.
             InvalidArgumentError: a word without a token; a feature that `scale_rows` refuses; more labels than
                 MAX_LABEL_SCORES.
@@ -86,14 +94,14 @@ class SequenceReader:
 
     def _scale(self, reads: FeatureInput, rows: Sequence[Mapping[str, float]], where: str) -> ReadSequence:
         where, limit = f"{where}.rows", self.spec.max_token_count
-        if len(rows) > limit:
+        if len(rows) > self.truncation.accepted(limit):
             raise _too_long(SequenceTooLongError, where, len(rows), "rows", limit)
-        scaled = scale_rows(reads.features, rows, where=where)
-        return ReadSequence(scaled, range(len(scaled)), [""] * len(scaled))
+        kept = self.truncation.kept(scale_rows(reads.features, rows, where=where), limit)
+        return ReadSequence(kept, range(len(kept)), [""] * len(kept), len(kept) < len(rows))
 
     def _encode(self, reads: WordInput, words: Sequence[str], where: str) -> ReadSequence:
         limit = self.spec.max_token_count
-        if len(words) > limit:  # every word has a token: refuse before they are encoded
+        if len(words) > self.truncation.accepted(limit):  # every word has a token: refuse before they are encoded
             raise _too_long(TextTooLongError, where, len(words), "words", limit)
         try:
             encoded = encode_words(self.tokenizers[0], words, reads.label_position)
@@ -104,9 +112,33 @@ class SequenceReader:
             ) from error
         if not encoded.token_ids:
             raise InvalidArgumentError(f"{where} holds no token that the model knows", field=where)
-        if len(encoded.token_ids) > limit:
+        first, last = self._whole_words(encoded, reads.label_position)
+        if first == last:
             raise _too_long(TextTooLongError, where, len(encoded.token_ids), "tokens", limit)
-        return ReadSequence(encoded.token_ids, encoded.positions, words)
+        return _part(encoded, words, first, last, reads.label_position)
+
+    def _whole_words(self, encoded: EncodedWords, label_position: LabelPosition) -> tuple[int, int]:
+        """The first word that is read, and the one after the last; the same where nothing may be read."""
+        limit, borders = self.spec.max_token_count, encoded.borders(label_position)
+        if borders[-1] <= limit:
+            return 0, len(borders) - 1
+        match self.truncation:
+            case Truncation.REFUSE:
+                return 0, 0
+            case Truncation.KEEP_BEGINNING:
+                return 0, bisect_right(borders, limit) - 1
+            case Truncation.KEEP_END:
+                return bisect_left(borders, borders[-1] - limit), len(borders) - 1
+
+
+def _part(
+    encoded: EncodedWords, words: Sequence[str], first: int, last: int, label_position: LabelPosition
+) -> ReadSequence:
+    """Words `first` to `last` - 1 of a sequence."""
+    borders = encoded.borders(label_position)
+    start, end = borders[first], borders[last]
+    positions = [position - start for position in encoded.positions[first:last]]
+    return ReadSequence(encoded.token_ids[start:end], positions, words[first:last], last - first < len(words))
 
 
 def character_counts(sequences: Sequence[InputSequence]) -> list[tuple[str, int]]:
@@ -141,7 +173,8 @@ def labelled_sequence(
     ranked = [ranked_labels(spec.labels, probabilities[position]) for position in read.positions]
     steps = tuple(LabelledStep(labels[:top_label_count], word) for labels, word in zip(ranked, read.words, strict=True))
     best = [labels[0] for labels in ranked]
-    return LabelledSequence(steps, _spans(best) if spec.scheme == "bio" else (), len(read.row))
+    spans = _spans(best) if spec.scheme == "bio" else ()
+    return LabelledSequence(steps, spans, len(read.row), truncated=read.truncated)
 
 
 def ranked_labels(labels: Sequence[str], probabilities: Sequence[float]) -> tuple[LabelScore, ...]:

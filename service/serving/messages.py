@@ -91,7 +91,7 @@ Command = Load | Unload | ClassifyWork | DecodeWork | Cancel | StopSample | Ping
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
-    """The model answers from now on."""
+    """The model answers from now on. `batch_size`: most sequences that one run of it reads."""
 
     model_id: int
     digest: str
@@ -99,6 +99,7 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     provider: str
     load_seconds: float
     numerics_class: str = ""
+    batch_size: int = 1
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):

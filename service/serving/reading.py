@@ -131,3 +131,15 @@ def checked_ids(token_ids: Sequence[int], vocabulary_size: int, limit: int, fiel
                 limit=vocabulary_size - 1,
             )
     return ids
+
+
+def output_limit(wanted: int | None, limit: int) -> int:
+    """Most tokens to produce, where the model produces at most `limit`.
+
+    Raises:
+        InvalidArgumentError: more are wanted.
+    """
+    if wanted is not None and wanted > limit:
+        field = "max_output_token_count"
+        raise InvalidArgumentError(f"{field} is {wanted}, the model produces at most {limit}", field=field, limit=limit)
+    return limit if wanted is None else wanted

@@ -8,20 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.engine.batches import padding_ratio, pick_batch
+from service.engine.batches import padding_ratio
 from service.engine.decode import DecodeLoop
+from service.engine.prompts import PromptReader
 from service.engine.requests import DecodeRequest, Ending, Finished, Hypothesis
 from service.engine.steps import Carried, FloatArray, IntArray, RowModel, Started
 from service.errors import DeadlineExceededError, InferenceFailedError
 from service.serving.messages import Decoded, DecodedHypothesis, DecodeWork, Event, Failed, Ran, Tokens
 from service.state.contents import STATE_DTYPE, CarriedRow
-
-MAX_JOINING_SEQUENCES = 8
-"""Most prompts or sources that are read in one turn, so that running rows never wait for more foreign ones."""
-
-WINDOW_SEQUENCES = 64
-"""How many of the oldest waiting sequences are looked at for similar lengths."""
-
 
 LEAST_MARGIN_SECONDS = 0.005
 MARGIN_TURNS = 2
@@ -38,6 +32,7 @@ class _Pending:
     work: DecodeWork
     ended: list[list[DecodedHypothesis] | None]
     begun: float | None = None
+    joined: bool = False
     first_token: float | None = None
 
 
@@ -52,13 +47,20 @@ class _TimedRows:
         self.eos_id = model.eos_id
         self.banned_ids = model.banned_ids
         self.state_size = model.state_size
+        self.reads_slices = model.reads_slices
+        self.reads_by_step = model.reads_by_step
         self.ran: list[Event] = []
 
     def start(self, sequences: list[IntArray], carried: Sequence[Carried | None]) -> Started:
         begun = self._clock()
         started = self._model.start(sequences, carried)
+        if self.reads_by_step:
+            return started  # nothing ran
         self._note(self._start_graph, len(sequences), padding_ratio(started.lengths, started.padded_time), begun)
         return started
+
+    def moved(self, *, sources: bool) -> None:
+        self._model.moved(sources=sources)
 
     def step(
         self,
@@ -79,29 +81,34 @@ class _TimedRows:
 
 
 class Scheduler:
-    """Waiting and running sequences of one model. `turn` lets some join, then makes one step.
+    """Waiting, reading and running sequences of one model. `turn` reads some tokens, then makes one step.
 
     Args:
         model_id: the number that events name the model by.
         model: its steps.
         graphs: names of the graph that starts rows and of the one that steps, for the metrics.
         slots: most rows that run side by side; a beam or several samples of one sequence take a row each.
-        padding_budget: largest share of padded positions among sequences that join together, 0 to 1.
+        max_batch_size: most prompts or sources that are read in one turn.
+        max_tokens: most of their tokens, padding included, that are read in one turn.
+        padding_budget: largest share of padded positions among those that are read together, 0 to 1.
         clock: seconds, monotonic.
     """
 
     def __init__(
-        self, model_id: int, model: RowModel, *, graphs: tuple[str, str], slots: int, padding_budget: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, model_id: int, model: RowModel, *, graphs: tuple[str, str], slots: int, max_batch_size: int,
+        max_tokens: int, padding_budget: float, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._timed = _TimedRows(model, model_id, graphs, clock)
         self._loop = DecodeLoop(self._timed, capacity=slots)
-        self._padding_budget = padding_budget
+        self._reader = PromptReader(
+            self._timed, max_rows=max_batch_size, max_tokens=max_tokens, padding_budget=padding_budget
+        )
         self._clock = clock
         self._keys = itertools.count()
         self._works: dict[int, _Pending] = {}
         self._waiting: deque[tuple[_Pending, int]] = deque()  # (work, row index), oldest first
-        self._running: dict[int, tuple[_Pending, int]] = {}  # by the sequence's key in the loop
+        self._reading: dict[int, tuple[_Pending, int]] = {}  # by the sequence's key in the reader
+        self._running: dict[int, tuple[_Pending, int]] = {}  # by the same key, in the loop
         self._starting: list[_Pending] = []  # works that have yet to make their first step
         self._turn_begun: float | None = None  # when the last turn began, if work was left
         self._turn_seconds = 0.0
@@ -123,6 +130,7 @@ class Scheduler:
         if pending is None:
             return
         self._waiting = deque(entry for entry in self._waiting if entry[0] is not pending)
+        self._stop_reading(pending)
         for key in [key for key, (owner, _) in self._running.items() if owner is pending]:
             self._loop.leave(key)
             del self._running[key]
@@ -137,14 +145,13 @@ class Scheduler:
         return self._fail(list(self._works.values()), message)
 
     def turn(self) -> list[Event]:
-        """Drop what has expired, let sequences join, make one step, and tell what came of it."""
+        """Drop what has expired, read, let those join that are through, make one step; tell what came of it."""
         now = self._clock()
         if self._turn_begun is not None:
             self._turn_seconds = max(now - self._turn_begun, TURN_MEMORY * self._turn_seconds)
         events = self._expire(now) + self._cut_short(now)
-        joining = self._take_joining() if self._waiting and self._loop.free else []
-        if joining:
-            events += self._join(joining)
+        self._admit()
+        events += self._read()
         if self._running:
             events += self._step()
         self._turn_begun = now if self._works else None
@@ -161,10 +168,11 @@ class Scheduler:
         pending.begun = now if pending.begun is None else pending.begun
         keys = [key for key, (owner, _) in self._running.items() if owner is pending]
         events = [event for key in keys for event in self._take(self._loop.cut(key))]
-        waiting = [entry for entry in self._waiting if entry[0] is pending]
-        if waiting:
+        unwritten = [row for owner, row in (*self._waiting, *self._reading.values()) if owner is pending]
+        if unwritten:
             self._waiting = deque(entry for entry in self._waiting if entry[0] is not pending)
-            for _, row in waiting:
+            self._stop_reading(pending)
+            for row in unwritten:
                 nothing = DecodedHypothesis([], Ending.DEADLINE)
                 pending.ended[row] = [nothing] * pending.work.options.sample_count
             events += self._answer(pending)
@@ -177,40 +185,48 @@ class Scheduler:
         message = "the deadline passed before every sequence was decoded"
         return [Failed(work_id, DeadlineExceededError.reason, message) for work_id in expired]
 
-    def _take_joining(self) -> list[tuple[_Pending, int]]:
-        """The oldest sequence and others of similar length, as far as rows are free; none if it has no room yet."""
-        window = [self._waiting[i] for i in range(min(len(self._waiting), WINDOW_SEQUENCES))]
-        lengths = [len(pending.work.rows[row]) + 1 for pending, row in window]  # a special token is added to each
-        chosen = pick_batch(lengths, max_rows=MAX_JOINING_SEQUENCES, padding_budget=self._padding_budget)
-        free, joining = self._loop.free, []
-        for position in chosen:
-            row_count = window[position][0].work.options.row_count
-            if row_count > free:
-                break  # what is older goes first, so that a wide beam does not wait for ever
-            free -= row_count
-            joining.append(position)
-        for position in reversed(joining):
-            del self._waiting[position]
-        return [window[position] for position in joining]
+    def _admit(self) -> None:
+        """Let the oldest sequences begin, as far as there is room for their rows."""
+        free = self._loop.free - self._reader.row_count
+        # what is older goes first, so that a wide beam does not wait for ever
+        while self._waiting and self._waiting[0][0].work.options.row_count <= free:
+            pending, row = self._waiting.popleft()
+            pending.begun = self._clock() if pending.begun is None else pending.begun
+            request = _request(next(self._keys), pending.work, row)
+            free -= request.options.row_count
+            if request.reads and not self._timed.reads_by_step:
+                self._reading[request.key] = pending, row
+                self._reader.add(request)
+            else:
+                self._run(request.key, pending, row)
+                self._loop.join([request])
 
-    def _join(self, joining: list[tuple[_Pending, int]]) -> list[Event]:
-        now = self._clock()
-        requests = []
-        for pending, row in joining:
-            if pending.begun is None:
-                pending.begun = now
-                self._starting.append(pending)
-            key = next(self._keys)
-            self._running[key] = (pending, row)
-            requests.append(_request(key, pending.work, row))
-        try:
-            return self._take(self._loop.join(requests))
-        except InferenceFailedError as error:
-            for request in requests:
-                del self._running[request.key]
-            if len(joining) > 1:  # one bad sequence must not fail the others
-                return [event for entry in joining for event in self._join([entry])]
-            return self._fail([joining[0][0]], error.message)
+    def _read(self) -> list[Event]:
+        """Read as much as one turn may, and let those join that are through."""
+        events: list[Event] = []
+        read = self._reader.read()
+        for key, message in read.failed:
+            if key in self._reading:  # else another of its request failed, too
+                events += self._fail([self._reading[key][0]], message)
+        for requests, started in read.batches:
+            here = [place for place, request in enumerate(requests) if request.key in self._reading]
+            joining = [requests[place] for place in here]
+            for request in joining:
+                self._run(request.key, *self._reading.pop(request.key))
+            events += self._take(self._loop.join(joining, started.rows(np.array(here, dtype=np.intp))))
+        return events
+
+    def _run(self, key: int, pending: _Pending, row: int) -> None:
+        """Note that a sequence is in the loop from now on."""
+        self._running[key] = pending, row
+        if not pending.joined:
+            pending.joined = True
+            self._starting.append(pending)
+
+    def _stop_reading(self, pending: _Pending) -> None:
+        for key in [key for key, (owner, _) in self._reading.items() if owner is pending]:
+            self._reader.drop(key)
+            del self._reading[key]
 
     def _step(self) -> list[Event]:
         try:
@@ -218,10 +234,16 @@ class Scheduler:
         except InferenceFailedError as error:
             return self._fail([pending for pending, _ in self._running.values()], error.message)
         now = self._clock()
-        for pending in self._starting:
-            pending.first_token = now
-        self._starting.clear()
+        if self._starting:
+            self._note_first_tokens(now)
         return self._take(finished)
+
+    def _note_first_tokens(self, now: float) -> None:
+        """Note the time for works of which a sequence has written since they joined, or ended."""
+        unwritten = {id(owner) for key, (owner, _) in self._running.items() if self._loop.unwritten(key)}
+        for pending in self._starting:
+            pending.first_token = None if id(pending) in unwritten else now
+        self._starting = [pending for pending in self._starting if pending.first_token is None]
 
     def _take(self, finished: list[Finished]) -> list[Event]:
         """Tell the tokens that streams wait for, then what has ended."""

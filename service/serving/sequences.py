@@ -37,6 +37,14 @@ InputSequence = str | Words | FeatureRows | TokenIds | FeatureTable
 
 
 @dataclass(frozen=True)
+class TextPair:
+    """A text, and a translation of it."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
 class SequenceLogits:
     """What the graph said of one sequence, [steps][labels], in the order of the model's labels.
 

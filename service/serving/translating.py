@@ -128,10 +128,13 @@ class TranslationWriter:
         self._source, self._target = tokenizers
         self._options = options
 
-    def translation(self, text: str, source_ids: list[int], found: Sequence[DecodedHypothesis]) -> Translation:
-        """The hypotheses of one text."""
-        words = self._source.token_words(text) if self._options.replace_unknowns else []
-        return Translation(len(source_ids), tuple(self._hypothesis(source_ids, words, one) for one in found))
+    def translation(self, text: str, whole: list[int], found: Sequence[DecodedHypothesis]) -> Translation:
+        """The hypotheses of one text, whose ids are `whole`; of them a part was translated if they are too many."""
+        cut, limit = self._options.truncation, self._spec.max_token_count - 1
+        source_ids = list(cut.kept(whole, limit))
+        words = cut.kept(self._source.token_words(text), limit) if self._options.replace_unknowns else []
+        hypotheses = tuple(self._hypothesis(source_ids, words, one) for one in found)
+        return Translation(len(source_ids), hypotheses, len(whole) > limit)
 
     def _hypothesis(self, source_ids: list[int], words: Sequence[str], found: DecodedHypothesis) -> Hypothesis:
         options = self._options

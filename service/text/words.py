@@ -20,6 +20,16 @@ class EncodedWords:
     token_ids: list[int]
     positions: list[int]
 
+    def borders(self, label_position: LabelPosition) -> list[int]:
+        """Index of the first token of every word, and after the last word's last token.
+
+        Args:
+            label_position: which token of a word `positions` has.
+        """
+        if label_position == "first":
+            return [*self.positions, len(self.token_ids)]
+        return [0, *(position + 1 for position in self.positions)]
+
 
 class EmptyWordError(ValueError):
     """A word that the tokenizer gives no token for, so that nothing could carry its label."""

@@ -22,6 +22,7 @@ from service.serving.api import (
     Timings,
     TokenScore,
 )
+from service.serving.truncation import Truncation
 from service.settings import MOST_TEXTS_PER_REQUEST
 
 MOST_MODEL_CHARACTERS = 200
@@ -34,6 +35,12 @@ FINISH_REASON = {
     FinishReason.STOP: inference.FINISH_REASON_STOP,
     FinishReason.LENGTH: inference.FINISH_REASON_LENGTH,
     FinishReason.DEADLINE: inference.FINISH_REASON_DEADLINE,
+}
+_TRUNCATION = {
+    inference.TRUNCATION_UNSPECIFIED: Truncation.REFUSE,
+    inference.TRUNCATION_REFUSE: Truncation.REFUSE,
+    inference.TRUNCATION_KEEP_BEGINNING: Truncation.KEEP_BEGINNING,
+    inference.TRUNCATION_KEEP_END: Truncation.KEEP_END,
 }
 _TASK = {
     None: models.TASK_UNSPECIFIED,
@@ -61,6 +68,7 @@ class ClassifyCall:
     model: str
     texts: tuple[str, ...]
     top_label_count: int | None
+    truncation: Truncation = Truncation.REFUSE
 
 
 def to_classify_call(request: inference.ClassifyTextRequest) -> ClassifyCall:
@@ -69,6 +77,7 @@ def to_classify_call(request: inference.ClassifyTextRequest) -> ClassifyCall:
         model=checked_model(request.model),
         texts=checked_texts(request.texts, MOST_TEXTS_PER_REQUEST),
         top_label_count=checked_top_label_count(request),
+        truncation=checked_truncation(request),
     )
 
 
@@ -198,6 +207,16 @@ def checked_integer(field: str, value: int, least: int, most: int) -> int:
     return value
 
 
+def checked_truncation(
+    request: inference.ClassifyTextRequest | inference.LabelSequenceRequest | inference.TranslateTextRequest,
+) -> Truncation:
+    """What becomes of inputs that are too long."""
+    truncation = _TRUNCATION.get(request.truncation)
+    if truncation is None:
+        raise refused("truncation", request.truncation, f"one of {', '.join(inference.Truncation.keys())}")
+    return truncation
+
+
 def checked_sampling(
     request: inference.GenerateTextRequest | inference.TranslateTextRequest, *, temperature: float
 ) -> SamplingOptions:
@@ -243,7 +262,9 @@ def _read_page_token(token: str) -> tuple[str, int]:
 
 def _classification(found: Classification, top_label_count: int | None) -> inference.Classification:
     return inference.Classification(
-        labels=to_label_scores(found.labels[:top_label_count]), token_count=found.token_count
+        labels=to_label_scores(found.labels[:top_label_count]),
+        token_count=found.token_count,
+        truncated=found.truncated,
     )
 
 

@@ -7,11 +7,13 @@ from seqserve.v1 import inference_service_pb2 as inference
 from service.errors import InvalidArgumentError
 from service.serving.api import LabelledSequence, LabelResult
 from service.serving.sequences import FeatureRows, InputSequence, Words
+from service.serving.truncation import Truncation
 from service.state.requests import STATELESS, SequenceStates
 from service.transport.convert import (
     checked_model,
     checked_text,
     checked_top_label_count,
+    checked_truncation,
     to_label_scores,
     to_timings,
 )
@@ -29,16 +31,23 @@ class LabelCall:
     sequences: tuple[InputSequence, ...]
     top_label_count: int | None
     states: SequenceStates = STATELESS
+    truncation: Truncation = Truncation.REFUSE
 
 
 def to_label_call(request: inference.LabelSequenceRequest) -> LabelCall:
     """Check a request; InvalidArgumentError names the field at fault."""
-    return LabelCall(
+    call = LabelCall(
         model=checked_model(request.model),
         sequences=_sequences(request.sequences),
         top_label_count=checked_top_label_count(request),
         states=_states(request),
+        truncation=checked_truncation(request),
     )
+    if call.truncation is not Truncation.REFUSE and (call.states.tokens or call.states.include):
+        raise InvalidArgumentError(
+            "truncation leaves a part of a sequence out, and state tokens go on from a whole one", field="truncation"
+        )
+    return call
 
 
 def _states(request: inference.LabelSequenceRequest) -> SequenceStates:
@@ -100,4 +109,5 @@ def _labelled(found: LabelledSequence) -> inference.LabelledSequence:
         ],
         token_count=found.token_count,
         state_token=found.state_token,
+        truncated=found.truncated,
     )

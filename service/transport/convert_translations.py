@@ -9,12 +9,12 @@ from service.serving.api import (
     Hypothesis,
     SamplingOptions,
     ScoreResult,
-    TextPair,
     TranslateOptions,
     TranslateResult,
     Translation,
     TranslationScore,
 )
+from service.serving.sequences import TextPair
 from service.transport.convert import (
     FINISH_REASON,
     checked_integer,
@@ -25,6 +25,7 @@ from service.transport.convert import (
     checked_sampling,
     checked_text,
     checked_texts,
+    checked_truncation,
     to_model_version,
     to_timings,
     to_token_scores,
@@ -118,6 +119,7 @@ def _options(request: inference.TranslateTextRequest) -> TranslateOptions:
         replace_unknowns=request.replace_unknowns,
         include_token_scores=request.include_token_scores,
         allow_partial=request.allow_partial,
+        truncation=checked_truncation(request),
     )
     if options.coverage_penalty > 0 and beam_size == 1:
         raise InvalidArgumentError(
@@ -156,6 +158,7 @@ def _translation(found: Translation) -> inference.Translation:
     return inference.Translation(
         text=best.text,
         source_token_count=found.source_token_count,
+        truncated=found.truncated,
         token_count=best.token_count,
         finish_reason=FINISH_REASON[best.finish_reason],
         attention=_attention(best.attention),

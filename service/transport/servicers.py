@@ -49,7 +49,9 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
     ) -> inference.ClassifyTextResponse:
         """Gives each text a probability for every label of the model."""
         call = self._checked(convert.to_classify_call, request)
-        result = await self._front.classify(call.model, call.texts, deadline=self._deadline(context))
+        result = await self._front.classify(
+            call.model, call.texts, deadline=self._deadline(context), truncation=call.truncation
+        )
         return convert.to_classify_response(result, call.top_label_count)
 
     async def LabelSequence(  # noqa: N802
@@ -63,6 +65,7 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
             top_label_count=call.top_label_count,
             deadline=self._deadline(context),
             states=call.states,
+            truncation=call.truncation,
         )
         return convert_labels.to_label_response(result)
 

@@ -252,16 +252,18 @@ def test_stock_dynamic_quantisation_of_a_labeller_is_found_out(task: str, plain:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_prompt_read_at_once_equals_the_same_prompt_read_step_by_step(
+def test_a_prompt_read_by_the_engine_equals_the_same_prompt_read_step_by_step(
     both_precisions: Mapping[str, OpenedBundle], precision: str
 ) -> None:
     model = load_model(both_precisions["sample-melody"], precision=precision)
     assert isinstance(model, LanguageModel)
+    assert model.reads_by_step is (precision == "int8")
     prompt = np.arange(4, 24, dtype=np.int64)
-    start = np.zeros((1, model.state_size), dtype=np.float32)
-    at_once = model.prefill(*pad([prompt], 0), start)
-    state = start
-    for token in prompt:
+    loop = RecordingLoop(decoding_rows(model), capacity=3)
+    loop.join([DecodeRequest(1, prompt, DecodeOptions(2)), DecodeRequest(2, prompt[:5], DecodeOptions(30))])
+    while loop.count:
+        loop.step()
+    state = np.zeros((1, model.state_size), dtype=np.float32)
+    for token in [model.bos_id, *prompt]:
         logits, state = model.step(np.array([token]), state)
-    assert logits.tobytes() == at_once[0].tobytes()
-    assert state.tobytes() == at_once[1].tobytes()
+    assert loop.traces[1][0] == logits[0].tobytes()

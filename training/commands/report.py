@@ -9,6 +9,10 @@ from training.commands.arguments import MODELS, RUNS, DataFolder, MaxEpochs, Mod
 from training.evaluation.gates import trace_gates
 from training.pipeline import evaluate_run, exported_bundle, load_run, report_run, restore_run
 from training.reporting.heat_maps import draw_gates
+from training.reporting.report import write_whole
+
+_STEPS_DRAWN = 60
+"""What fits a picture; a layer adds to its height."""
 
 
 def report(
@@ -38,10 +42,11 @@ def gates(
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,
 ) -> None:
-    """Draw the gates of a trained model's first layer over a text."""
+    """Draw the gates of a trained model over a text, layer by layer; of a translator also over what it writes.
+
+    Of a longer text, the first 60 tokens are read.
+    """
     run = load_run(recipe, max_epochs, runs=runs, data=data)
     task, _ = restore_run(run)
-    signals, tokens = trace_gates(task, text)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(draw_gates(signals, tokens))
-    typer.echo(output)
+    layers = trace_gates(task, text, limit=_STEPS_DRAWN)
+    typer.echo(write_whole(output, draw_gates(layers)))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, model_validator
 
 from training.errors import RecipeError
-from training.settings.recipe import Recipe, parse_document
+from training.settings.recipe import Recipe, first_problem, parse_document
 from training.settings.strict import StrictModel
 
 
@@ -77,8 +77,7 @@ def load_comparison(path: Path) -> Comparison:
     try:
         return Comparison.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise RecipeError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise RecipeError(f"{path}: {first_problem(error, document)}") from error
 
 
 def _merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Labels of steps and texts: which there are, which are strange, and whether they mark spans.   Knows no model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeVar
 
-from service.bundle.manifest import check_bio
+from service.bundle.manifest import bio_misfits, check_bio
 from training.data.examples import UNLABELLED, LabelledSeries, LabelledText, Splits, TaggedTokens, labels_of
 from training.errors import DataError
 
@@ -39,20 +39,32 @@ def require_known_labels(splits: Splits[Labelled]) -> Splits[Labelled]:
     return splits
 
 
-def scheme_of(labels: tuple[str, ...], wanted: Scheme | None) -> Scheme:
-    """Return whether labels mark spans: as `wanted`, or as they look.
+def scheme_of(examples: Sequence[LabelledText | TaggedTokens | LabelledSeries], wanted: Scheme | None) -> Scheme:
+    """Return whether the labels of training examples mark spans: as `wanted`, or as they look.
 
     Raises:
-        DataError: they look like spans, or are said to mark them, and do not.
+        DataError: they look like spans, or are said to mark them, and do not; names the first place.
     """
+    labels = known_labels(examples)
     looks_like_spans = any(label.startswith(("B-", "I-")) for label in labels) and "O" in labels
     if wanted == "plain" or not (wanted or looks_like_spans):
         return "plain"
     try:
         check_bio(labels)
     except ValueError as error:
-        raise DataError(f'{error}; `scheme = "plain"` in [labelling] takes each label for itself') from error
+        place = _first_place(examples, bio_misfits(labels)[:1])
+        raise DataError(f'{place}{error}; `scheme = "plain"` in [labelling] takes each label for itself') from error
     return "bio"
+
+
+def _first_place(examples: Sequence[LabelledText | TaggedTokens | LabelledSeries], labels: Sequence[str]) -> str:
+    """Where one of these labels comes first, as the begin of a message; empty where nobody knows."""
+    for example in examples:
+        steps = _steps_of(example)
+        found = [step for step, label in enumerate(steps) if label in labels]
+        if found and example.origin:
+            return f"{example.origin}: at step {found[0] + 1}, "
+    return ""
 
 
 def _steps_of(example: LabelledText | TaggedTokens | LabelledSeries) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from service.bundle.manifest import (
     Classification,
     FeatureInput,
     Generation,
+    GraphRole,
     Labelling,
     Manifest,
     Precision,
@@ -25,7 +26,6 @@ from service.bundle.manifest import (
     TaskSpec,
     TextSpec,
     Translation,
-    Variant,
     WordInput,
 )
 from service.bundle.store import CARD_NAME, WEIGHTS_NAME, OpenedBundle, file_entry, open_bundle, publish_bundle
@@ -63,10 +63,12 @@ class Draft:
     Attributes:
         manifest: lists `files`, and not the card.
         files: their bytes.
+        differences: of each precision, how far each graph was from PyTorch at export (`WrittenVariant`).
     """
 
     manifest: Manifest
     files: Mapping[str, bytes]
+    differences: Mapping[Precision, Mapping[GraphRole, float]]
 
     def opened(self) -> OpenedBundle:
         """Return the draft as if it had been read from a repository."""
@@ -98,17 +100,16 @@ def draft_release(trained: TrainedModel, release: Release, export: ExportSetting
     """Write everything but the card of a bundle. With weights in fp16, every graph is of the rounded weights.
 
     Raises:
-        ExportError: a precision does not fit the weights.
+        ExportError: a precision does not fit the weights, or a graph gives something else than PyTorch.
     """
     files = dict(trained.tokenizers)
     if export.weights == "fp16":
         trained = rounded_to_float16(trained)
     if export.weights != "none":
         files[WEIGHTS_NAME] = write_weights(trained, export.weights)
-    variants: dict[Precision, Variant] = {}
-    for precision in export.precisions:
-        variants[precision], own_files = write_variant(trained, precision, export.opset)
-        files |= own_files
+    variants = {precision: write_variant(trained, precision, export.opset) for precision in export.precisions}
+    for variant in variants.values():
+        files |= variant.files
     manifest = Manifest(
         format=FORMAT,
         name=release.name,
@@ -118,10 +119,10 @@ def draft_release(trained: TrainedModel, release: Release, export: ExportSetting
         architecture=_architecture(trained),
         spec=trained.spec,
         default_precision=export.default,
-        variants=variants,
+        variants={precision: variant.entry for precision, variant in variants.items()},
         files={name: file_entry(raw) for name, raw in files.items()},
     )
-    return Draft(manifest, files)
+    return Draft(manifest, files, {precision: variant.differences for precision, variant in variants.items()})
 
 
 def is_published(recipe: Recipe, repository: Path, *, run_sha256: str) -> bool:

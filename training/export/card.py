@@ -7,6 +7,7 @@ from service.bundle.manifest import Manifest
 from service.bundle.store import WEIGHTS_NAME
 from training.data.examples import AnySplits
 from training.evaluation.evaluate import Evaluations
+from training.export.bundle import Draft
 from training.export.origins import origin_of
 from training.preparation.provenance import data_sha256, source_commit
 from training.run.checkpoint import Epoch
@@ -27,6 +28,9 @@ _SAMPLE_LIMITS = (
     "Made to show and to test the system. It knows the words and patterns of a small generated corpus and "
     "nothing else; what it says about other text means nothing."
 )
+_MEASURED = (
+    "Differences are absolute, the largest of all outputs over the golden runs, from PyTorch in float32, met at export."
+)
 _EMULATED = (
     "fp16 is for CUDA. What is said of it here was met on a CPU, which computes it in float32 with conversions in "
     "between; it has not been run on a GPU."
@@ -37,7 +41,7 @@ _LIMITS = (
 
 
 def write_card(
-    manifest: Manifest,
+    draft: Draft,
     recipe: Recipe,
     splits: AnySplits,
     epochs: tuple[Epoch, ...],
@@ -47,13 +51,14 @@ def write_card(
     """Return the text of `MODEL_CARD.md`, with the scores of every variant, the default first.
 
     Args:
-        manifest: of the bundle.
+        draft: the bundle.
         recipe: it was trained by.
         splits: the recipe's examples.
         epochs: of its training.
         evaluations: of its variants.
         pretraining: recipes of the language models that it begins from, the nearest first.
     """
+    manifest = draft.manifest
     sections = [
         f"# {manifest.name} {manifest.version}\n\n{_PURPOSE[recipe.task]}",
         f"## Model\n\n{_model(manifest)}",
@@ -61,7 +66,7 @@ def write_card(
         f"## Training\n\n{_training(manifest, recipe, epochs)}",
         f"## Terms\n\n{_terms(recipe, pretraining)}",
         f"## Scores\n\n{_scores(evaluations)}{_reported(recipe)}",
-        f"## Variants\n\n{describe_variants(manifest, recipe.export.weights)}",
+        f"## Variants\n\n{describe_variants(draft, recipe.export.weights)}",
         f"## Limits\n\n{_SAMPLE_LIMITS if (recipe.data.corpus or '').startswith('sample-') else _LIMITS}",
         f"## Known failures\n\n{_failures(next(iter(evaluations.values())))}",
         f"## Recipe\n\n```json\n{recipe.model_dump_json(indent=2)}\n```",
@@ -172,16 +177,17 @@ def _score_row(score: Score, variant: str) -> str:
     return f"| {score.name} | {variant} | {score.shown} | {method} |"
 
 
-def describe_variants(manifest: Manifest, weights: str) -> str:
-    """Return size and proof of each variant, and what is stored beside them; `weights` as in [export]."""
-    rows = ["| variant | graphs, bytes | proven against | largest difference from fp32 |", "|---|---|---|---|"]
+def describe_variants(draft: Draft, weights: str) -> str:
+    """Return size and proof of each variant's graphs, and what is stored beside them; `weights` as in [export]."""
+    manifest = draft.manifest
+    rows = ["| variant | graph | bytes | proven against | largest difference from PyTorch |", "|---|---|---|---|---|"]
     for precision, variant in manifest.variants.items():
-        size = sum(manifest.files[graph.file].size_bytes for graph in variant.graphs.values())
         name = f"{precision} (default)" if precision == manifest.default_precision else precision
-        golden = variant.golden
-        against = "PyTorch" if golden.reference == "pytorch" else "its own run at export"
-        rows.append(f"| {name} | {size:,} | {against} | {golden.deviation_from_fp32:.2g} |")
-    return "\n\n".join(["\n".join(rows), *_remarks(manifest, weights)])
+        against = "PyTorch" if variant.golden.reference == "pytorch" else "its own run at export"
+        for role, graph in variant.graphs.items():
+            size, difference = manifest.files[graph.file].size_bytes, draft.differences[precision][role]
+            rows.append(f"| {name} | {role} | {size:,} | {against} | {difference:.2g} |")
+    return "\n\n".join(["\n".join(rows), _MEASURED, *_remarks(manifest, weights)])
 
 
 def _remarks(manifest: Manifest, weights: str) -> list[str]:

@@ -90,12 +90,11 @@ def _labeller_steps(trained: TrainedModel, spec: Labelling) -> list[Steps]:
 
 def _language_model_cases(model: LanguageModel, sequences: list[list[int]], graphs: Graphs) -> Iterator[GoldenCase]:
     for token_ids, lengths in _batches(sequences):
-        start = torch.zeros(len(token_ids), model.state_size)
-        prefill = _case("prefill", graphs, model.prefill, token_ids, lengths, start)
-        yield prefill
-        step = _case("step", graphs, model.step, _likeliest(prefill), _output(prefill, "next_state"))
+        logits, state = model.prefill(token_ids, lengths, torch.zeros(len(token_ids), model.state_size))
+        step = _case("step", graphs, model.step, logits.argmax(dim=-1), state)
         yield step
-        yield _case("prefill", graphs, model.prefill, token_ids, lengths, _output(step, "next_state"))
+        for start in (torch.zeros_like(state), _output(step, "next_state")) if "prefill" in graphs else ():
+            yield _case("prefill", graphs, model.prefill, token_ids, lengths, start)
 
 
 def _seq2seq_cases(model: Seq2Seq, sequences: list[list[int]], graphs: Graphs) -> Iterator[GoldenCase]:

@@ -52,7 +52,7 @@ def publish_rebuilt(
     parent = open_bundle(folder)
     export = _new_settings(exported_with(parent.manifest, folder), precisions)
     draft = _draft(parent, _stored(parent), export, version)
-    return draft.publish(_card(parent, draft.manifest, export), repository)
+    return draft.publish(_card(parent, draft, export), repository)
 
 
 def _stored(bundle: OpenedBundle) -> StoredWeights:
@@ -82,15 +82,15 @@ def _new_settings(old: ExportSettings, precisions: Sequence[Precision] | None) -
     return old.model_copy(update={"precisions": list(precisions), "default": default})
 
 
-def _card(parent: OpenedBundle, manifest: Manifest, export: ExportSettings) -> str:
+def _card(parent: OpenedBundle, draft: Draft, export: ExportSettings) -> str:
     """The old card with its variants replaced, and a section that says what is of the old bundle."""
     head, *sections = re.split(r"\n\n(?=## )", parent.files[CARD_NAME].decode().strip())
     _, _, purpose = head.partition("\n")
-    old = f"{parent.manifest.name}@{parent.manifest.version}"
+    manifest, old = draft.manifest, f"{parent.manifest.name}@{parent.manifest.version}"
     begin = [f"# {manifest.name} {manifest.version}\n{purpose}".rstrip(), _origin(parent, manifest, old)]
     kept = [section for section in sections if not section.startswith("## Variants\n")]
     measured = [re.sub(r"\A## Scores\n", f"## Scores of {old}\n", section) for section in kept]
-    return "\n\n".join([*begin, f"## Variants\n\n{describe_variants(manifest, export.weights)}", *measured]) + "\n"
+    return "\n\n".join([*begin, f"## Variants\n\n{describe_variants(draft, export.weights)}", *measured]) + "\n"
 
 
 def _origin(parent: OpenedBundle, manifest: Manifest, old: str) -> str:

@@ -1,13 +1,12 @@
 """One precision of a bundle: its graphs and their proof.
 
 fp32 and fp16 are proven against PyTorch in float32, int8 against its own run: a recording of itself shows that another
-machine computes what this one did. How far each is from fp32 is recorded beside it, and what that does to answers is
+machine computes what this one did. How far each graph is from PyTorch is measured, and what that does to answers is
 measured on the whole bundle.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -29,8 +28,9 @@ _TOLERANCE = 1e-5
 """Absolute, and relative too for logits of larger scale: float32 sums of a few hundred products, in another order."""
 
 _HALF_ABSOLUTE, _HALF_RELATIVE = 0.02, 0.01
-"""Of fp16. One rounding moves a value by at most 2^-11 of itself; the sample models, computed in float16 throughout by
-PyTorch on a CPU, moved their logits (to 15) and states (to 20) by at most 0.011."""
+"""Of fp16, for accelerators: a CPU computes its graphs in float32 with conversions in between, and rounds less often.
+One rounding moves a value by at most 2^-11 of itself; the sample models, computed in float16 throughout by PyTorch on a
+CPU, moved their logits (to 15) and states (to 20) by at most 0.011."""
 
 _LARGEST_TOLERANCE = 0.1
 """What a manifest may say at most."""
@@ -39,34 +39,38 @@ Graphs = Mapping[GraphRole, WrittenGraph]
 
 
 @dataclass(frozen=True)
-class _Proof:
-    """Recorded runs, and how a replay is compared with them."""
+class WrittenVariant:
+    """One precision of a bundle.
 
-    cases: Sequence[GoldenCase]
-    reference: Literal["pytorch", "self"]
-    absolute_tolerance: float
-    relative_tolerance: float
-    deviation_from_fp32: float
+    Attributes:
+        entry: its part of the manifest.
+        files: its graphs and their proof.
+        differences: the largest difference, absolute, of each graph's outputs from PyTorch in float32, over the golden
+            runs on this machine.
+    """
+
+    entry: Variant
+    files: Mapping[str, bytes]
+    differences: Mapping[GraphRole, float]
 
 
-def write_variant(trained: TrainedModel, precision: Precision, opset: int = OPSET) -> tuple[Variant, dict[str, bytes]]:
-    """Write and prove the graphs of one precision; returns its part of the manifest, and its files.
+def write_variant(trained: TrainedModel, precision: Precision, opset: int = OPSET) -> WrittenVariant:
+    """Write and prove the graphs of one precision.
 
     Raises:
-        ExportError: the weights, or what they give, do not fit float16.
+        ExportError: the weights do not fit float16, or a graph gives something else than PyTorch.
     """
     graphs = write_graphs(trained.network, precision, opset)
-    proof = _proof(graphs, golden_cases(trained, graphs), precision)
-    golden = Golden(
-        file=f"golden.{precision}.npz",
-        reference=proof.reference,
-        absolute_tolerance=proof.absolute_tolerance,
-        relative_tolerance=proof.relative_tolerance,
-        deviation_from_fp32=proof.deviation_from_fp32,
-        instruction_sets=list(instruction_sets()),
-    )
-    files = {graph.signature.file: graph.raw for graph in graphs.values()} | {golden.file: write_golden(proof.cases)}
-    return Variant(graphs={role: graph.signature for role, graph in graphs.items()}, golden=golden), files
+    in_pytorch = golden_cases(trained, graphs)
+    in_graphs = _own_runs(graphs, in_pytorch, float16=precision == "fp16")
+    differences = _differences(in_graphs, in_pytorch)
+    golden = _golden(precision, max(differences.values()))
+    if golden.reference == "pytorch":
+        _check_close(in_graphs, in_pytorch, golden, precision)
+    raw = write_golden(in_pytorch if golden.reference == "pytorch" else in_graphs)
+    files = {graph.signature.file: graph.raw for graph in graphs.values()} | {golden.file: raw}
+    entry = Variant(graphs={role: graph.signature for role, graph in graphs.items()}, golden=golden)
+    return WrittenVariant(entry, files, differences)
 
 
 def write_graphs(network: AnyModel, precision: Precision, opset: int = OPSET) -> dict[GraphRole, WrittenGraph]:
@@ -82,45 +86,28 @@ def write_graphs(network: AnyModel, precision: Precision, opset: int = OPSET) ->
             return seq2seq_graphs(network, precision, opset)
 
 
-def _proof(graphs: Graphs, in_fp32: Sequence[GoldenCase], precision: Precision) -> _Proof:
-    match precision:
-        case "fp32":
-            return _Proof(in_fp32, "pytorch", _TOLERANCE, _TOLERANCE, 0.0)
-        case "int8":
-            return _prove_by_itself(graphs, in_fp32)
-        case "fp16":
-            return _prove_in_half(graphs, in_fp32)
+def _golden(precision: Precision, difference: float) -> Golden:
+    """Describe the recording of a variant whose largest difference from PyTorch is this.
 
-
-def _prove_by_itself(graphs: Graphs, in_fp32: Sequence[GoldenCase]) -> _Proof:
-    """Record the graphs' own outputs on the inputs of fp32 runs.
-
-    Where a CPU's float32 differs in the last bit, an activation can be rounded to the neighbouring integer. That moves
-    an output by less than quantisation itself did, which is therefore the tolerance.
+    Where a CPU's float32 differs in the last bit, an activation of int8 can be rounded to the neighbouring integer.
+    That moves an output by less than quantisation itself did, which is therefore the tolerance.
     """
-    cases = _own_runs(graphs, in_fp32, float16=False)
-    deviation = _largest_difference(cases, in_fp32)
-    tolerance = min(max(deviation, _TOLERANCE), _LARGEST_TOLERANCE)
-    return _Proof(cases, "self", tolerance, _TOLERANCE, deviation)
+    absolute, relative = {
+        "fp32": (_TOLERANCE, _TOLERANCE),
+        "int8": (min(max(difference, _TOLERANCE), _LARGEST_TOLERANCE), _TOLERANCE),
+        "fp16": (_HALF_ABSOLUTE, _HALF_RELATIVE),
+    }[precision]
+    return Golden(
+        file=f"golden.{precision}.npz",
+        reference="self" if precision == "int8" else "pytorch",
+        absolute_tolerance=absolute,
+        relative_tolerance=relative,
+        deviation_from_fp32=0.0 if precision == "fp32" else difference,
+        instruction_sets=list(instruction_sets()),
+    )
 
 
-def _prove_in_half(graphs: Graphs, in_fp32: Sequence[GoldenCase]) -> _Proof:
-    """Compare with PyTorch in float32, within what float16 may differ.
-
-    The deviation that is recorded was met on a CPU, which computes float16 graphs in float32 with conversions in
-    between; the tolerance is for accelerators, which round more often.
-    """
-    cases = _own_runs(graphs, in_fp32, float16=True)
-    worst = _largest_difference(cases, in_fp32, relative=_HALF_RELATIVE)
-    if not worst <= _HALF_ABSOLUTE:
-        raise ExportError(
-            f"fp16 is off by {worst:.3g} beyond {_HALF_RELATIVE:g} of an output, allowed are {_HALF_ABSOLUTE:g}: "
-            "export in fp32 or int8"
-        )
-    return _Proof(in_fp32, "pytorch", _HALF_ABSOLUTE, _HALF_RELATIVE, _largest_difference(cases, in_fp32))
-
-
-def _own_runs(graphs: Graphs, in_fp32: Sequence[GoldenCase], *, float16: bool) -> list[GoldenCase]:
+def _own_runs(graphs: Graphs, others: Sequence[GoldenCase], *, float16: bool) -> list[GoldenCase]:
     """Run the graphs on the inputs of other runs."""
     runs = {
         role: open_session(graph.raw, graph.signature, where=graph.signature.file, float16=float16)
@@ -128,15 +115,29 @@ def _own_runs(graphs: Graphs, in_fp32: Sequence[GoldenCase], *, float16: bool) -
     }
     return [
         record_case(case.role, graphs[case.role].signature, runs[case.role], list(case.inputs.values()))
-        for case in in_fp32
+        for case in others
     ]
 
 
-def _largest_difference(found: Sequence[GoldenCase], expected: Sequence[GoldenCase], *, relative: float = 0.0) -> float:
-    """Return the largest difference of any output, what `relative` allows taken off; NaN where there is one."""
-    differences = [
-        (np.abs(own.outputs[name] - wanted) - relative * np.abs(wanted)).max()
-        for own, case in zip(found, expected, strict=True)
-        for name, wanted in case.outputs.items()
-    ]
-    return float(np.max(differences))
+def _differences(found: Sequence[GoldenCase], expected: Sequence[GoldenCase]) -> dict[GraphRole, float]:
+    """Return the largest difference of any output of each graph; NaN where there is one."""
+    differences: dict[GraphRole, float] = {}
+    for own, wanted in zip(found, expected, strict=True):
+        largest = [np.abs(own.outputs[name] - output).max() for name, output in wanted.outputs.items()]
+        differences[own.role] = float(np.max([differences.get(own.role, 0.0), *largest]))
+    return differences
+
+
+def _check_close(
+    found: Sequence[GoldenCase], expected: Sequence[GoldenCase], golden: Golden, precision: Precision
+) -> None:
+    """Refuse graphs that every later replay would refuse."""
+    for own, wanted in zip(found, expected, strict=True):
+        for name, output in wanted.outputs.items():
+            beyond = float((np.abs(own.outputs[name] - output) - golden.relative_tolerance * np.abs(output)).max())
+            if not beyond <= golden.absolute_tolerance:
+                advice = "; export in fp32 or int8" if precision == "fp16" else ""
+                raise ExportError(
+                    f"{precision} is off by {beyond:.3g} beyond {golden.relative_tolerance:g} of what PyTorch gives in "
+                    f"graph {own.role}, output {name}; allowed are {golden.absolute_tolerance:g}{advice}"
+                )

@@ -115,6 +115,19 @@ class Seq2Seq(nn.Module):
         vectors, state, weights = self._step(self.target_embedding(token_ids), source, lengths, None)
         return self.readout.logits(vectors), state, weights
 
+    def decoder_inputs(self, source_ids: Tensor, source_lengths: Tensor, target_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the decoder's layers begin with [rows, state] and read [rows, target time, width].
+
+        Arguments as `forward`.
+        """
+        source = self.encode(source_ids, source_lengths)
+        embedded = self.target_embedding(target_ids)
+        if not self.feeds_input:
+            return source.state, embedded
+        vectors = self._read_in_steps(embedded, source, source_lengths)
+        fed = torch.cat([torch.zeros_like(vectors[:, :1]), vectors[:, :-1]], dim=1)  # each from the step before
+        return source.state[:, : self.decoder.state_size], torch.cat([embedded, fed], dim=-1)
+
     def _read_in_steps(self, embedded: Tensor, source: EncodedSource, lengths: Tensor) -> Tensor:
         """Return the attentional vectors [rows, time, embedding] of targets `embedded`, of the same size."""
         noise = self.decoder.draw_noise(torch.cat([embedded, embedded], dim=-1))

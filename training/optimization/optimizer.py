@@ -94,15 +94,16 @@ def scale_and_clip(parameters: Iterable[nn.Parameter], count: int, clip_norm: fl
 
     Args:
         parameters: those of them without a gradient are left out.
-        count: what the loss was summed over.
+        count: what the loss was summed over; 0 where a batch had nothing to learn, whose gradients are zeros.
         clip_norm: largest L2 norm over all gradients together.
 
     Returns:
         The norm before clipping, a scalar that is still on its device.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = nn.utils.get_total_norm(gradients) / count
-    scale = torch.clamp(clip_norm / (norm + 1e-6), max=1.0) / count
+    divisor = max(count, 1)
+    norm = nn.utils.get_total_norm(gradients) / divisor
+    scale = torch.clamp(clip_norm / (norm + 1e-6), max=1.0) / divisor
     for gradient in gradients:
         gradient.mul_(scale)
     return norm

@@ -27,6 +27,11 @@ class Update:
     signal: bool
     """What the first process gave as `signal`; the same in every process."""
 
+    @property
+    def mean_loss(self) -> Tensor:
+        """Scalar, in nats, still on its device; 0 where there was nothing to learn."""
+        return self.loss_total / max(self.loss_count, 1)
+
 
 class Learner:
     """A task's model with its optimizer.

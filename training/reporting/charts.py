@@ -120,7 +120,7 @@ def draw_averages(averages: Mapping[str, npt.NDArray[np.float64]], tokens: Seque
 
     Args:
         averages: by title, [tokens], at least 0.
-        tokens: what was read.
+        tokens: what was read, in order.
     """
     figure = new_figure(4.2 + 0.36 * len(tokens), 3.2 + room_for(tokens))
     axes = figure.add_subplot()
@@ -128,7 +128,7 @@ def draw_averages(averages: Mapping[str, npt.NDArray[np.float64]], tokens: Seque
         axes.plot(values, color=colour, linestyle=style, marker="o", markersize=4, label=title)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("mean over units")
-    axes.set_xlabel("read, in order")
+    axes.set_xlabel("in order")
     axes.grid(alpha=0.3)
     _put_legend_outside(axes)
     name_ticks(axes, "x", tokens)

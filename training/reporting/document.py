@@ -17,8 +17,17 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Heading:
+    """What the blocks after it are about, up to the next heading."""
+
+    kind: ClassVar[str] = "heading"
+
+    content: str
+
+
+@dataclass(frozen=True)
 class Table:
-    """Rows under headings, all of them text."""
+    """Rows under headings, all of them text; `folded` shows its title alone until that is clicked."""
 
     kind: ClassVar[str] = "table"
 
@@ -26,6 +35,7 @@ class Table:
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ class Picture:
         return f"data:image/png;base64,{b64encode(self.png).decode()}"
 
 
-Block = Text | Table | Picture
+Block = Heading | Text | Table | Picture
 
 
 @dataclass(frozen=True)

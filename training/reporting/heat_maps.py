@@ -1,17 +1,20 @@
-"""Pictures of matrices: attention between two texts, gates over one, labels against labels.   Takes numbers alone.
+"""Pictures of matrices: attention between two texts, gates over one, labels against labels.   Computes nothing.
 
 Each returns a PNG.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
 from matplotlib.image import AxesImage
 
+from training.evaluation.gates import LayerTrace
 from training.reporting.canvas import name_ticks, new_figure, room_for, to_png
 
+_PANEL_HEIGHT = 1.7
 _SMALL = 6
 _COUNTS_SHOWN = 20
 """Confusion matrices of more labels would have counts too small to read."""
@@ -44,30 +47,19 @@ def draw_attention(weights: npt.ArrayLike, source_tokens: Sequence[str], target_
     return to_png(figure)
 
 
-def draw_gates(signals: Mapping[str, npt.ArrayLike], tokens: Sequence[str]) -> bytes:
-    """Draw gates and states of one layer over the tokens of a text, one panel each.
-
-    Args:
-        signals: by title, [tokens, units]: what is called a gate, in [0, 1], and states of any sign.
-        tokens: what was read.
+def draw_gates(layers: Sequence[LayerTrace]) -> bytes:
+    """Draw gates and states of layers over what they read, a panel for each signal; several layers by their titles.
 
     Raises:
-        ValueError: a signal has not one row per token.
+        ValueError: a signal has not one row per step.
     """
-    figure = new_figure(3.0 + 0.36 * len(tokens), 1.9 * len(signals) + 0.8 + room_for(tokens))
-    panels = np.atleast_1d(figure.subplots(len(signals), 1, sharex=True))
-    arrays = {title: np.asarray(signal, dtype=np.float64) for title, signal in signals.items()}
-    order = np.argsort(list(arrays.values())[-1][-1])  # units by what the last signal ends in: like beside like
-    for axes, (title, signal) in zip(panels, arrays.items(), strict=True):
-        if len(signal) != len(tokens):
-            raise ValueError(f"{title} has {len(signal)} rows, there are {len(tokens)} tokens")
-        is_gate = title.endswith("gate")
-        image = _draw_signal(axes, signal[:, order], is_gate=is_gate)
-        axes.set_title(title)
-        axes.set_ylabel("unit")
-        figure.colorbar(image, ax=axes, label="0 closed, 1 open" if is_gate else "value")
-    name_ticks(panels[-1], "x", tokens)
-    panels[-1].set_xlabel("read, in order")
+    heights = [_PANEL_HEIGHT * len(layer.signals) + 0.9 + room_for(layer.steps) for layer in layers]
+    figure = new_figure(3.0 + 0.36 * max(len(layer.steps) for layer in layers), sum(heights))
+    parts = figure.subfigures(len(layers), 1, squeeze=False, height_ratios=heights)
+    for part, layer in zip(parts[:, 0], layers, strict=True):
+        if len(layers) > 1:
+            part.suptitle(layer.title, fontweight="bold")
+        _draw_layer(part, layer)
     return to_png(figure)
 
 
@@ -93,7 +85,23 @@ def draw_confusion(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> byte
     return to_png(figure)
 
 
-def _draw_signal(axes: Axes, signal: npt.NDArray[np.float64], *, is_gate: bool) -> AxesImage:
+def _draw_layer(part: SubFigure, layer: LayerTrace) -> None:
+    panels = np.atleast_1d(part.subplots(len(layer.signals), 1, sharex=True))
+    *_, memory = layer.signals.values()
+    order = np.argsort(memory[0 if layer.backwards else -1])  # units by what they end in: like beside like
+    for axes, (title, signal) in zip(panels, layer.signals.items(), strict=True):
+        if len(signal) != len(layer.steps):
+            raise ValueError(f"{title} has {len(signal)} rows, there are {len(layer.steps)} steps")
+        is_gate = title.endswith("gate")
+        image = _draw_signal(axes, signal[:, order], is_gate=is_gate)
+        axes.set_title(title)
+        axes.set_ylabel("unit")
+        part.colorbar(image, ax=axes, label="0 closed, 1 open" if is_gate else "value")
+    name_ticks(panels[-1], "x", layer.steps)
+    panels[-1].set_xlabel("in order; read from the end" if layer.backwards else "read, in order")
+
+
+def _draw_signal(axes: Axes, signal: npt.NDArray[np.float32], *, is_gate: bool) -> AxesImage:
     """Gates in one colour scale from 0 to 1, states in one of two signs."""
     bound = 1.0 if is_gate else float(np.abs(signal).max())
     return axes.imshow(

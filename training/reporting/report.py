@@ -3,6 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
+from training.errors import TrackingError
 from training.reporting.document import Report, Section
 from training.reporting.findings import Findings
 from training.reporting.html import render
@@ -28,12 +29,25 @@ def write_report(findings: Findings, folder: Path, *, written: datetime, example
 
     Raises:
         DataError: the example has no tokens.
+        TrackingError: the file cannot be written.
     """
     page = render(build_report(findings, written=written, example=example))
-    path = folder / REPORT_NAME
-    temporary = path.with_name(f".{REPORT_NAME}")
-    temporary.write_text(page, encoding="utf-8")
-    return temporary.replace(path)
+    return write_whole(folder / REPORT_NAME, page.encode())
+
+
+def write_whole(path: Path, raw: bytes) -> Path:
+    """Write a file that appears whole or not at all, and return its path.
+
+    Raises:
+        TrackingError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(raw)
+        return temporary.replace(path)
+    except OSError as error:
+        raise TrackingError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def build_report(findings: Findings, *, written: datetime, example: str | None = None) -> Report:

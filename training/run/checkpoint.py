@@ -42,6 +42,11 @@ class Epoch:
         """Training speed, validation left out."""
         return self.token_count / max(self.seconds - self.validation_seconds, 1e-9)
 
+    @property
+    def waiting_share(self) -> float:
+        """Share of training, validation left out, that waited for batches; in [0, 1]."""
+        return self.data_seconds / max(self.seconds - self.validation_seconds, 1e-9)
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -142,7 +147,7 @@ def load_checkpoint(path: Path, *, run_sha256: str) -> Checkpoint:
     except pickle.UnpicklingError as error:  # torch's text is a page on how to load it all the same
         raise CheckpointError(f"{path}: not a checkpoint: damaged, or written by something else; remove it") from error
     except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: not a checkpoint: {reason}; remove it to begin anew") from error
     if found != run_sha256:
         raise CheckpointError(

@@ -1,7 +1,7 @@
 """One pass over the training examples: its batches in groups, one per update, and what it has come to so far."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import torch
@@ -18,12 +18,20 @@ class EpochMeter:
         batches: of the whole pass.
         accumulate: batches per update.
         device: where losses are added up, so that none is waited for.
+        clock: seconds since any fixed moment.
     """
 
-    def __init__(self, batches: Iterator[Batch], accumulate: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        batches: Iterator[Batch],
+        accumulate: int,
+        device: torch.device,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._batches = batches
         self._accumulate = accumulate
-        self._started = time.perf_counter()
+        self._clock = clock
+        self._started = clock()
         self._loss_total = torch.zeros((), dtype=torch.float64, device=device)
         self._loss_count = 0
         self._token_count = 0
@@ -47,14 +55,14 @@ class EpochMeter:
         self._token_count = position.token_count
         self._validation_seconds = position.validation_seconds
         self._data_seconds = position.data_seconds
-        self._started = time.perf_counter() - position.seconds
+        self._started = self._clock() - position.seconds
 
     def __iter__(self) -> Iterator[list[Batch]]:
         """Give the batches that are left, `accumulate` at a time."""
         while True:
-            asked = time.perf_counter()
+            asked = self._clock()
             batches = list(islice(self._batches, self._accumulate))
-            self._data_seconds += time.perf_counter() - asked
+            self._data_seconds += self._clock() - asked
             if not batches:
                 return
             yield batches
@@ -77,7 +85,7 @@ class EpochMeter:
             loss_total=self._loss_total.item(),
             loss_count=self._loss_count,
             token_count=self._token_count,
-            seconds=time.perf_counter() - self._started,
+            seconds=self._clock() - self._started,
             validation_seconds=self._validation_seconds,
             data_seconds=self._data_seconds,
             processes=tuple(processes),
@@ -89,7 +97,7 @@ class EpochMeter:
             number=number,
             loss=self.loss,
             value=value,
-            seconds=time.perf_counter() - self._started,
+            seconds=self._clock() - self._started,
             validation_seconds=self._validation_seconds,
             data_seconds=self._data_seconds,
             token_count=self._token_count,

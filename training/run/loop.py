@@ -187,7 +187,7 @@ class _Run:
         meter.take_in(update, batches)
         self.average.on_update()
         step = self.learner.step
-        self.announcer.update(step, update.loss_total / update.loss_count, rate, update.gradient_norm)
+        self.announcer.update(step, update.mean_loss, rate, update.gradient_norm)
         validating = self.settings.validate_every is not None and step % self.settings.validate_every == 0
         if validating:
             self._validate(meter)
@@ -281,9 +281,8 @@ def best_validation(validations: Sequence[Validation], *, higher_is_better: bool
 
 
 def _line(epoch: Epoch, task: Task) -> str:
-    waiting = 100 * epoch.data_seconds / max(epoch.seconds - epoch.validation_seconds, 1e-9)
     return (
         f"{task.recipe.name} epoch {epoch.number}/{task.recipe.training.epochs}: loss {epoch.loss:.3f}, "
         f"validation {task.metric} {epoch.value:.2f}, {epoch.seconds:.1f} s, "
-        f"{epoch.tokens_per_second:,.0f} tokens/s, {waiting:.1f}% of training waited for data"
+        f"{epoch.tokens_per_second:,.0f} tokens/s, {epoch.waiting_share:.1%} of training waited for data"
     )

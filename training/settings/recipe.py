@@ -284,13 +284,13 @@ def parse_document(document: Mapping[str, Any], *, where: str) -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {_problem(error, document)}") from error
+        raise RecipeError(f"{where}: {first_problem(error, document)}") from error
 
 
-def _problem(error: ValidationError, document: object) -> str:
+def first_problem(error: ValidationError, document: object) -> str:
     """Say the first problem in one line: which setting, and what is wrong with it."""
     first = error.errors(include_url=False, include_input=False)[0]
-    location, message, missing = first["loc"], first["msg"], first["type"] == "missing"
+    location, message, missing = first["loc"], first["msg"].removeprefix("Value error, "), first["type"] == "missing"
     if first["type"] == "union_tag_not_found":
         location, message, missing = (*location, first["ctx"]["discriminator"].strip("'")), "Field required", True
     setting = ".".join(_names_in_the_file(location, document, missing=missing))

@@ -173,7 +173,7 @@ def _labels(recipe: Recipe, splits: Splits[Labelled]) -> tuple[tuple[str, ...], 
     labels = known_labels(require_known_labels(splits).training)
     if len(labels) < 2:
         raise DataError(f"{recipe.data.origin}: expected two labels or more in the training part, found {len(labels)}")
-    return labels, scheme_of(labels, recipe.labelling.scheme)
+    return labels, scheme_of(splits.training, recipe.labelling.scheme)
 
 
 def _task(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.bundle.manifest import MAX_MANIFEST_BYTES, parse_manifest
+from service.bundle.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from service.errors import BundleError
 from tests.bundles import tiny_bundle
 
@@ -132,6 +132,20 @@ def test_a_number_that_overflows_is_refused() -> None:
     raw = encode(document()).replace(b'"deviation_from_fp32": 0.0', b'"deviation_from_fp32": 1e999')
     with pytest.raises(BundleError, match="deviation_from_fp32"):
         parse_manifest(raw)
+
+
+def without(role: str) -> Manifest:
+    """The manifest of a language model that lacks a graph."""
+    content = document("generation")
+    graphs = content["variants"]["fp32"]["graphs"]
+    del content["files"][graphs.pop(role)["file"]]
+    return parse_manifest(encode(content))
+
+
+def test_a_language_model_may_leave_its_prompts_to_its_step_but_not_the_other_way_round() -> None:
+    assert set(without("prefill").variants["fp32"].graphs) == {"step"}
+    with pytest.raises(BundleError, match=r"graphs must be \['prefill', 'step'\], not \['prefill'\]"):
+        without("step")
 
 
 HUMIDITY = ("spec", "input", "features", 1)

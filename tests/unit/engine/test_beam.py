@@ -24,6 +24,8 @@ class TinyTranslator:
 
     eos_id = EOS
     banned_ids = (PAD, BOS)
+    reads_slices = False
+    reads_by_step = False
     state_size = 1
 
     def __init__(self, seed: int) -> None:
@@ -36,6 +38,9 @@ class TinyTranslator:
         lengths = np.full(rows, SOURCE + 1, dtype=np.int64)
         state = np.array([[float(sequence[0])] for sequence in sequences], dtype=np.float32)
         return Started(state, None, np.full(rows, BOS), memory, memory, lengths, SOURCE + 1)
+
+    def moved(self, *, sources: bool) -> None:
+        """Nothing."""
 
     def step(
         self, token_ids: IntArray, state: FloatArray, keys: object, values: object, lengths: object

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,38 +12,8 @@ from service.engine.decode import DecodeLoop
 from service.engine.requests import DecodeOptions, DecodeRequest, Ending, News
 from service.engine.rows import GenerationRows
 from service.engine.sampling import Sampling
-from service.engine.steps import Carried, FloatArray, IntArray
-from tests.fakes import BOS, EOS, PAD, VOCABULARY, ids
-
-
-class Remembering:
-    """A language model whose logits depend on everything that was read, in its order."""
-
-    pad_id, bos_id, eos_id = PAD, BOS, EOS
-    state_size = 2
-
-    def __init__(self, *, ends: bool = False) -> None:
-        self._ends = ends
-
-    def prefill(self, token_ids: IntArray, lengths: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """One step after another."""
-        logits, after = np.zeros((len(state), VOCABULARY), dtype=np.float32), state.copy()
-        for row, length in enumerate(lengths.tolist()):
-            for token in token_ids[row, :length]:
-                logits[row : row + 1], after[row : row + 1] = self.step(token[None], after[row : row + 1])
-        return logits, after
-
-    def step(self, token_ids: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Two numbers that every token changes."""
-        multiplied = state * np.array([7, 11], dtype=np.float32) + token_ids[:, None] + 1
-        after = (multiplied % np.array([10_007, 5_003])).astype(np.float32)
-        logits = np.empty((len(after), VOCABULARY), dtype=np.float32)
-        for row, numbers in enumerate(after.tolist()):
-            logits[row] = np.random.default_rng([int(one) for one in numbers]).normal(0, 1, VOCABULARY)
-        if not self._ends:
-            logits[:, EOS] = -50.0
-        return logits, after
-
+from service.engine.steps import Carried
+from tests.fakes import Remembering, ids
 
 MODES: Mapping[str, DecodeOptions] = {
     "greedy": DecodeOptions(20),

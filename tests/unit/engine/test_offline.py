@@ -27,6 +27,7 @@ class Clock:
     """A language model of four tokens whose logits are the time, for token 3; its state counts."""
 
     pad_id, bos_id, eos_id, state_size = 0, 1, 2, 1
+    reads_by_step = False
 
     def prefill(self, token_ids: IntArray, lengths: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
         raise NotImplementedError

@@ -126,7 +126,10 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
         return inference.ClassifyTextResponse(
             model_version=MODEL_VERSION,
             classifications=[
-                inference.Classification(labels=scores[:count], token_count=len(text.split())) for text in request.texts
+                inference.Classification(
+                    labels=scores[:count], token_count=len(text.split()), truncated=request.truncation > 1
+                )
+                for text in request.texts
             ],
             timings=TIMINGS,
         )
@@ -149,6 +152,7 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
             span = inference.LabelSpan(label="PER", first_step_index=0, last_step_index=len(words) - 1, score=0.75)
             sequence = inference.LabelledSequence(steps=steps, spans=[] if given.rows else [span])
             sequence.token_count = 2 * len(words)
+            sequence.truncated = request.truncation > 1
             sequence.state_token = given.state_token + b"+" if request.include_state_token else b""
             sequences.append(sequence)
         return inference.LabelSequenceResponse(model_version=MODEL_VERSION, sequences=sequences, timings=TIMINGS)
@@ -251,6 +255,7 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
                 inference.Translation(
                     text=text[::-1],
                     source_token_count=2,
+                    truncated=request.truncation > 1,
                     token_count=1,
                     finish_reason=inference.FINISH_REASON_LENGTH,
                     attention=attention if request.include_attention else None,

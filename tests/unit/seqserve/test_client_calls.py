@@ -34,6 +34,7 @@ from seqserve import (
     Timings,
     TokenScore,
     TranslationScore,
+    Truncation,
     UnavailableError,
 )
 from seqserve.v1 import inference_service_pb2 as inference
@@ -106,6 +107,26 @@ async def test_what_is_not_given_is_not_sent(client: AsyncClient, server: "FakeS
     assert not classify.HasField("top_label_count")
     assert not translate.HasField("max_output_token_count")
     assert [field.name for field, _ in generate.ListFields()] == ["model"]
+
+
+@pytest.mark.parametrize(("truncation", "sent"), [(None, 0), *((one, one.value) for one in Truncation)])
+async def test_what_becomes_of_long_inputs_is_sent_and_told(
+    client: AsyncClient, server: "FakeServer", truncation: Truncation | None, sent: int
+) -> None:
+    classified = await client.classify("fake", "text", truncation=truncation)
+    labelled = await client.label("fake", "text", truncation=truncation)
+    translated = await client.translate("fake", "text", truncation=truncation)
+    assert [received.request.truncation for received in server.received] == [sent] * 3
+    told = (
+        classified.classifications[0].truncated, labelled.sequences[0].truncated, translated.translations[0].truncated
+    )  # fmt: skip
+    assert told == (sent > 1,) * 3
+
+
+def test_truncations_have_the_numbers_of_the_protocol() -> None:
+    assert {f"TRUNCATION_{one.name}": one.value for one in Truncation} == {
+        name: value for name, value in inference.Truncation.items() if value
+    }
 
 
 async def test_every_generation_option_is_sent(client: AsyncClient, server: "FakeServer") -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ async def test_classify_prints_json(run: "Run") -> None:
             "model": "fake@3",
             "labels": [{"label": "good", "probability": 0.75}],
             "token_count": 3,
+            "truncated": False,
         }
     ]
 
@@ -81,6 +82,7 @@ async def test_label_prints_json(run: "Run", tmp_path: Path) -> None:
             "steps": [{"labels": [{"label": "B-PER", "probability": 0.75}], "word": "Bo"}],
             "spans": [{"label": "PER", "first_step_index": 0, "last_step_index": 0, "score": 0.75}],
             "token_count": 2,
+            "truncated": False,
             "state_token": None,
         }
     ]
@@ -119,6 +121,7 @@ async def test_translate_prints_json(run: "Run") -> None:
             "attention": None,
             "source_token_count": 2,
             "alternatives": [],
+            "truncated": False,
         }
     ]
     assert "è" in output
@@ -279,3 +282,12 @@ async def test_ctrl_c_ends_a_generation_here_and_on_the_server(server: "FakeServ
     _, error = await asyncio.wait_for(process.communicate(), 20)
     assert (process.returncode, error) == (130, b"")
     await asyncio.wait_for(server.endless_stream_left.wait(), 5)
+
+
+@pytest.mark.parametrize(("keep", "sent"), [((), 0), (("--keep", "beginning"), 2), (("--keep", "end"), 3)])
+@pytest.mark.parametrize("verb", ["classify", "label", "translate"])
+async def test_keep_says_which_part_of_a_long_text_is_read(
+    run: "Run", server: "FakeServer", verb: str, keep: Sequence[str], sent: int
+) -> None:
+    code, _, _ = await run(verb, "fake", "Mary Smith", *keep)
+    assert (code, server.received[0].request.truncation) == (0, sent)

@@ -10,7 +10,7 @@ from service.engine.batches import pad_features, pad_ids
 from service.engine.steps import FloatArray, IntArray
 from service.serving.batcher import BatchedGraph, Batcher, Carrying
 from service.serving.engine_loop import EngineLimits, EngineLoop
-from service.serving.messages import Classified, ClassifyWork, Failed, Ran
+from service.serving.messages import Classified, ClassifyWork, Event, Failed, Ran
 from tests.fakes import ManualClock, echoing_labeller, lengths_classifier
 
 
@@ -32,9 +32,16 @@ def clock() -> ManualClock:
 
 
 def make(
-    clock: ManualClock, graph: BatchedGraph = CLASSIFIER, *, max_batch_size: int = 4, padding_budget: float = 1.0
+    clock: ManualClock,
+    graph: BatchedGraph = CLASSIFIER,
+    *,
+    max_batch_size: int = 4,
+    max_tokens: int = 10_000,
+    padding_budget: float = 1.0,
 ) -> Batcher:
-    return Batcher(7, graph, max_batch_size=max_batch_size, padding_budget=padding_budget, clock=clock)
+    return Batcher(
+        7, graph, max_batch_size=max_batch_size, max_tokens=max_tokens, padding_budget=padding_budget, clock=clock
+    )
 
 
 def work(work_id: int, *rows: list[int], deadline: float = 1e9) -> ClassifyWork:
@@ -60,6 +67,12 @@ def test_a_request_larger_than_a_batch_is_answered_when_its_last_row_is(clock: M
     assert isinstance(answer, Classified)
     assert len(answer.probabilities) == 3
     assert answer.queue_seconds == pytest.approx(1.0)
+
+
+def test_what_waits_runs_at_once_and_not_when_there_is_more_of_it(clock: ManualClock) -> None:
+    batcher = make(clock, max_batch_size=32)
+    batcher.submit(work(1, [5]))
+    assert [type(event) for event in batcher.turn()] == [Ran, Classified]
 
 
 def test_lengths_that_would_break_the_padding_budget_wait_for_the_next_batch(clock: ManualClock) -> None:
@@ -132,8 +145,8 @@ def test_a_model_that_fails_in_an_unforeseen_way_costs_its_own_requests_and_no_o
         raise TypeError("a shape that nobody expected")
 
     loop = EngineLoop(EngineLimits(max_batch_size=4, decode_slots=4, padding_budget=1.0))
-    good = Batcher(1, CLASSIFIER, max_batch_size=4, padding_budget=1.0)
-    bad = Batcher(2, replace(CLASSIFIER, run=broken), max_batch_size=4, padding_budget=1.0)
+    good = Batcher(1, CLASSIFIER, max_batch_size=4, max_tokens=99, padding_budget=1.0)
+    bad = Batcher(2, replace(CLASSIFIER, run=broken), max_batch_size=4, max_tokens=99, padding_budget=1.0)
     loop._queues.update({1: good, 2: bad})
     good.submit(work(1, [5]))
     bad.submit(work(2, [5]))
@@ -173,3 +186,86 @@ def test_a_state_that_is_not_finite_fails_who_keeps_it_and_no_other(clock: Manua
     _, failed, answer = batcher.turn()
     assert failed == Failed(1, "INFERENCE_FAILED", "what the labeller gave is not finite")
     assert isinstance(answer, Classified)
+
+
+def ran(events: list[Event]) -> list[int]:
+    """Rows of each run."""
+    return [event.rows for event in events if isinstance(event, Ran)]
+
+
+def finish(batcher: Batcher) -> list[Event]:
+    events: list[Event] = []
+    while batcher.busy:
+        events += batcher.turn()
+    return events
+
+
+@pytest.mark.parametrize("max_tokens", [4, 8, 12, 1000])
+def test_a_sequence_that_is_cut_is_answered_as_a_whole(clock: ManualClock, max_tokens: int) -> None:
+    batcher = make(clock, SUMMING, max_tokens=max_tokens)
+    lengths = (1, 2, 3, 7, 11)
+    rows = [[[float(step % 3)] for step in range(length)] for length in lengths]
+    batcher.submit(ClassifyWork(1, 7, rows, 99.0, 1e9, keep_states=True))
+    (answer,) = [event for event in finish(batcher) if isinstance(event, Classified)]
+    sums = [np.cumsum([value for (value,) in row]) for row in rows]
+    found = [[np.log(share / rest) for rest, share in steps] for steps in answer.probabilities]
+    assert found == [pytest.approx(one.tolist()) for one in sums]
+    assert answer.states == [as_bytes(one[-1]) for one in sums]
+
+
+def test_no_run_reads_more_than_it_may(clock: ManualClock) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def noting(steps: FloatArray, lengths: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        shapes.append(steps.shape[:2])
+        return summing(steps, lengths, state)
+
+    batcher = make(clock, replace(SUMMING, carrying=Carrying(1, noting)), max_tokens=12)
+    batcher.submit(ClassifyWork(1, 7, [[[1.0]] * length for length in (30, 4, 4, 4, 5)], 99.0, 1e9, keep_states=True))
+    finish(batcher)
+    assert max(rows * time for rows, time in shapes) == 12
+    assert max(time for _, time in shapes) == 3  # so that four rows fit
+
+
+def test_what_cannot_be_cut_runs_alone_if_it_is_longer_than_a_run(clock: ManualClock) -> None:
+    batcher = make(clock, LABELLER, max_tokens=12)
+    batcher.submit(ClassifyWork(1, 7, [[[1.0, 1.0]] * length for length in (30, 4, 4, 4, 5)], 99.0, 1e9))
+    assert ran(finish(batcher)) == [1, 3, 1]
+
+
+def test_a_long_sequence_lets_a_short_one_by_between_two_slices(clock: ManualClock) -> None:
+    batcher = make(clock, SUMMING, max_batch_size=1, max_tokens=4)
+    batcher.submit(ClassifyWork(1, 7, [[[1.0]] * 99], 99.0, 1e9))
+    batcher.turn()
+    batcher.submit(ClassifyWork(2, 7, [[[1.0]]], 99.0, 1e9))
+    events = batcher.turn() + batcher.turn()
+    assert [event.work_id for event in events if isinstance(event, Classified)] == [2]
+
+
+def test_a_classifier_that_is_cut_answers_from_the_last_slice(clock: ManualClock) -> None:
+    def counting(ids: IntArray, lengths: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        after = (state[:, 0] + lengths).astype(np.float32)
+        return np.stack([np.zeros_like(after), after], axis=1), after[:, None]
+
+    batcher = make(clock, replace(CLASSIFIER, carrying=Carrying(1, counting)), max_tokens=8)
+    batcher.submit(work(1, [5] * 7))
+    (answer,) = [event for event in finish(batcher) if isinstance(event, Classified)]
+    ((rest, share),) = answer.probabilities[0]
+    assert np.log(share / rest) == pytest.approx(7.0)
+
+
+def test_a_state_between_two_slices_that_is_not_finite_fails_its_request(clock: ManualClock) -> None:
+    def overflowing(steps: FloatArray, lengths: IntArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return summing(steps, lengths, state)[0], np.full_like(state, np.inf)
+
+    batcher = make(clock, replace(SUMMING, carrying=Carrying(1, overflowing)), max_tokens=4)
+    batcher.submit(ClassifyWork(1, 7, [[[1.0]] * 9], 99.0, 1e9))
+    assert [type(event) for event in finish(batcher)] == [Ran, Failed]
+
+
+def test_a_request_that_is_cancelled_between_two_slices_is_forgotten(clock: ManualClock) -> None:
+    batcher = make(clock, SUMMING, max_tokens=4)
+    batcher.submit(ClassifyWork(1, 7, [[[1.0]] * 9], 99.0, 1e9))
+    batcher.turn()
+    batcher.cancel(1)
+    assert (batcher.busy, batcher.turn()) == (False, [])

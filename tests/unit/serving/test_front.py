@@ -23,6 +23,7 @@ from service.serving.hosts import InlineHost
 from service.serving.messages import ClassifyWork, Command, DecodeWork
 from service.serving.reading import INLINE_CHARACTERS
 from service.serving.sequences import FeatureRows, InputSequence, Words
+from service.serving.truncation import Truncation
 from service.text.tokenizer import Tokenizer
 from tests.bundles import publish_tiny
 from tests.unit.serving.running import running, soon
@@ -98,6 +99,37 @@ async def test_a_full_queue_refuses_before_texts_are_split(repository: Path) -> 
         with pytest.raises(QueueFullError):
             await parts.front.classify(CLASSIFIER, [LONG] * 65, deadline=soon())
         assert not tokenizer.threads
+
+
+@pytest.mark.parametrize(
+    ("truncation", "part"),
+    [
+        pytest.param(Truncation.KEEP_BEGINNING, "bad " * 60 + "good " * 4, id="the beginning"),
+        pytest.param(Truncation.KEEP_END, "bad " * 56 + "good " * 8, id="the end"),
+    ],
+)
+async def test_a_text_that_is_truncated_is_classified_as_its_part_and_the_answer_says_so(
+    repository: Path, truncation: Truncation, part: str
+) -> None:
+    text = "bad " * 60 + "good " * 8
+    async with running(repository) as parts:
+        with pytest.raises(TextTooLongError):
+            await parts.front.classify(CLASSIFIER, [text], deadline=soon())
+        answer = await parts.front.classify(CLASSIFIER, [text, part], deadline=soon(), truncation=truncation)
+        cut, whole = answer.classifications
+        assert (cut.labels, cut.token_count, cut.truncated) == (whole.labels, 64, True)
+        assert (whole.token_count, whole.truncated) == (64, False)
+
+
+async def test_labels_of_a_sequence_that_is_truncated_are_those_of_its_words(repository: Path) -> None:
+    words = tuple(["Mary"] * 3 + ["Rome"] * 64)
+    async with running(repository) as parts:
+        answer = await parts.front.label(
+            TAGGER, [Words(words), Words(words[3:])], top_label_count=None, deadline=soon(),
+            truncation=Truncation.KEEP_END,
+        )  # fmt: skip
+        cut, whole = answer.sequences
+        assert (cut.steps, cut.truncated, whole.truncated) == (whole.steps, True, False)
 
 
 async def test_texts_are_refused_that_are_too_long_together(repository: Path) -> None:

@@ -19,6 +19,7 @@ from service.serving.labelling import (
     reading_count,
 )
 from service.serving.sequences import FeatureRows, InputSequence, Words
+from service.serving.truncation import Truncation
 from service.text.tokenizer import Tokenizer
 from tests.bundles import MELODIES, characters_tokenizer, tiny_bundle
 
@@ -110,6 +111,55 @@ def test_rows_that_do_not_fit_are_refused_by_name(
     with pytest.raises(error) as refused:
         row_reader().read([FeatureRows((READING,)), sequence])
     assert refused.value.field == field
+
+
+def words_read(reader: SequenceReader, truncation: Truncation, *words: str) -> tuple[list[str], list[int], bool]:
+    """The words that are read, the tokens of their labels among those that are read, and whether a part is missing."""
+    (read,) = replace(reader, truncation=truncation).read([Words(words)])
+    return list(read.words), [int(str(read.row[position])) for position in read.positions], read.truncated
+
+
+@pytest.mark.parametrize("label_position", ["first", "last"])
+@pytest.mark.parametrize(
+    ("truncation", "limit", "kept"),
+    [
+        pytest.param(Truncation.KEEP_BEGINNING, 5, ["cat", "a"], id="beginning"),
+        pytest.param(Truncation.KEEP_BEGINNING, 4, ["cat", "a"], id="beginning, to the token"),
+        pytest.param(Truncation.KEEP_BEGINNING, 6, ["cat", "a", "is"], id="all of it"),
+        pytest.param(Truncation.KEEP_END, 5, ["a", "is"], id="end"),
+        pytest.param(Truncation.KEEP_END, 3, ["a", "is"], id="end, to the token"),
+        pytest.param(Truncation.KEEP_END, 2, ["is"], id="the last word"),
+    ],
+)
+def test_of_too_many_tokens_whole_words_are_read_with_the_labels_that_are_theirs(
+    truncation: Truncation, limit: int, kept: list[str], label_position: str
+) -> None:
+    words = ("cat", "a", "is")
+    reader = character_reader(label_position=label_position)
+    _, labelled_tokens, _ = words_read(reader, Truncation.REFUSE, *words)
+    expected = [labelled_tokens[words.index(word)] for word in kept]
+    short = replace(reader, spec=reader.spec.model_copy(update={"max_token_count": limit}))
+    assert words_read(short, truncation, *words) == (kept, expected, len(kept) < 3)
+
+
+@pytest.mark.parametrize("truncation", [Truncation.KEEP_BEGINNING, Truncation.KEEP_END])
+def test_a_word_that_is_too_long_by_itself_is_refused(truncation: Truncation) -> None:
+    reader = character_reader()
+    short = replace(reader, spec=reader.spec.model_copy(update={"max_token_count": 2}), truncation=truncation)
+    with pytest.raises(TextTooLongError):
+        short.read([Words(("cat",))])
+
+
+def test_of_too_many_rows_the_beginning_or_the_end_is_read_and_all_are_checked() -> None:
+    rows = FeatureRows(tuple({**READING, "wind": float(wind)} for wind in range(4)))
+    whole = row_reader().read([rows])[0]
+    reader = row_reader(max_token_count=3)
+    for truncation, part in ((Truncation.KEEP_BEGINNING, slice(0, 3)), (Truncation.KEEP_END, slice(1, 4))):
+        (read,) = replace(reader, truncation=truncation).read([rows])
+        assert (list(read.row), list(read.positions), read.truncated) == (list(whole.row)[part], [0, 1, 2], True)
+        with pytest.raises(InvalidArgumentError) as refused:
+            replace(reader, truncation=truncation).read([FeatureRows((NO_WIND, *rows.rows, NO_WIND))])
+        assert refused.value.field == "sequences[0].rows[0].wind"
 
 
 def test_characters_and_readings_are_counted_before_anything_is_read() -> None:

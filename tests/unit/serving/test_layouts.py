@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service.engine.profile import SIZES
 from service.errors import (
     DeadlineExceededError,
     EngineLostError,
@@ -27,7 +28,6 @@ from service.serving.api import (
     GenerateOptions,
     LabelledSequence,
     SamplingOptions,
-    TextPair,
     TranslateOptions,
 )
 from service.serving.catalog import Catalog
@@ -35,10 +35,10 @@ from service.serving.engine_loop import EngineLimits
 from service.serving.front import Front
 from service.serving.hosts import Host, InlineHost, ProcessHost, ThreadHost
 from service.serving.pool import EnginePool
-from service.serving.sequences import FeatureRows, InputSequence, Words
+from service.serving.sequences import FeatureRows, InputSequence, TextPair, Words
 from tests.bundles import publish_tiny
 
-LIMITS = EngineLimits(max_batch_size=8, decode_slots=4, padding_budget=0.25)
+LIMITS = EngineLimits(max_batch_size=None, decode_slots=4, padding_budget=0.25)
 LAYOUTS: dict[str, Callable[[], Host]] = {
     "inline": lambda: InlineHost(LIMITS),
     "thread": lambda: ThreadHost(LIMITS),
@@ -77,6 +77,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     for task in ("classification", "labelling", "labelling-features", "generation", "translation"):
         publish_tiny(folder, task)
+    publish_tiny(folder, "generation", name="stepping", plain=True)
     return folder
 
 
@@ -149,6 +150,57 @@ async def test_the_runs_of_a_labeller_are_measured(repository: Path) -> None:
         await parts.front.label("tiny-labelling", ["Mary"] * 3, top_label_count=1, deadline=time.monotonic() + 5)
         labels = {"model": "tiny-labelling", "graph": "labeller"}
         assert parts.metrics.registry.get_sample_value("seqserve_batch_size_sum", labels) == 3
+
+
+READING_GRAPHS = {
+    "tiny-classification": "classifier",
+    "tiny-labelling": "labeller",
+    "tiny-labelling-features": "labeller",
+    "tiny-generation": "prefill",
+    "tiny-translation": "encoder",
+}
+
+
+async def test_every_model_learns_how_many_sequences_a_run_reads(repository: Path) -> None:
+    async with running(repository, "inline") as parts:
+        for model, graph in READING_GRAPHS.items():
+            labels = {"model": model, "graph": graph, "provider": "cpu"}
+            assert parts.metrics.registry.get_sample_value("seqserve_batch_size_limit", labels) in SIZES
+
+
+@pytest.mark.parametrize("prompt", ["", "A", "M:4/4\nK:G\n" * 6])
+async def test_a_model_without_a_prefill_writes_what_the_same_model_with_one_does(
+    repository: Path, prompt: str
+) -> None:
+    async with running(repository, "inline") as parts:
+        options = GenerateOptions(20, SamplingOptions(seed=3), sample_count=2, echo=True)
+
+        async def text(model: str) -> list[str]:
+            chunks = parts.front.generate(model, prompt, options, deadline=time.monotonic() + 20)
+            texts = ["", ""]
+            async for chunk in chunks:
+                texts[chunk.sample_index] += chunk.text
+            return texts
+
+        assert await text("stepping") == await text("tiny-generation")
+        for name, graphs in (("stepping", {"step"}), ("tiny-generation", {"prefill", "step"})):
+            runs = {
+                sample.labels["graph"]
+                for family in parts.metrics.registry.collect()
+                for sample in family.samples
+                if sample.name in {"seqserve_batch_size_count", "seqserve_batch_size_limit"}
+                and sample.labels["model"] == name
+            }
+            assert runs == graphs
+        labels = {"model": "stepping", "graph": "step", "provider": "cpu"}
+        assert parts.metrics.registry.get_sample_value("seqserve_batch_size_limit", labels) is None
+
+
+async def test_a_batch_size_that_is_set_is_not_learned(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LAYOUTS, "set", lambda: InlineHost(replace(LIMITS, max_batch_size=7)))
+    async with running(repository, "set") as parts:
+        labels = {"model": "tiny-classification", "graph": "classifier", "provider": "cpu"}
+        assert parts.metrics.registry.get_sample_value("seqserve_batch_size_limit", labels) == 7
 
 
 async def test_several_engines_share_the_work(repository: Path) -> None:

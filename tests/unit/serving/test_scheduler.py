@@ -8,13 +8,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from service.engine.requests import DecodeOptions, Ending
+from service.engine.rows import GenerationRows
 from service.serving.messages import Decoded, DecodeWork, Event, Failed, Ran, Tokens
-from service.serving.scheduler import MAX_JOINING_SEQUENCES, Scheduler
-from tests.fakes import CountingRows, ManualClock
+from service.serving.scheduler import Scheduler
+from tests.fakes import CountingRows, ManualClock, Remembering
+
+BATCH_SIZE, MAX_TOKENS = 8, 32
 
 
 def make(model: CountingRows, clock: ManualClock, *, slots: int = 4) -> Scheduler:
-    return Scheduler(7, model, graphs=("encoder", "decoder_step"), slots=slots, padding_budget=1.0, clock=clock)
+    return Scheduler(
+        7, model, graphs=("encoder", "decoder_step"), slots=slots, max_batch_size=BATCH_SIZE, max_tokens=MAX_TOKENS,
+        padding_budget=1.0, clock=clock,
+    )  # fmt: skip
 
 
 def work(
@@ -74,10 +80,10 @@ def test_waiting_rows_join_as_soon_as_running_ones_leave() -> None:
 def test_no_turn_lets_more_rows_join_than_its_bound() -> None:
     model = CountingRows()
     scheduler = make(model, ManualClock(), slots=100)
-    scheduler.submit(work(1, *([[3]] * (MAX_JOINING_SEQUENCES + 3)), limit=5))
+    scheduler.submit(work(1, *([[3]] * (BATCH_SIZE + 3)), limit=5))
     scheduler.turn()
     scheduler.turn()
-    assert model.batches == [MAX_JOINING_SEQUENCES, MAX_JOINING_SEQUENCES + 3]
+    assert model.batches == [BATCH_SIZE, BATCH_SIZE + 3]
 
 
 def test_beams_and_greedy_rows_share_a_batch_and_a_wide_beam_waits_its_turn() -> None:
@@ -215,20 +221,98 @@ def test_a_row_that_is_not_finite_fails_its_request_and_no_other() -> None:
     assert (failed.work_id, failed.reason, decoded.work_id) == (1, "INFERENCE_FAILED", 2)
 
 
+def test_no_step_waits_for_more_foreign_tokens_than_a_run_may_read() -> None:
+    model = CountingRows(reads_slices=True)
+    scheduler = make(model, ManualClock(), slots=8)
+    scheduler.submit(work(1, [3], limit=99, streams=True))
+    scheduler.turn()
+    steps, runs = len(model.batches), len(model.reads)
+    scheduler.submit(work(2, [5] * 200, [6] * 150, [7], limit=1))
+    told: list[Event] = []
+    while not any(isinstance(event, Decoded) for event in told):
+        told += scheduler.turn()
+    assert len(model.reads) - runs > 10
+    assert len(model.batches) - steps == len(model.reads) - runs  # a step after every run
+    assert max(max(lengths) * len(lengths) for lengths in model.reads) <= MAX_TOKENS
+
+
+def test_a_request_that_is_cancelled_while_it_is_read_frees_its_rows() -> None:
+    model = CountingRows(reads_slices=True)
+    scheduler = make(model, ManualClock(), slots=2)
+    scheduler.submit(work(1, [5] * 200, limit=1, sample_count=2))
+    scheduler.turn()
+    scheduler.cancel(1)
+    scheduler.submit(work(2, [5], limit=1, sample_count=2))
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert (decoded.work_id, model.batches) == (2, [2])
+
+
+def test_what_is_being_read_when_the_deadline_nears_is_part_of_the_partial_answer() -> None:
+    clock = ManualClock()
+    scheduler = make(CountingRows(reads_slices=True), clock)
+    scheduler.submit(work(1, [3], [4] * 200, limit=9, deadline=clock.now + 1, allow_partial=True))
+    scheduler.turn()
+    clock.now += 0.996
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert [row[0].token_ids for row in decoded.rows] == [[4], []]
+
+
+def test_rows_that_are_being_read_keep_their_places() -> None:
+    model = CountingRows(reads_slices=True)
+    scheduler = make(model, ManualClock(), slots=2)
+    scheduler.submit(work(1, [5] * 200, limit=1, sample_count=2))
+    scheduler.submit(work(2, [5], limit=1))
+    answers = [event.work_id for event in finish(scheduler) if isinstance(event, Decoded)]
+    assert answers == [1, 2]
+
+
+class SlowLanguageModel(Remembering):
+    """Reads prompts by its step, which takes a second of a manual clock."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(reads_by_step=True)
+        self._clock = clock
+
+    def step(self, *inputs: Any) -> Any:
+        self._clock.now += 1
+        return super().step(*inputs)
+
+
+def test_prompts_that_the_step_reads_join_at_once_and_the_first_token_is_the_one_after_them() -> None:
+    clock = ManualClock()
+    model = GenerationRows(SlowLanguageModel(clock))
+    scheduler = Scheduler(
+        7, model, graphs=("prefill", "step"), slots=4, max_batch_size=1, max_tokens=1, padding_budget=0.0, clock=clock
+    )
+    scheduler.submit(work(1, [3, 4, 5], limit=2))
+    scheduler.submit(work(2, [3], limit=2))
+    events: list[Event] = []
+    while scheduler.busy:
+        events += scheduler.turn()
+    assert [(event.graph, event.rows) for event in events if isinstance(event, Ran)] == [("step", 2)] * 3 + [
+        ("step", 1)
+    ] * 2
+    # they arrived a second before the clock began
+    answers = {one.work_id: one.first_token_seconds for one in events if isinstance(one, Decoded)}
+    assert answers == {1: pytest.approx(5.0), 2: pytest.approx(3.0)}
+
+
 class SchedulerMachine(RuleBasedStateMachine):
     """Whatever is submitted, cancelled or expires, in any order: nothing is lost, and slots are never exceeded."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = ManualClock()
-        self.model = CountingRows(ends_at=9)
+        self.model = CountingRows(ends_at=9, reads_slices=True)
         self.scheduler = make(self.model, self.clock, slots=3)
         self.open: dict[int, DecodeWork] = {}
         self.next_id = 0
         self.stopped: set[int] = set()
 
     @rule(
-        prompts=st.lists(st.lists(st.integers(3, 11), min_size=1, max_size=5), min_size=1, max_size=4),
+        prompts=st.lists(st.lists(st.integers(3, 11), min_size=1, max_size=14), min_size=1, max_size=4),
         limit=st.integers(1, 5),
         patience=st.sampled_from([1.0, 3.0, 1e6]),
         row_counts=st.sampled_from([(1, 1), (2, 1), (3, 1), (1, 2), (1, 3)]),

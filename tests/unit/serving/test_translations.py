@@ -12,14 +12,16 @@ from prometheus_client import CollectorRegistry
 from service.engine.requests import Ending
 from service.errors import AttentionNotAvailableError, InvalidArgumentError, ServiceError, TextTooLongError
 from service.metrics import Metrics
-from service.serving.api import FinishReason, Hypothesis, SamplingOptions, TextPair, TranslateOptions, Translation
+from service.serving.api import FinishReason, Hypothesis, SamplingOptions, TranslateOptions, Translation
 from service.serving.catalog import Catalog
 from service.serving.engine_loop import EngineLimits
 from service.serving.front import Front
 from service.serving.hosts import InlineHost
 from service.serving.messages import DecodedHypothesis
 from service.serving.pool import EnginePool
+from service.serving.sequences import TextPair
 from service.serving.translating import MOST_BEAM_TOKENS, TranslationWriter, decode_options
+from service.serving.truncation import Truncation
 from service.text.tokenizer import Tokenizer
 from tests.bundles import ENGLISH, UNK, publish_tiny, tiny_bundle, words_tokenizer
 
@@ -65,6 +67,17 @@ async def test_several_hypotheses_come_best_first_with_scores_that_are_those_of_
         ended = one.finish_reason is FinishReason.STOP
         assert len(one.token_scores) == one.token_count + ended
         assert (one.token_scores[-1].token == "<eos>") is ended
+
+
+@pytest.mark.parametrize("truncation", [Truncation.KEEP_BEGINNING, Truncation.KEEP_END])
+async def test_a_text_that_is_truncated_is_translated_as_its_part(front: Front, truncation: Truncation) -> None:
+    text, longest = "0123456789" * 7, 63  # each is a token, and so is the end of the sequence
+    part = text[:longest] if truncation is Truncation.KEEP_BEGINNING else text[-longest:]
+    cut, whole = await translated(
+        front, text, part, include_attention=True, replace_unknowns=True, truncation=truncation
+    )
+    assert (cut.hypotheses, cut.source_token_count, cut.truncated) == (whole.hypotheses, longest, True)
+    assert not whole.truncated
 
 
 async def test_a_wider_beam_finds_what_the_model_likes_better(front: Front) -> None:
@@ -177,6 +190,27 @@ def test_an_unknown_token_is_replaced_by_the_source_word_it_attends_to() -> None
     found = DecodedHypothesis([UNK, target[1], target[2], UNK, UNK], Ending.STOP, aligned=[0, 1, 1, 2, 3])
     translation = writer.translation(text, tokenizers[0].encode(text), [found])
     assert translation.hypotheses[0].text == "Zaphod ha visto Trillian !"
+
+
+@pytest.mark.parametrize(
+    ("truncation", "text"),
+    [
+        pytest.param(Truncation.KEEP_BEGINNING, "Zaphod il ha visto", id="the beginning"),
+        pytest.param(Truncation.KEEP_END, "Trillian il ha visto", id="the end"),
+    ],
+)
+def test_an_unknown_token_is_replaced_by_a_word_of_the_part_that_was_translated(
+    truncation: Truncation, text: str
+) -> None:
+    spec = tiny_bundle("translation")[0].spec.model_copy(update={"max_token_count": 3})  # two words and the end
+    tokenizers = tuple(Tokenizer.from_bytes(words_tokenizer(texts)[0]) for texts in (ENGLISH, ["il ha visto"]))
+    options = TranslateOptions(replace_unknowns=True, truncation=truncation)
+    writer = TranslationWriter(spec, tokenizers, options)  # type: ignore[arg-type]
+    found = DecodedHypothesis([UNK, *tokenizers[1].encode("il ha visto")], Ending.STOP, aligned=[0, 1, 1, 1])
+    source = "Zaphod saw Trillian twice"
+    translation = writer.translation(source, tokenizers[0].encode(source), [found])
+    assert translation.hypotheses[0].text == text
+    assert (translation.source_token_count, translation.truncated) == (2, True)
 
 
 def test_the_words_of_tokens_are_those_of_the_text() -> None:

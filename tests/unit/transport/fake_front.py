@@ -34,7 +34,6 @@ from service.serving.api import (
     LogitsResult,
     ModelInfo,
     ScoreResult,
-    TextPair,
     Timings,
     TokenScore,
     TranslateOptions,
@@ -42,8 +41,9 @@ from service.serving.api import (
     Translation,
     TranslationScore,
 )
-from service.serving.sequences import InputSequence, SequenceLogits
+from service.serving.sequences import InputSequence, SequenceLogits, TextPair
 from service.serving.statistics import ModelStatistics
+from service.serving.truncation import Truncation
 from service.settings import GrpcSettings
 from service.state.requests import STATELESS, SequenceStates
 from service.transport.open_inference.repository import RepositoryControl
@@ -68,6 +68,7 @@ class FakeFront:
     deadlines: list[float] = field(default_factory=list)
     options: list[GenerateOptions | TranslateOptions] = field(default_factory=list)
     sequences: list[InputSequence] = field(default_factory=list)
+    truncations: list[Truncation] = field(default_factory=list)
     statistics_told: list[ModelStatistics] = field(default_factory=list)
     working: int = 0
 
@@ -93,7 +94,10 @@ class FakeFront:
             found = SequenceLogits([[0.0, 1.0]], [[0.25, 0.75]], ("Mary",))
             return LogitsResult(name, int(version or 3), tuple(found for _ in sequences), TIMINGS)
 
-    async def classify(self, model: str, texts: Sequence[str], *, deadline: float) -> ClassifyResult:
+    async def classify(
+        self, model: str, texts: Sequence[str], *, deadline: float, truncation: Truncation = Truncation.REFUSE
+    ) -> ClassifyResult:
+        self.truncations.append(truncation)
         async with self._work(deadline):
             labels = (LabelScore("positive", 0.75), LabelScore("negative", 0.25))
             found = tuple(Classification(labels, token_count=len(text.split())) for text in texts)
@@ -101,8 +105,9 @@ class FakeFront:
 
     async def label(
         self, model: str, sequences: Sequence[InputSequence], *, top_label_count: int | None, deadline: float,
-        states: SequenceStates = STATELESS,
+        states: SequenceStates = STATELESS, truncation: Truncation = Truncation.REFUSE,
     ) -> LabelResult:  # fmt: skip
+        self.truncations.append(truncation)
         self.sequences += sequences
         async with self._work(deadline):
             labels = (LabelScore("B-PER", 0.75), LabelScore("O", 0.25))[:top_label_count]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -17,6 +18,7 @@ from service.serving.api import (
     SamplingOptions,
     Timings,
 )
+from service.serving.truncation import Truncation
 from service.transport import convert
 from service.transport.convert_generation import to_generate_call, to_generate_response
 from service.transport.convert_translations import to_translate_call
@@ -215,3 +217,28 @@ def test_a_model_shows_everything_that_is_known_of_it() -> None:
     assert shown.label_scheme == models.LABEL_SCHEME_BIO
     unset = [field.name for field in models.Model.DESCRIPTOR.fields if field not in dict(shown.ListFields())]
     assert unset == []
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (inference.TRUNCATION_UNSPECIFIED, Truncation.REFUSE),
+        (inference.TRUNCATION_REFUSE, Truncation.REFUSE),
+        (inference.TRUNCATION_KEEP_BEGINNING, Truncation.KEEP_BEGINNING),
+        (inference.TRUNCATION_KEEP_END, Truncation.KEEP_END),
+    ],
+)
+def test_every_request_of_texts_says_what_becomes_of_long_ones(given: inference.Truncation, meant: Truncation) -> None:
+    classify = inference.ClassifyTextRequest(model="m", texts=["a"], truncation=given)
+    label = inference.LabelSequenceRequest(model="m", truncation=given)
+    translate = inference.TranslateTextRequest(model="m", texts=["a"], truncation=given)
+    assert convert.to_classify_call(classify).truncation is meant
+    assert {convert.checked_truncation(request) for request in (classify, label, translate)} == {meant}
+
+
+def test_a_truncation_that_is_not_known_is_refused_by_field() -> None:
+    request = inference.ClassifyTextRequest(model="m", texts=["a"], truncation=cast("inference.Truncation", 17))
+    with pytest.raises(InvalidArgumentError) as refused:
+        convert.to_classify_call(request)
+    assert refused.value.field == "truncation"
+    assert "TRUNCATION_KEEP_END" in refused.value.message

@@ -46,6 +46,19 @@ def test_values_that_are_no_numbers_are_left_to_the_model_to_judge() -> None:
 
 
 @pytest.mark.parametrize(
+    ("token", "include"), [pytest.param(b"token", False, id="taken"), pytest.param(b"", True, id="asked for")]
+)
+def test_a_part_of_a_sequence_has_no_state_to_go_on_from(token: bytes, include: bool) -> None:
+    request = inference.LabelSequenceRequest(
+        model="m", sequences=[inference.InputSequence(text="fine", state_token=token)], include_state_token=include,
+        truncation=inference.TRUNCATION_KEEP_END,
+    )  # fmt: skip
+    with pytest.raises(InvalidArgumentError) as refused:
+        to_label_call(request)
+    assert refused.value.field == "truncation"
+
+
+@pytest.mark.parametrize(
     ("sequence", "field"),
     [
         pytest.param(inference.InputSequence(), "sequences[1]", id="nothing"),

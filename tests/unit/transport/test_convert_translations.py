@@ -11,7 +11,6 @@ from service.serving.api import (
     Hypothesis,
     SamplingOptions,
     ScoreResult,
-    TextPair,
     Timings,
     TokenScore,
     TranslateOptions,
@@ -19,6 +18,7 @@ from service.serving.api import (
     Translation,
     TranslationScore,
 )
+from service.serving.sequences import TextPair
 from service.transport.convert_translations import (
     to_score_call,
     to_score_response,

@@ -81,12 +81,13 @@ def labeller_graphs(
 def language_model_graphs(
     model: LanguageModel, precision: Precision = "fp32", opset: int = OPSET
 ) -> dict[GraphRole, WrittenGraph]:
-    """Write prefill and step.
+    """Write step, and prefill where the step runs the recurrent operator: reading at once gives the same state.
 
-    Both run the same recurrent operators in every precision: reading at once or token by token gives the same state.
-    A cell in int8 would be faster for the step, but a prefill over it would have to loop.
+    In int8 the step's cells are written out, which is faster; a prefill over them would have to loop, so that prompts
+    are read by the step.
     """
-    return {"prefill": _prefill(model, precision, opset), "step": _step(model, precision, opset)}
+    step = _step(model, precision, opset)
+    return {"step": step} if precision == "int8" else {"prefill": _prefill(model, precision, opset), "step": step}
 
 
 def _prefill(model: LanguageModel, precision: Precision, opset: int) -> WrittenGraph:
@@ -107,7 +108,8 @@ def _step(model: LanguageModel, precision: Precision, opset: int) -> WrittenGrap
     token_ids = graph.input("token_ids", "int64", "rows")
     state = graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_tokens(graph, "embedding", model.embedding, token_ids)
-    values = write_recurrent(graph, model.recurrent, embedded, state=state)
+    write_layer = write_cell if precision == "int8" else None
+    values = write_recurrent(graph, model.recurrent, embedded, state=state, write_layer=write_layer)
     _write_readout(graph, model.readout, values.last, "embedding")
     graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
     return graph.finish(file_name("step", precision))

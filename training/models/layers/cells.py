@@ -114,9 +114,12 @@ def rnn_cell(inputs: Tensor, hidden: Tensor, weights: CellWeights) -> Tensor:
     return torch.tanh(_affine(inputs, hidden, weights))
 
 
-def lstm_over_time(inputs: Tensor, weights: CellWeights) -> LstmStep:
-    """Run an LSTM layer from the zero state over `inputs` [time, input]; the fields are [time, hidden]."""
-    hidden = cell = inputs.new_zeros(weights.recurrent_matrix.shape[1])
+def lstm_over_time(
+    inputs: Tensor, weights: CellWeights, hidden: Tensor | None = None, cell: Tensor | None = None
+) -> LstmStep:
+    """Run an LSTM layer over `inputs` [time, input] from states [hidden] or zeros; the fields are [time, hidden]."""
+    zeros = inputs.new_zeros(weights.recurrent_matrix.shape[1])
+    hidden, cell = zeros if hidden is None else hidden, zeros if cell is None else cell
     steps: list[LstmStep] = []
     for now in inputs:
         step = lstm_cell(now, hidden, cell, weights)
@@ -125,9 +128,9 @@ def lstm_over_time(inputs: Tensor, weights: CellWeights) -> LstmStep:
     return LstmStep(*_stacked(steps))
 
 
-def gru_over_time(inputs: Tensor, weights: CellWeights) -> GruStep:
-    """Run a GRU layer from the zero state over `inputs` [time, input]; the fields are [time, hidden]."""
-    hidden = inputs.new_zeros(weights.recurrent_matrix.shape[1])
+def gru_over_time(inputs: Tensor, weights: CellWeights, hidden: Tensor | None = None) -> GruStep:
+    """Run a GRU layer over `inputs` [time, input] from a state [hidden] or zeros; the fields are [time, hidden]."""
+    hidden = inputs.new_zeros(weights.recurrent_matrix.shape[1]) if hidden is None else hidden
     steps: list[GruStep] = []
     for now in inputs:
         steps.append(gru_cell(now, hidden, weights))
@@ -135,9 +138,9 @@ def gru_over_time(inputs: Tensor, weights: CellWeights) -> GruStep:
     return GruStep(*_stacked(steps))
 
 
-def rnn_over_time(inputs: Tensor, weights: CellWeights) -> Tensor:
-    """Run a vanilla recurrent layer from the zero state over `inputs` [time, input]; returns [time, hidden]."""
-    hidden = inputs.new_zeros(weights.recurrent_matrix.shape[1])
+def rnn_over_time(inputs: Tensor, weights: CellWeights, hidden: Tensor | None = None) -> Tensor:
+    """Run a vanilla layer over `inputs` [time, input] from a state [hidden] or zeros; returns [time, hidden]."""
+    hidden = inputs.new_zeros(weights.recurrent_matrix.shape[1]) if hidden is None else hidden
     states: list[Tensor] = []
     for now in inputs:
         hidden = rnn_cell(now, hidden, weights)

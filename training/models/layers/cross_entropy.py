@@ -47,8 +47,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         matrix, offset = weight.to(vectors.dtype), bias.to(vectors.dtype)
         total = weight.new_zeros(())
         for_vectors, for_weight, for_bias = (torch.zeros_like(one) for one in (vectors, weight, bias))
-        for part in torch.split(torch.arange(len(vectors)), max(1, _CHUNK_LOGITS // len(weight))):
-            rows = slice(int(part[0]), int(part[-1]) + 1)
+        count = max(1, _CHUNK_LOGITS // len(weight))
+        for start in range(0, len(vectors), count):
+            rows = slice(start, start + count)
             chosen = expected[rows, None]  # [positions, 1]
             logits = torch.addmm(offset, vectors[rows], matrix.T).to(weight.dtype)  # [positions, vocabulary]
             log_shares = torch.log_softmax(logits, dim=-1)

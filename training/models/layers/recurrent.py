@@ -149,6 +149,13 @@ class Recurrent(nn.Module):
         """Return whether what a layer reads is added to what it gives."""
         return self.residual and (layer > 0 or self.input_size == self.output_size)
 
+    def joined(self, layer: int, data: Tensor, outputs: Tensor) -> Tensor:
+        """Return what the next layer reads, where this one read `data` and gave `outputs`: their sum, normalised."""
+        if self.sums(layer):
+            outputs = outputs + data
+        norm = self.norm(layer)
+        return outputs if norm is None else cast("Tensor", norm(outputs))
+
     def forward(self, inputs: Tensor, lengths: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Read each row up to its length.
 
@@ -209,6 +216,11 @@ class Recurrent(nn.Module):
         """Turn a state into vectors; the opposite of `pack`."""
         return state.view(state.shape[0], self.vector_count, self.hidden_size).transpose(0, 1).contiguous()
 
+    def split(self, state: Tensor) -> Tensor:
+        """Return the vectors of a state apart: [hidden and cell, layers, directions, rows, hidden_size]."""
+        kinds = 2 if self.cell == "lstm" else 1
+        return self.unpack(state).view(kinds, self.layers, self.directions, len(state), self.hidden_size)
+
     def _start(self, inputs: Tensor) -> Tensor:
         return inputs.new_zeros(len(inputs), self.state_size)
 
@@ -221,7 +233,7 @@ class Recurrent(nn.Module):
         padding = torch.arange(inputs.shape[1]) >= lengths[:, None]  # [rows, time]
         if not padding.any():
             return self.read(inputs, state)
-        before = self._split(self._start(inputs) if state is None else state)
+        before = self.split(self._start(inputs) if state is None else state)
         noise = self.draw_noise(inputs)
         data, hidden, cells = inputs.masked_fill(padding[..., None], 0.0), [], []
         for layer, weights in enumerate(noise.weights):
@@ -229,7 +241,7 @@ class Recurrent(nn.Module):
             outputs, _, cell = self._kernel(flagged, before[:, layer], _padding_aware(weights), None)
             hidden.append(self._by_direction(self.last_output(outputs, lengths)))
             cells.append(cell)
-            data = self._joined(layer, data, outputs).masked_fill(padding[..., None], 0.0)
+            data = self.joined(layer, data, outputs).masked_fill(padding[..., None], 0.0)
         vectors = torch.cat([*hidden, *cells])  # [vector_count, rows, hidden_size]
         return _masked(data, noise.masks[-1]), self.pack(vectors)
 
@@ -237,30 +249,18 @@ class Recurrent(nn.Module):
         self, data: Tensor, state: Tensor, noise: Noise, batch_sizes: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Run all layers over [rows, time, features] or, with `batch_sizes`, over packed positions [all, features]."""
-        before = self._split(state)
+        before = self.split(state)
         after: list[Tensor] = []
         for layer, weights in enumerate(noise.weights):
             outputs, *last = self._kernel(_masked(data, noise.masks[layer]), before[:, layer], weights, batch_sizes)
-            data = self._joined(layer, data, outputs)
+            data = self.joined(layer, data, outputs)
             after.append(torch.stack(last))  # [hidden and cell, directions, rows, hidden_size]
         vectors = torch.stack(after, dim=1).flatten(0, 2)  # [vector_count, rows, hidden_size]
         return _masked(data, noise.masks[-1]), self.pack(vectors)
 
-    def _split(self, state: Tensor) -> Tensor:
-        """[hidden and cell, layers, directions, rows, hidden_size] of a state."""
-        kinds = 2 if self.cell == "lstm" else 1
-        return self.unpack(state).view(kinds, self.layers, self.directions, len(state), self.hidden_size)
-
     def _by_direction(self, vectors: Tensor) -> Tensor:
         """[directions, rows, hidden_size] of vectors [rows, output_size]."""
         return vectors.view(len(vectors), self.directions, self.hidden_size).transpose(0, 1)
-
-    def _joined(self, layer: int, data: Tensor, outputs: Tensor) -> Tensor:
-        """What stands between layers: the sum of what a layer read and gave, normalised."""
-        if self.sums(layer):
-            outputs = outputs + data
-        norm = self.norm(layer)
-        return outputs if norm is None else cast("Tensor", norm(outputs))
 
     def _kernel(
         self, data: Tensor, before: Tensor, weights: list[Tensor], batch_sizes: Tensor | None

@@ -47,5 +47,5 @@ def _losses(answers: LikelihoodAnswers) -> Section:
         "bits per character. Below: how many tokens there are at each place."
     )
     rows = [(one.places, f"{one.loss:.3f}", f"{one.token_count:,}") for one in losses]
-    table = Table("loss by place", ("tokens before", "mean loss (nats per token)", "tokens"), rows)
+    table = Table("loss by place", ("tokens before", "mean loss (nats per token)", "tokens"), rows, folded=True)
     return Section("Loss by place", [Picture("loss by place in the text", caption, draw_place_losses(losses)), table])

@@ -1,24 +1,23 @@
 """What the memory does while the model reads an example: what it forgets, takes in, keeps."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from training.data.examples import AnyExample, LabelledSeries, LabelledText, PlainText, TaggedTokens, TextPair
-from training.evaluation.gates import trace_gates, trace_rows
+from training.evaluation.gates import LayerTrace, trace_gates, trace_rows
 from training.reporting.charts import draw_averages
-from training.reporting.document import Picture, Section, Table, Text
+from training.reporting.document import Block, Heading, Picture, Section, Table, Text
 from training.reporting.findings import Findings
 from training.reporting.heat_maps import draw_gates
 from training.tasks.labelling import LabellingTask
 
 DoubleArray = npt.NDArray[np.float64]
-Signals = Mapping[str, npt.NDArray[np.float32]]
 
-_TOKENS_DRAWN = 30
+_STEPS_DRAWN = 30
 _CHARACTERS_READ = 500
-"""Of a text: more than the tokens that are drawn. What comes later changes nothing in them."""
+"""Of a text: more than the tokens that are drawn."""
 _WANTED_CHARACTERS = 60
 """Length of an example that shows something and still fits."""
 
@@ -32,47 +31,63 @@ _MEANING = {
     "hidden state": "what the layer remembers and shows: a unit that keeps its colour carries something along",
 }
 
+_CAPTION = (
+    "By unit: a row is a unit, and units are sorted by what they end in. On average: the mean over the units; the "
+    "change of a state is how far its units moved at this place, and a peak is where the model updates its memory."
+)
+
+_MOVED = "The memory moved furthest at {token}."
+_SENTENCES: Mapping[str, tuple[str, Callable[[DoubleArray], np.intp], bool]] = {
+    "forget gate": ("Most was forgotten at {token}: the forget gate kept {value:.0%} on average.", np.argmin, True),
+    "input gate": ("Most was taken in at {token}: the input gate was open {value:.0%}.", np.argmax, False),
+    "output gate": ("Most was shown at {token}: the output gate was open {value:.0%}.", np.argmax, False),
+    "reset gate": ("Least of the past was used at {token}: the reset gate was open {value:.0%}.", np.argmin, True),
+    "update gate": ("Most was updated at {token}: the update gate kept {value:.0%} on average.", np.argmin, True),
+    "change of the cell state": (_MOVED, np.argmax, False),
+    "change of the hidden state": (_MOVED, np.argmax, False),
+}
+"""What is said of an average, at which of its extremes, and whether it is of what was remembered before."""
+
 
 def memory_section(findings: Findings, text: str | None) -> Section:
-    """Gates and states of the first layer over the tokens of a text, or of a test example if there is none."""
-    shown, traced, tokens = _trace(findings, text)
-    signals: Signals = {name: signal[:_TOKENS_DRAWN] for name, signal in traced.items()}
-    tokens = tokens[:_TOKENS_DRAWN]
-    averages = _averages(signals)
-    meaning = "; ".join(f"{name}: {_MEANING[name]}" for name in signals)
-    units_caption = f"One row per unit, one column per token, sorted by what each unit ends in. {meaning}."
-    means_caption = (
-        "The same, averaged over the units. Change of a state: how far its units moved at this token, on average; a "
-        "peak is a token that the model updates its memory for."
-    )
-    rows = [(token, *(f"{values[place]:.3f}" for values in averages.values())) for place, token in enumerate(tokens)]
-    return Section(
-        "Memory",
-        [
-            Text(f"First layer, reading forwards, computed by the cell's equations: {shown}"),
-            Text(" ".join(narrate(averages, tokens, unit=findings.step_name))),
-            Picture("gates and states, by unit", units_caption, draw_gates(signals, tokens)),
-            Picture("gates and states, on average", means_caption, draw_averages(averages, tokens)),
-            Table("means over units", (findings.step_name, *averages), rows),
-        ],
-    )
+    """Gates and states of every layer and direction over a text, or over a test example if there is none."""
+    shown, layers = _trace(findings, text)
+    blocks: list[Block] = [
+        Text(f"Every layer, computed by the cell's equations while it reads {shown}"),
+        Table(
+            "how to read it", ("signal", "meaning"), [(name, _MEANING[name]) for name in layers[0].signals], _CAPTION
+        ),
+    ]
+    for layer in layers:
+        blocks += _layer_blocks(layer, findings.step_name)
+    return Section("Memory", blocks)
 
 
-def _trace(findings: Findings, text: str | None) -> tuple[str, Signals, list[str]]:
-    """What is read, in words; the signals [tokens, units]; the tokens."""
+def _layer_blocks(layer: LayerTrace, unit: str) -> Iterator[Block]:
+    averages = averages_of(layer)
+    rows = [(step, *(f"{values[place]:.3f}" for values in averages.values())) for place, step in enumerate(layer.steps)]
+    yield Heading(layer.title)
+    yield Text(" ".join(narrate(averages, layer, unit=unit)))
+    yield Picture(f"{layer.title}: gates and states, by unit", "", draw_gates([layer]))
+    yield Picture(f"{layer.title}: gates and states, on average", "", draw_averages(averages, layer.steps))
+    yield Table(f"{layer.title}: means over units", (unit, *averages), rows, folded=True)
+
+
+def _trace(findings: Findings, text: str | None) -> tuple[str, list[LayerTrace]]:
+    """What is read, in words, and the layers that read it."""
     task, test = findings.task, findings.splits.test
     if text is None and isinstance(task, LabellingTask) and isinstance(test[0], LabelledSeries):
-        return f"the first steps of {test[0].name or 'the first test series'}", *trace_rows(task, _rows_of(test[0]))
+        return f"the first steps of {test[0].name or 'the first test series'}", trace_rows(task, _rows_of(test[0]))
     shown = example_text(test) if text is None else text
     short = shown[:_CHARACTERS_READ]
-    return repr(short), *trace_gates(task, short)
+    return repr(short), trace_gates(task, short, limit=_STEPS_DRAWN)
 
 
 def _rows_of(series: LabelledSeries) -> list[dict[str, float]]:
     names = [column.name for column in series.columns]
     return [
         {name: value for name, value in zip(names, row, strict=True) if value is not None}
-        for row in series.features[:_TOKENS_DRAWN]
+        for row in series.features[:_STEPS_DRAWN]
     ]
 
 
@@ -82,46 +97,44 @@ def example_text(examples: Sequence[AnyExample]) -> str:
     return min(texts, key=lambda text: abs(len(text) - _WANTED_CHARACTERS))
 
 
-def narrate(averages: Mapping[str, DoubleArray], tokens: Sequence[str], *, unit: str) -> list[str]:
-    """Say in words at which tokens the memory did most.
+def narrate(averages: Mapping[str, DoubleArray], layer: LayerTrace, *, unit: str) -> list[str]:
+    """Say in words where a layer's memory did most.
 
     Args:
-        averages: by title, [tokens], as `_averages` has them.
-        tokens: what was read. The first one is passed over where the old state, which is empty, is what matters.
-        unit: what a token is called.
+        averages: by title, [steps], as `averages_of` has them.
+        layer: of which they are. Where it began with an empty memory, the first step that it read is passed over for
+            what is said of the old state.
+        unit: what a step is called.
     """
-    later = slice(1, None) if len(tokens) > 1 else slice(None)
-    rules: Mapping[str, tuple[str, Callable[[DoubleArray], np.intp], slice]] = {
-        "forget gate": (
-            "Most was forgotten at {token}: the forget gate kept {value:.0%} on average.",
-            np.argmin,
-            later,
-        ),
-        "input gate": ("Most was taken in at {token}: the input gate was open {value:.0%}.", np.argmax, slice(None)),
-        "output gate": ("Most was shown at {token}: the output gate was open {value:.0%}.", np.argmax, slice(None)),
-        "reset gate": ("Least of the past was used at {token}: the reset gate was open {value:.0%}.", np.argmin, later),
-        "update gate": ("Most was updated at {token}: the update gate kept {value:.0%} on average.", np.argmin, later),
-        "change of the cell state": ("The memory moved furthest at {token}.", np.argmax, slice(None)),
-        "change of the hidden state": ("The memory moved furthest at {token}.", np.argmax, slice(None)),
-    }
     said = []
     for title, values in averages.items():
-        sentence, extreme, places = rules[title]
+        sentence, extreme, of_the_past = _SENTENCES[title]
+        places = _with_a_past(layer) if of_the_past else slice(None)
         place = int(extreme(values[places])) + (places.start or 0)
-        where = f"{unit} {place + 1}"
-        name = where if tokens[place] == str(place + 1) else f"{tokens[place]!r} ({where})"
-        said.append(sentence.format(token=name, value=values[place]))
+        said.append(sentence.format(token=_named(layer.steps[place], place, unit), value=values[place]))
     return said
 
 
-def _averages(signals: Signals) -> dict[str, DoubleArray]:
-    """Mean of each gate over the units, and mean change of the state from the token before; [tokens] each."""
+def _with_a_past(layer: LayerTrace) -> slice:
+    """The steps at which there was something to forget; all of them where there is but one."""
+    if layer.start.any() or len(layer.steps) == 1:
+        return slice(None)
+    return slice(None, -1) if layer.backwards else slice(1, None)
+
+
+def _named(step: str, place: int, unit: str) -> str:
+    where = f"{unit} {place + 1}"
+    return where if step == str(place + 1) else f"{step!r} ({where})"
+
+
+def averages_of(layer: LayerTrace) -> dict[str, DoubleArray]:
+    """Return each gate's mean over the units, and the state's mean change from the step read before; [steps] each."""
     found: dict[str, DoubleArray] = {}
-    for name, signal in signals.items():
+    for name, signal in layer.signals.items():
         values = signal.astype(np.float64)
         if name.endswith("state"):
-            steps = np.diff(values, axis=0, prepend=np.zeros((1, values.shape[1])))  # the state before all is zero
-            found[f"change of the {name}"] = np.abs(steps).mean(axis=1)
+            before = np.vstack([values[1:], layer.start]) if layer.backwards else np.vstack([layer.start, values[:-1]])
+            found[f"change of the {name}"] = np.abs(values - before).mean(axis=1)
         else:
             found[name] = values.mean(axis=1)
     return found

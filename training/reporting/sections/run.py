@@ -28,6 +28,10 @@ def facts_section(findings: Findings) -> Section:
         ("epochs", f"{len(outcome.epochs)}; the weights after {findings.best_epoch:.3g} of them were kept"),
         ("duration", f"{training_seconds:.1f} s of training, {outcome.seconds:.1f} s with validation"),
         ("speed", f"{token_count / training_seconds:,.0f} {unit}/s in training, padding left out"),
+        (
+            "waiting for data",
+            f"{sum(epoch.data_seconds for epoch in outcome.epochs) / training_seconds:.1%} of training",
+        ),
         ("seed", str(findings.recipe.seed)),
         ("SHA-256 of recipe and data", manifest.producer.recipe_sha256),
     ]
@@ -46,7 +50,7 @@ def curves_section(findings: Findings) -> Section:
     )
     picture = draw_curves(outcome.epochs, best=findings.best_epoch, metric=metric)
     rows = [
-        (f"{epoch.number}", f"{epoch.loss:.4f}", f"{epoch.value:.4g}", f"{epoch.seconds:.1f}")
+        (f"{epoch.number}", f"{epoch.loss:.4f}", f"{epoch.value:#.4g}", f"{epoch.seconds:.1f}")
         for epoch in outcome.epochs
     ]
     table = Table("epochs", ("epoch", "training loss (nats)", metric, "seconds"), rows)

@@ -132,7 +132,9 @@ def test_a_wrong_file_is_one_line_with_its_place(
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        pytest.param("labelling = {window = 3}", "labelling.window: Extra inputs are not permitted", id="unknown"),
+        pytest.param(
+            "labelling = {window = 3}", "labelling: unknown key 'window': did you mean 'window_length'", id="unknown"
+        ),
         pytest.param('labelling = {scheme = "iob"}', "labelling.scheme: Input should be", id="no such scheme"),
         pytest.param("labelling = {window_length = 9}", "no use for labelling.window_length", id="without a use"),
     ],

@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_export_makes_other_variants_of_a_bundle_alone(recipe: Path, training: T
     ("arguments", "complaint"),
     [
         pytest.param(["train", "missing.toml"], "missing.toml: cannot be read", id="no such recipe"),
-        pytest.param(["train", "misspelt.toml"], "misspelt.toml: training.epoch", id="unknown setting"),
+        pytest.param(["train", "misspelt.toml"], "misspelt.toml: training: unknown key", id="unknown setting"),
         pytest.param(["train", "real.toml"], "SEQSERVE_DATA", id="real corpus, no folder named"),
         pytest.param(["export", "quick.toml"], "train the recipe first", id="export before training"),
         pytest.param(["export"], "export takes RECIPE.toml alone, or --from-bundle", id="export of nothing"),
@@ -246,6 +247,20 @@ def test_ctrl_c_in_another_verb_is_one_line_too(
     monkeypatch.setattr("training.commands.evaluate.open_bundle", lambda _: signal.raise_signal(signal.SIGINT))
     code, _, errors = training("evaluate", ".build/models/quick/1")
     assert (code, errors.splitlines()) == (130, ["stopped"])
+
+
+class PressesCtrlC(MetaPathFinder):
+    """Somebody loses patience while the command is being loaded."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "training.commands.app":
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_while_libraries_are_loaded_is_one_line_too(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "training.commands.app", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [PressesCtrlC(), *sys.meta_path])
+    assert training("train", "quick.toml") == (130, "", "stopped: nothing was read yet\n")
 
 
 def test_a_checkpoint_of_another_recipe_is_named_with_what_was_expected(

@@ -82,7 +82,7 @@ def test_a_row_is_the_base_but_for_its_change(path: Path) -> None:
             "model.attention", "model.pooling", "the recipe has no key 'model.pooling'", id="nothing to leave"
         ),
         pytest.param('base = "LSTM"', 'base = "GRU"', "a row has the name of the base", id="two of one name"),
-        pytest.param("seeds", "seed", "seeds: Field required", id="misspelt"),
+        pytest.param("seeds", "seed", "unknown key 'seed': did you mean 'seeds'", id="misspelt"),
         pytest.param("[rows]", "[rows", "not valid TOML", id="no TOML"),
     ],
 )
@@ -158,7 +158,7 @@ def test_a_file_that_holds_no_measurements_is_an_error(tmp_path: Path) -> None:
 def published(folder: Path, recipe: Recipe, splits: AnySplits, *, card: str | None = None) -> PublishedModel:
     draft = draft_bundle(prepare(recipe, splits), run_sha256="a" * 64)
     written = write_card(
-        draft.manifest, recipe, splits, (Epoch(1, 2.0, 50.0, 200.0),), evaluate_variants(draft.opened(), splits)
+        draft, recipe, splits, (Epoch(1, 2.0, 50.0, 200.0),), evaluate_variants(draft.opened(), splits)
     )
     return PublishedModel.of(open_bundle(draft.publish(card or written, folder)))
 

@@ -29,6 +29,10 @@ def test_a_step_without_a_label_is_no_label() -> None:
     assert require_known_labels(splits) is splits
 
 
+def tagged(*tags: str, line: int = 1) -> TaggedTokens:
+    return TaggedTokens(("a",) * len(tags), tags, origin=Origin("train.conll", line))
+
+
 @pytest.mark.parametrize(
     ("labels", "scheme"),
     [
@@ -40,13 +44,16 @@ def test_a_step_without_a_label_is_no_label() -> None:
     ],
 )
 def test_labels_that_look_like_spans_mark_them(labels: tuple[str, ...], scheme: str) -> None:
-    assert scheme_of(labels, None) == scheme
+    assert scheme_of([tagged(*labels)], None) == scheme
 
 
 def test_labels_that_only_half_look_like_spans_are_asked_about() -> None:
-    iob1 = ("B-LOC", "I-LOC", "I-PER", "O")
-    with pytest.raises(DataError, match=r"'I-PER' does not fit scheme bio: .*; `scheme = \"plain\"` in \[labelling\]"):
+    iob1 = [tagged("B-LOC", "I-LOC", "O"), tagged("O", "I-PER", line=7), tagged("I-PER", line=9)]
+    with pytest.raises(
+        DataError,
+        match=r"^train\.conll, line 7: at step 2, label 'I-PER' does not fit scheme bio: .*; `scheme = \"plain\"`",
+    ):
         scheme_of(iob1, None)
     assert scheme_of(iob1, "plain") == "plain"
     with pytest.raises(DataError, match="'NOUN' does not fit scheme bio"):
-        scheme_of(("NOUN", "O"), "bio")
+        scheme_of([tagged("NOUN", "O")], "bio")

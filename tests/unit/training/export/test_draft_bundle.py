@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.bundle.manifest import Precision
 from service.bundle.signatures import check_signatures
 from service.bundle.store import open_bundle
 from service.errors import BundleError
-from service.runtime.golden import read_golden
+from service.runtime.golden import GoldenCase, read_golden
 from service.runtime.models import load_model
+from service.runtime.session import open_session
 from training.data.examples import AnySplits
 from training.errors import DataError, ExportError
 from training.evaluation.evaluate import evaluate_bundle, evaluate_variants
 from training.export.bundle import Draft, bundle_folder, draft_bundle, is_published
-from training.export.card import write_card
+from training.export.card import describe_variants, write_card
 from training.preparation.prepare import prepare
 from training.run.checkpoint import Epoch
 from training.settings.evaluation import EvaluationSettings
@@ -62,7 +64,7 @@ def test_golden_runs_cover_one_row_padded_rows_and_time_one(
 ) -> None:
     draft = make_draft(task, model)
     variant = draft.manifest.variants["fp32"]
-    cases = read_golden(draft.files[variant.golden.file], variant.graphs, where=variant.golden.file)
+    cases = recorded(draft, "fp32")
     for role in variant.graphs:
         shapes = [next(iter(case.inputs.values())).shape for case in cases if case.role == role]
         assert {shape[0] for shape in shapes} == {1, 3}
@@ -82,6 +84,48 @@ def test_a_changed_weight_is_refused_by_the_proof(make_recipe: MakeRecipe, tiny_
         load_model(mixed.opened())
 
 
+def test_the_card_states_how_far_each_graph_of_each_variant_is_from_pytorch(
+    make_recipe: MakeRecipe, tiny_splits: Tiny
+) -> None:
+    recipe = make_recipe("translation", export={"precisions": ["fp32", "int8"]})
+    draft = draft_bundle(prepare(recipe, tiny_splits["translation"]), run_sha256=RUN)
+    in_pytorch = recorded(draft, "fp32")
+    runs = {
+        role: open_session(draft.files[graph.file], graph, where=role)
+        for role, graph in draft.manifest.variants["fp32"].graphs.items()
+    }
+    in_fp32 = [tuple(runs[case.role](*case.inputs.values())) for case in in_pytorch]
+    in_int8 = [tuple(case.outputs.values()) for case in recorded(draft, "int8")]
+    text = describe_variants(draft, "none")
+    for name, outputs in (("fp32 (default)", in_fp32), ("int8", in_int8)):
+        for role in runs:
+            worst = max(
+                np.abs(got - expected).max()
+                for case, found in zip(in_pytorch, outputs, strict=True)
+                for got, expected in zip(found, case.outputs.values(), strict=True)
+                if case.role == role
+            )
+            assert worst > 0
+            assert f"| {name} | {role} | " in text
+            assert f" | {worst:.2g} |" in text.partition(f"| {name} | {role} | ")[2].partition("\n")[0]
+
+
+def recorded(draft: Draft, precision: Precision) -> tuple[GoldenCase, ...]:
+    variant = draft.manifest.variants[precision]
+    return read_golden(draft.files[variant.golden.file], variant.graphs, where=precision)
+
+
+def test_a_graph_that_gives_something_else_than_pytorch_is_not_exported(
+    make_recipe: MakeRecipe, tiny_splits: Tiny
+) -> None:
+    task = prepare(make_recipe("classification"), tiny_splits["classification"])
+    task.model.register_forward_hook(lambda module, inputs, outputs: (outputs[0] + 0.01, outputs[1]))
+    with pytest.raises(
+        ExportError, match=r"^fp32 is off by 0\.01 .* graph classifier, output logits; allowed are 1e-05$"
+    ):
+        draft_bundle(task, run_sha256=RUN)
+
+
 @pytest.mark.parametrize("task", ["classification", "generation", "labelling", "readings", "translation"])
 def test_a_published_draft_opens_with_scores_in_its_card(
     make_recipe: MakeRecipe, tiny_splits: Tiny, tmp_path: Path, task: str
@@ -89,7 +133,7 @@ def test_a_published_draft_opens_with_scores_in_its_card(
     recipe, splits = make_recipe(task), tiny_splits[task]
     draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)
     evaluation = evaluate_bundle(draft.opened(), splits)
-    card = write_card(draft.manifest, recipe, splits, (Epoch(1, 2.0, 50.0, 1.0),), {"fp32": evaluation})
+    card = write_card(draft, recipe, splits, (Epoch(1, 2.0, 50.0, 1.0),), {"fp32": evaluation})
     folder = draft.publish(card, tmp_path / "models")
     assert folder == bundle_folder(recipe, tmp_path / "models")
     opened = open_bundle(folder)
@@ -160,5 +204,5 @@ def test_a_score_says_how_many_texts_were_cut_and_nothing_where_none_was(
 def test_the_card_of_a_negative_control_says_so(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
     recipe, splits = make_recipe("classification", data={"shuffle_labels": True}), tiny_splits["classification"]
     draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)
-    card = write_card(draft.manifest, recipe, splits, (), evaluate_variants(draft.opened(), splits))
+    card = write_card(draft, recipe, splits, (), evaluate_variants(draft.opened(), splits))
     assert "negative control" in card

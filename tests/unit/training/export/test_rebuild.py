@@ -64,9 +64,7 @@ def publish(make_recipe: MakeRecipe, tiny_splits: Tiny, tmp_path: Path) -> Publi
         one = {"tokenizer": {"kind": "words"}} if model.get("share_embeddings") else None
         recipe, splits = make_recipe(task, tokenizers=one, model=model, export=wanted), tiny_splits[task]
         draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)
-        card = write_card(
-            draft.manifest, recipe, splits, (Epoch(1, 2.0, 50.0, 1.0),), evaluate_variants(draft.opened(), splits)
-        )
+        card = write_card(draft, recipe, splits, (Epoch(1, 2.0, 50.0, 1.0),), evaluate_variants(draft.opened(), splits))
         return draft.publish(card, tmp_path / "models")
 
     return make

@@ -137,7 +137,7 @@ def garble(_: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
             reshape, r"weight output.bias is \[7\] torch.float32, expected \[2\] torch.float32$", id="another shape"
         ),
         pytest.param(forget, r"its metadata has no entry seqserve", id="no description"),
-        pytest.param(misspell, r"metadata seqserve: model.cell: Field required$", id="a setting missing"),
+        pytest.param(misspell, r"metadata seqserve: model: unknown key 'cel': did you mean 'cell'\?$", id="misspelt"),
         pytest.param(garble, r"metadata seqserve: document: Invalid JSON", id="no JSON"),
     ],
 )

@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from training.evaluation.gates import LayerTrace
 from training.reporting.heat_maps import draw_attention, draw_confusion, draw_gates
 
 Decode = Callable[[bytes], npt.NDArray[np.float32]]
+START = np.zeros(4, dtype=np.float32)
 
 
 def attention(*tokens: str) -> bytes:
@@ -24,8 +26,19 @@ def test_attention_that_is_elsewhere_is_drawn_elsewhere(decode_png: Decode) -> N
 
 def test_gates_are_drawn_with_blanks_and_line_ends_among_the_tokens(decode_png: Decode) -> None:
     random = np.random.default_rng(0)
-    signals = {"forget gate": random.random((3, 4)), "cell state": random.normal(size=(3, 4))}
-    assert decode_png(draw_gates(signals, ["A", " ", "\n"])).std() > 0
+    signals = {
+        "forget gate": random.random((3, 4), dtype=np.float32),
+        "cell state": random.normal(size=(3, 4)).astype(np.float32),
+    }
+    assert decode_png(draw_gates([LayerTrace("layer 1", ["A", " ", "\n"], signals, START)])).std() > 0
+
+
+def test_each_layer_and_direction_is_drawn_below_the_one_before(decode_png: Decode) -> None:
+    signals = {"hidden state": np.eye(3, 4, dtype=np.float32)}
+    layers = [LayerTrace(name, ["a", "b", "c"], signals, START) for name in ("layer 1", "layer 2", "layer 3")]
+    one, three = decode_png(draw_gates(layers[:1])), decode_png(draw_gates(layers))
+    assert one.shape[1] == three.shape[1]
+    assert three.shape[0] == pytest.approx(3 * one.shape[0], abs=3)
 
 
 def test_the_same_numbers_give_the_same_picture() -> None:
@@ -59,5 +72,5 @@ def test_attention_of_another_shape_is_refused() -> None:
 
 
 def test_gates_with_a_row_too_few_are_refused() -> None:
-    with pytest.raises(ValueError, match="forget gate has 2 rows, there are 3 tokens"):
-        draw_gates({"forget gate": [[0.5], [0.5]]}, ["a", "b", "c"])
+    with pytest.raises(ValueError, match="forget gate has 2 rows, there are 3 steps"):
+        draw_gates([LayerTrace("layer 1", ["a", "b", "c"], {"forget gate": np.ones((2, 4), dtype=np.float32)}, START)])

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.data.examples import LabelledText, PlainText, Splits
-from training.errors import DataError
+from training.data.examples import AnySplits, LabelledText, PlainText, Splits
+from training.errors import DataError, TrackingError
 from training.reporting.findings import Findings
-from training.reporting.report import write_report
+from training.reporting.report import write_report, write_whole
 
 FindingsOf = Callable[..., Findings]
 PageOf = Callable[[str], str]
@@ -28,7 +28,7 @@ CASES = [
     pytest.param("labelling", ["Labels", "Calibration", "Mistakes"], 6, id="labelling of words"),
     pytest.param("readings", ["Labels", "Calibration", "Mistakes"], 6, id="labelling of readings"),
     pytest.param("generation", ["Samples", "Loss by place"], 5, id="generation"),
-    pytest.param("translation", ["Examples", "Attention", "BLEU by length"], 8, id="translation"),
+    pytest.param("translation", ["Examples", "Attention", "BLEU by length"], 10, id="translation"),
 ]
 VOID = {"meta", "img", "br"}
 
@@ -142,9 +142,26 @@ def test_the_memory_of_each_cell_is_shown_over_the_tokens_that_were_asked_for(
 ) -> None:
     text = write_report(findings_of("classification", cell), tmp_path, written=NOON, example="the plot").read_text()
     memory = text.partition('id="memory"')[2].partition("</section>")[0]
-    headings = re.findall(r'<th scope="col">(.*?)</th>', memory)
+    means = memory.partition("layer 1: means over units")[2]
+    headings = re.findall(r'<th scope="col">(.*?)</th>', means)
     assert headings == ["token", *signals]
-    assert re.findall(r"<tr><td>(.*?)</td>", memory) == ["the", "plot"]
+    assert re.findall(r"<tr><td>(.*?)</td>", means) == ["the", "plot"]
+
+
+def test_every_layer_and_direction_has_a_heading_and_two_pictures(
+    train_tiny: FindingsOf, tiny_splits: Mapping[str, AnySplits], tmp_path: Path
+) -> None:
+    model = {"cell": "gru", "layers": 2, "bidirectional": True}
+    findings = train_tiny("translation", tiny_splits["translation"], model=model)
+    text = write_report(findings, tmp_path, written=NOON).read_text()
+    expected = [
+        *(f"encoder, layer {layer}, {reading}" for layer in (1, 2) for reading in ("forwards", "backwards")),
+        *(f"decoder, layer {layer}" for layer in (1, 2)),
+    ]
+    assert re.findall("<h3>(.*?)</h3>", text) == expected
+    pictures = [title for title, _ in Page(text).pictures]
+    for title in expected:
+        assert {f"{title}: gates and states, by unit", f"{title}: gates and states, on average"} <= set(pictures)
 
 
 def test_what_the_data_says_is_text_and_never_markup(train_tiny: FindingsOf, tmp_path: Path) -> None:
@@ -187,3 +204,11 @@ def test_an_example_without_tokens_is_refused_and_leaves_no_file(findings_of: Fi
     with pytest.raises(DataError, match="nothing to draw"):
         write_report(findings_of("classification"), tmp_path, written=NOON, example="")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_report_that_was_there(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("of an earlier day")
+    (tmp_path / ".report.html").symlink_to("/dev/full")
+    with pytest.raises(TrackingError, match=r"^\S+/report\.html: cannot be written: No space left on device$"):
+        write_whole(tmp_path / "report.html", b"new")
+    assert (tmp_path / "report.html").read_text() == "of an earlier day"

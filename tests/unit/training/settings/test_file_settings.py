@@ -65,7 +65,9 @@ def test_examples_have_one_origin(data: str, found: str) -> None:
     [
         pytest.param('training = "a"', r"data\.files\.format: Field required", id="no format"),
         pytest.param('format = "xml"', r"data\.files: Input tag 'xml' found .* 'tsv', 'csv'", id="unknown format"),
-        pytest.param(f'{TSV}, {PARTS}, txt = "t"', r"data\.files\.txt: Extra inputs", id="unknown key"),
+        pytest.param(
+            f'{TSV}, {PARTS}, txt = "t"', r"data\.files: unknown key 'txt': did you mean 'text'", id="unknown key"
+        ),
         pytest.param('format = "text", unit = "lines"', r"data\.files\.training: Field required", id="no training"),
         pytest.param(f'format = "text", {PARTS}, unit = "words"', r"data\.files\.unit: Input should be", id="unit"),
         pytest.param(f'format = "csv", {PARTS}, text = "t"', "for generation; the task is classification", id="task"),

@@ -62,8 +62,13 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        pytest.param("epochs = 5", "epoch = 5", "training.epochs: Field required", id="misspelt key"),
-        pytest.param("epochs = 5", "epochs = 5\nrate = 1", "training.rate: Extra inputs", id="unknown key"),
+        pytest.param(
+            "epochs = 5", "epoch = 5", "training: unknown key 'epoch': did you mean 'epochs'", id="misspelt key"
+        ),
+        pytest.param("epochs = 5", "threads = 1", "training.epochs: Field required", id="missing key"),
+        pytest.param(
+            "[model]", "[optimiser]\n[model]", "unknown key 'optimiser': expected some of name, ver", id="far"
+        ),
         pytest.param("epochs = 5", 'epochs = "5"', "training.epochs: Input should be a valid integer", id="wrong type"),
         pytest.param("epochs = 5", "epochs = 0", "training.epochs: Input should be greater", id="out of range"),
         pytest.param("0.004", "nan", "training.learning_rate: Input should be a finite number", id="nan"),
@@ -120,7 +125,7 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
         pytest.param(
             "epochs = 5",
             'epochs = 5\naveraging = {kind = "last", decay = 0.9}',
-            "training.averaging.decay: Extra inputs",
+            "training.averaging: unknown key 'decay': expected some of kind, count",
             id="averaging of another kind",
         ),
         pytest.param("sample-sentiment", "Sample Sentiment", "name: String should match", id="name of no bundle"),
@@ -179,7 +184,12 @@ def test_windows_are_read_with_their_defaults() -> None:
         pytest.param(
             "token_count = 70", "token_count = 3000", "more than training.batch_tokens 2048", id="no row fits"
         ),
-        pytest.param("token_count = 70", "rows = 3", r"windows\.token_count: Field required", id="unknown key"),
+        pytest.param(
+            "token_count = 70",
+            "rows = 3",
+            r"windows: unknown key 'rows': expected some of token_count",
+            id="unknown key",
+        ),
         pytest.param("[data]", '[data]\ntoo_long = "refuse"', "no text is too long", id="too long"),
         pytest.param("[data]", "[data]\nmax_examples = 9", "continuous keeps them in order", id="drawn at random"),
     ],

@@ -12,12 +12,14 @@ from rich.progress import Progress
 
 from service.engine.offline import stream_log_likelihoods
 from service.runtime.models import LanguageModel, load_model
-from training.data.encoding.batches import Batch
+from training.data.encoding.batches import Batch, Padded
 from training.data.encoding.tokenization import BOS_ID, EOS_ID
 from training.data.examples import AnySplits, PlainText, Splits
 from training.errors import DataError
 from training.evaluation.evaluate import evaluate_bundle
 from training.export.bundle import draft_bundle
+from training.optimization.distributed import ALONE
+from training.optimization.updates import Learner
 from training.preparation.prepare import prepare
 from training.run.checkpoint import load_checkpoint
 from training.run.loop import LAST, train
@@ -156,6 +158,16 @@ def test_the_begin_of_a_text_is_read_and_not_predicted(prepared: Prepare) -> Non
     assert begins > 10
     predicted = sum(task.loss(batch).count for batch in task.batches(1))
     assert predicted == sum(window[:, 1:].numel() for window in windows) - begins
+
+
+def test_a_window_with_nothing_to_predict_teaches_nothing_and_spoils_nothing(prepared: Prepare) -> None:
+    """The last window of a row may hold the begin of a text alone."""
+    task = prepared()
+    learner = Learner(task, torch.device("cpu"), ALONE)
+    window = Padded(np.array([[EOS_ID, BOS_ID]]), np.array([2]))
+    update = learner.update([Batch(np.array([0]), (window,))], 0.1)
+    assert (update.loss_count, update.mean_loss.item(), update.gradient_norm.item()) == (0, 0, 0)
+    assert all(parameter.isfinite().all() for parameter in task.model.parameters())
 
 
 def test_texts_apart_change_places_between_epochs_and_continuous_ones_do_not(prepared: Prepare) -> None:

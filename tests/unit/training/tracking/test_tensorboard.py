@@ -1,14 +1,19 @@
 """Event files: read back by TensorBoard's own reader."""
 
 import contextlib
+import os
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rich.progress import Progress
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training.data.examples import AnySplits
+from training.errors import TrackingError
 from training.preparation.prepare import prepare
 from training.run.checkpoint import Epoch
 from training.run.loop import train
@@ -69,6 +74,34 @@ def test_what_was_told_is_kept_when_training_breaks(tmp_path: Path) -> None:
         update(events, 1, 0.5)
         raise KeyboardInterrupt
     assert read(tmp_path)["update/loss"] == [(1, 0.5)]
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Path:
+    """A folder in which whatever file of events this process opens in the next minutes is on a full disk."""
+    for second in range(300):
+        name = f"events.out.tfevents.{int(time.time()) + second}.{socket.gethostname()}.{os.getpid()}"
+        for step in (1, None):
+            (tmp_path / f"{name}.{step}").symlink_to("/dev/full")
+    return tmp_path
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(full_disk: Path) -> None:
+    wanted = rf"^{full_disk}/events\.out\.tfevents\.\S+: cannot be written: No space left on device$"
+    with pytest.raises(TrackingError, match=wanted), open_event_files(full_disk, metric="accuracy") as events:
+        events.on_epoch(Epoch(1, 0.375, 90.0, 1.5))
+    with pytest.raises(TrackingError, match=wanted), open_event_files(full_disk, metric="accuracy") as events:
+        update(events, 1, 0.5)  # held back, and written at the end
+
+
+def test_what_ended_the_training_is_told_and_not_the_full_disk(full_disk: Path) -> None:
+    def stopped() -> None:
+        with open_event_files(full_disk, metric="accuracy") as events:
+            update(events, 1, 0.5)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
 
 
 def test_a_training_run_is_written_as_it_went(

@@ -1,5 +1,8 @@
 """Batches for training: nothing lost, nothing over budget, the same for the same seed."""
 
+from itertools import islice
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -40,6 +43,24 @@ def test_time_can_be_rounded_up() -> None:
 def test_nothing_to_pad_is_an_error(sequences: list[list[int]]) -> None:
     with pytest.raises(ValueError, match="at least one"):
         pad(sequences, pad_id=0)
+
+
+class Counted(list[list[int]]):
+    """Rows of token ids that count how many of them were taken out."""
+
+    taken = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self.taken += 1
+        return super().__getitem__(index)
+
+
+def test_a_batch_costs_its_own_rows_and_no_others() -> None:
+    """What training waits for does not grow with the corpus, but for the plan at the begin of a pass."""
+    column = Counted([[5] * (1 + index % 7) for index in range(1000)])
+    for batch in islice(shuffled_batches([column], batch_tokens=40, pad_id=0, seed=1, epoch=0), 3):
+        assert column.taken == len(batch.indices)
+        column.taken = 0
 
 
 @given(

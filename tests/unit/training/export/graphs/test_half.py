@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -101,7 +102,7 @@ def test_a_damaged_fp16_graph_is_refused_by_its_proof(make_recipe: MakeRecipe, t
     draft = draft_bundle(task, run_sha256="a" * 64)
     task.model.get_parameter("output.bias").data.add_(0.1)
     other = draft_bundle(task, run_sha256="a" * 64)
-    mixed = Draft(draft.manifest, {**draft.files, "classifier.fp16.onnx": other.files["classifier.fp16.onnx"]})
+    mixed = replace(draft, files={**draft.files, "classifier.fp16.onnx": other.files["classifier.fp16.onnx"]})
     with pytest.raises(BundleError, match="graph classifier, case 0, output logits: deviates"):
         load_model(mixed.opened(), emulate_fp16=True)
 
@@ -130,7 +131,7 @@ def test_the_card_tells_that_fp16_was_measured_on_a_cpu(
     draft, splits = make_draft("classification"), tiny_splits["classification"]
     evaluations = evaluate_variants(draft.opened(), splits)
     assert list(evaluations) == ["fp32", "fp16"]
-    card = write_card(draft.manifest, make_recipe("classification"), splits, (), evaluations)
+    card = write_card(draft, make_recipe("classification"), splits, (), evaluations)
     assert f"| accuracy | fp16 | {evaluations['fp16'].score.value:.2f} |" in card
     assert "it has not been run on a GPU" in card
 

@@ -42,6 +42,14 @@ def test_its_gradients_are_those_of_finite_differences(smoothing: float) -> None
     assert torch.autograd.gradcheck(loss, (vectors, weight, bias))
 
 
+def test_nothing_to_predict_costs_nothing() -> None:
+    vectors, weight, bias, expected = drawn()
+    loss = linear_cross_entropy(vectors[:0], weight, bias, expected[:0], label_smoothing=0.1)
+    (gradient,) = torch.autograd.grad(loss, weight)
+    assert loss == 0
+    assert not gradient.any()
+
+
 def test_gradients_grow_with_what_the_loss_is_multiplied_by() -> None:
     vectors, weight, bias, expected = drawn()
     loss = linear_cross_entropy(vectors, weight, bias, expected, label_smoothing=0.0)
