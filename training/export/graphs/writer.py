@@ -70,6 +70,10 @@ class GraphWriter:
             self._constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         return name
 
+    def recurrent(self, name: str, weights: npt.NDArray[np.float32]) -> str:
+        """Store weights of a recurrent operator."""
+        return self.constant(name, weights)
+
     def lowest(self) -> str:
         """Store the most negative number that the graph's floats can be: what a mask puts in the place of a score."""
         return self.constant("lowest", np.float32(np.finfo(np.float32).min))
@@ -216,7 +220,7 @@ def write_recurrent(
 
 
 def _write_operator(graph: GraphWriter, layers: Recurrent, layer: int, values: LayerValues) -> None:
-    weights = [graph.constant(f"{values.name}.{key}", array) for key, array in onnx_weights(layers, layer).items()]
+    weights = [graph.recurrent(f"{values.name}.{key}", array) for key, array in onnx_weights(layers, layer).items()]
     attributes: dict[str, object] = {"linear_before_reset": 1} if layers.cell == "gru" else {}
     given = _with_company(graph, values) if layers.cell == "rnn" else values
     graph.nodes(

@@ -286,3 +286,16 @@ def test_what_goes_to_no_terminal_is_one_line_per_epoch(recipe: Path, training: 
     assert code == 0
     assert [line.partition(": loss ")[0] for line in errors.splitlines()] == [f"{name} epoch {n}/2" for n in (1, 2)]
     assert errors.replace("\n", "").isprintable()
+
+
+def test_another_seed_is_another_run(recipe: Path, training: Training) -> None:
+    for seed in ("1", "2"):
+        code, _, _ = training("train", str(recipe), "--max-epochs", "1", "--seed", seed, "--models", f"models-{seed}")
+        assert code == 0
+    assert len(list(Path(".build/runs").iterdir())) == 2
+    cards = [Path(f"models-{seed}/quick/1/MODEL_CARD.md").read_text() for seed in "12"]
+    assert [re.findall(r"seed (\d)", card) for card in cards] == [["1"], ["2"]]
+    assert all(
+        re.search(r"epochs in \d+ s, validation included, on .* cores, 1 thread, float32", card) for card in cards
+    )
+    assert all("`python -m training train quick.toml`" in card for card in cards)

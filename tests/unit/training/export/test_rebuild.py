@@ -45,6 +45,7 @@ VARIETIES = [
             "attention": "dot",
             "bidirectional": True,
             "input_feeding": True,
+            "scale_embeddings": True,
             "tie_weights": True,
             "share_embeddings": True,
         },
