@@ -31,7 +31,8 @@ from training.settings.model import ModelSettings
 VOCABULARY, LABELS, FEATURES = 30, 3, 5
 PAD = 0
 CELLS = ("rnn", "lstm", "gru")
-EVERYTHING = {"residual": True, "layer_norm": True, "tie_weights": True, "share_embeddings": True}
+ONE_TABLE = {"scale_embeddings": True, "tie_weights": True, "share_embeddings": True}
+EVERYTHING = {"residual": True, "layer_norm": True, **ONE_TABLE}
 """What may stand between layers, and one table for source, target and output."""
 LENGTHS = ([1], [9], [5, 1, 12, 12, 3], list(range(1, 18)), [40, 2])
 Graphs = Mapping[GraphRole, WrittenGraph]
@@ -51,7 +52,15 @@ class Case:
         words = [self.task, settings.cell, str(settings.layers), "both" if settings.bidirectional else "one"]
         if self.task == "translation":
             words.append(settings.attention or "no attention")
-        options = ("residual", "layer_norm", "input_feeding", "tie_weights", "share_embeddings")
+        options = (
+            "residual",
+            "layer_norm",
+            "input_feeding",
+            "scale_attention",
+            "scale_embeddings",
+            "tie_weights",
+            "share_embeddings",
+        )
         return "-".join([*words, *(name for name in options if getattr(settings, name))])
 
 
@@ -64,14 +73,17 @@ def architecture(cell: str, layers: int, **changes: object) -> ModelSettings:
 def matrix() -> Iterator[Case]:
     """Cells x layers x directions x tasks, translators also x attention; then what can be added to each."""
     for cell, layers, both in product(CELLS, (1, 2), (False, True)):
-        yield Case("classification", architecture(cell, layers, bidirectional=both))
-        yield Case("labelling words", architecture(cell, layers, bidirectional=both))
+        scaled = {"scale_embeddings": layers == 2}
+        yield Case("classification", architecture(cell, layers, bidirectional=both, **scaled))
+        yield Case("labelling words", architecture(cell, layers, bidirectional=both, **scaled))
         yield Case("labelling readings", architecture(cell, layers, bidirectional=both))
-        yield Case("generation", architecture(cell, layers, tie_weights=both))
+        yield Case("generation", architecture(cell, layers, tie_weights=both, **scaled))
         for attention in (None, "dot", "general", "additive"):
             tied = layers == 2
+            scaled = {"scale_attention": tied and attention in {"dot", "general"}}
             yield Case(
-                "translation", architecture(cell, layers, bidirectional=both, attention=attention, tie_weights=tied)
+                "translation",
+                architecture(cell, layers, bidirectional=both, attention=attention, tie_weights=tied, **scaled),
             )
     for cell, between in product(
         CELLS, ({"residual": True}, {"layer_norm": True}, {"residual": True, "layer_norm": True})

@@ -1,4 +1,4 @@
-"""The training command line: train, export, evaluate, report, gates, data.   A mistake is one line and exit code 2."""
+"""The training command line and its verbs.   A mistake is one line and exit code 2."""
 
 import os
 import signal

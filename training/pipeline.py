@@ -1,8 +1,8 @@
 """From a recipe to a published bundle: load, train, export, measure, publish, report.   Joins what is elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from service.bundle.store import OpenedBundle, open_bundle
 from training.data.examples import AnySplits
-from training.data.load import load_examples
+from training.data.load import load_corpus, load_examples
 from training.evaluation.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import bundle_folder, draft_bundle, is_published
 from training.export.card import write_card
@@ -40,6 +40,8 @@ class Run:
     folder: Path
     pretraining: "Run | None" = None
     """The run of the language model whose weights this one begins from."""
+    others: Mapping[str, AnySplits] = field(default_factory=dict)
+    """Further corpora, by name, that the bundle is scored on."""
 
     @property
     def begins_from(self) -> "Iterator[Run]":
@@ -50,9 +52,11 @@ class Run:
             run = run.pretraining
 
 
-def load_run(recipe: Path, max_epochs: int | None, *, runs: Path, data: Path | None) -> Run:
-    """Read a recipe's file and open its run; arguments and errors as `load_recipe` and `open_run`."""
+def load_run(recipe: Path, max_epochs: int | None, *, runs: Path, data: Path | None, seed: int | None = None) -> Run:
+    """Read a recipe's file and open its run, with another seed if one is given; else as `load_recipe`, `open_run`."""
     found = load_recipe(recipe)
+    if seed is not None:
+        found = found.model_copy(update={"seed": seed})
     return open_run(found, runs=runs, data_folder=data, files_folder=recipe.parent, max_epochs=max_epochs)
 
 
@@ -81,7 +85,8 @@ def open_run(
     for one, folder in reversed([(recipe, files_folder), *pretraining_chain(recipe, files_folder)]):
         splits = load_examples(one.data, data_folder=data_folder, files_folder=folder)
         run = _run_of(_shortened(one, max_epochs), splits, runs, run)
-    return cast("Run", run)
+    others = {name: load_corpus(name, data_folder) for name in recipe.evaluation.corpora}
+    return replace(cast("Run", run), others=others)
 
 
 def _run_of(recipe: Recipe, splits: AnySplits, runs: Path, pretraining: Run | None) -> Run:
@@ -163,10 +168,18 @@ def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path)
         BundleError: the service refuses what was exported.
     """
     draft = draft_bundle(task, run_sha256=run.sha256)
-    evaluations = evaluate_variants(draft.opened(), run.splits, continuous=run.recipe.continuous)
+    evaluations = evaluate_run(run, draft.opened())
     pretraining = [one.recipe for one in run.begins_from]
     card = write_card(draft, run.recipe, run.splits, outcome.epochs, evaluations, pretraining)
     return draft.publish(card, models), evaluations
+
+
+def evaluate_run(run: Run, bundle: OpenedBundle) -> Evaluations:
+    """Score a run's bundle as its recipe says.   Errors as `evaluate_bundle`."""
+    recipe = run.recipe
+    return evaluate_variants(
+        bundle, run.splits, settings=recipe.evaluation, continuous=recipe.continuous, others=run.others
+    )
 
 
 def exported_bundle(run: Run, task: AnyTask, models: Path) -> OpenedBundle:

@@ -96,6 +96,8 @@ class Architecture(_Strict):
     residual: bool = False
     layer_norm: bool = False
     input_feeding: bool = False
+    scale_attention: bool = False
+    scale_embeddings: bool = False
     tie_weights: bool = False
     share_embeddings: bool = False
 

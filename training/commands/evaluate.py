@@ -9,7 +9,7 @@ from service.bundle.manifest import Manifest
 from service.bundle.store import open_bundle
 from training.commands.arguments import RUNS, DataFolder
 from training.data.examples import AnySplits
-from training.data.load import load_examples
+from training.data.load import load_corpus, load_examples
 from training.errors import RecipeError, TrainingError
 from training.evaluation.evaluate import Evaluations, evaluate_variants
 from training.pipeline import load_run
@@ -23,18 +23,24 @@ def evaluate(
     bundle: Annotated[Path, typer.Argument(help="Folder of one bundle: REPOSITORY/NAME/VERSION.")],
     recipe: Annotated[
         Path | None,
-        typer.Option(help="Recipe that names the corpus [default: the bundle's own].", metavar="RECIPE.toml"),
+        typer.Option(help="Recipe that names the corpus.", metavar="RECIPE.toml", show_default="the bundle's own"),
     ] = None,
-    beam_size: Annotated[int, typer.Option(min=1, help="How wide a translator searches; 1 is greedy.")] = 1,
+    beam_size: Annotated[
+        int | None, typer.Option(min=1, help="How wide a translator searches [default: as the recipe says].")
+    ] = None,
     data: DataFolder = None,
 ) -> None:
     """Measure a bundle on its corpus's test examples, through the service's own engine."""
     opened = open_bundle(bundle)
-    path = recipe or _own_recipe(opened.manifest)
+    path = recipe or own_recipe(opened.manifest)
     found = load_recipe(path)
     splits = load_examples(found.data, data_folder=data, files_folder=path.parent)
     _warn_of_other_origin(opened.manifest, path, splits, data)
-    evaluations = evaluate_variants(opened, splits, beam_size=beam_size, continuous=found.continuous)
+    settings = found.evaluation
+    if beam_size is not None:
+        settings = settings.model_copy(update={"beam_size": beam_size})
+    others = {name: load_corpus(name, data) for name in settings.corpora}
+    evaluations = evaluate_variants(opened, splits, settings=settings, continuous=found.continuous, others=others)
     say_scores(f"{opened.manifest.name}@{opened.manifest.version}", evaluations)
 
 
@@ -47,7 +53,7 @@ def say_scores(name: str, evaluations: Evaluations) -> None:
         typer.echo(f"{name}: {score}")
 
 
-def _own_recipe(manifest: Manifest) -> Path:
+def own_recipe(manifest: Manifest) -> Path:
     """Find the recipe that a bundle names, among those that come with the project."""
     path = RECIPES / f"{manifest.producer.recipe}.toml"
     if not path.is_file():

@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from training.commands.arguments import MODELS, RUNS, DataFolder, MaxEpochs, Models, RecipeFile, Runs
-from training.evaluation.evaluate import evaluate_variants
 from training.evaluation.gates import trace_gates
-from training.pipeline import exported_bundle, load_run, report_run, restore_run
+from training.pipeline import evaluate_run, exported_bundle, load_run, report_run, restore_run
 from training.reporting.heat_maps import draw_gates
 from training.reporting.report import write_whole
 
@@ -19,7 +18,8 @@ _STEPS_DRAWN = 60
 def report(
     recipe: RecipeFile,
     text: Annotated[
-        str | None, typer.Option(help="What the model reads while its gates are drawn [default: a test example].")
+        str | None,
+        typer.Option(help="What the model reads while its gates are drawn.", show_default="a test example"),
     ] = None,
     runs: Runs = RUNS,
     models: Models = MODELS,
@@ -30,8 +30,7 @@ def report(
     run = load_run(recipe, max_epochs, runs=runs, data=data)
     task, outcome = restore_run(run)
     bundle = exported_bundle(run, task, models)
-    evaluations = evaluate_variants(bundle, run.splits, continuous=run.recipe.continuous)
-    typer.echo(report_run(run, task, outcome, bundle, evaluations, text=text))
+    typer.echo(report_run(run, task, outcome, bundle, evaluate_run(run, bundle), text=text))
 
 
 def gates(

@@ -27,13 +27,20 @@ Mlflow = Annotated[
         envvar="SEQSERVE_MLFLOW", help="Also track the run in MLflow there; needs the package mlflow.", metavar="URI"
     ),
 ]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, max=2**32 - 1, help="In place of the recipes' own, to see how far results spread."),
+]
 FromBundle = Annotated[
     Path | None, typer.Option(help="Folder of a bundle with weights: no recipe, no run, no data.", metavar="DIR")
 ]
 Precisions = Annotated[
-    str | None, typer.Option(help="With --from-bundle: fp32,int8,fp16 or fewer [default: its own].", metavar="LIST")
+    str | None,
+    typer.Option(help="With --from-bundle: fp32,int8,fp16 or fewer.", metavar="LIST", show_default="its own"),
 ]
-Version = Annotated[int | None, typer.Option(min=1, help="With --from-bundle: of the new bundle [default: its own].")]
+Version = Annotated[
+    int | None, typer.Option(min=1, help="With --from-bundle: of the new bundle.", show_default="its own")
+]
 
 
 def train(
@@ -41,6 +48,7 @@ def train(
     runs: Runs = RUNS,
     models: Models = MODELS,
     max_epochs: MaxEpochs = None,
+    seed: Seed = None,
     data: DataFolder = None,
     mlflow: Mlflow = None,
 ) -> None:
@@ -51,7 +59,7 @@ def train(
     with joined_processes(os.environ) as processes:
         for path in recipes:
             with _told_when_stopped("reading the data; nothing was trained yet, the same command begins anew"):
-                run = load_run(path, max_epochs, runs=runs, data=data)
+                run = load_run(path, max_epochs, runs=runs, data=data, seed=seed)
                 published = is_published(run.recipe, models, run_sha256=run.sha256)
             if not published:
                 _train(run, models, processes, mlflow)

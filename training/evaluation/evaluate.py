@@ -1,11 +1,13 @@
 """Measures what ships: a bundle's score on test examples, run by the service's own runtime and engine.
 
-Beside each score stands what is had for nothing: the commonest label, the untranslated source, a 3-gram model.
+Beside each score stands what is had for nothing: the commonest label, the untranslated source, n-gram models.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
 from typing import cast
 
 from service.bundle.manifest import Precision, TextSpec
@@ -27,13 +29,20 @@ from training.data.examples import (
     group_references,
 )
 from training.errors import DataError
+from training.evaluation.kneser_ney import fit_kneser_ney_model
 from training.evaluation.labelling import evaluate_series, evaluate_words
-from training.evaluation.ngram import fit_ngram_model
+from training.evaluation.ngram import NgramModel, fit_ngram_model
 from training.scoring.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
 from training.scoring.scores import Evaluation, Score, accuracy, bleu, few, likelihood_score, of
+from training.settings.evaluation import EvaluationSettings
 
 Evaluations = Mapping[Precision, Evaluation]
 """One per variant of a bundle, the default first."""
+
+_Rows = Sequence[Sequence[int]]
+
+_DEFAULTS = EvaluationSettings()
+_NO_OTHERS: Mapping[str, AnySplits] = MappingProxyType({})
 
 
 def evaluate_bundle(
@@ -41,7 +50,7 @@ def evaluate_bundle(
     splits: AnySplits,
     precision: Precision | None = None,
     *,
-    beam_size: int = 1,
+    settings: EvaluationSettings = _DEFAULTS,
     continuous: bool = False,
 ) -> Evaluation:
     """Load one variant of a bundle, its golden runs replayed, and score it on the test split.
@@ -52,7 +61,7 @@ def evaluate_bundle(
         bundle: as it was opened.
         splits: of its corpus.
         precision: of the variant; None: the default.
-        beam_size: how wide a translator searches; 1 is greedy.
+        settings: how a translator searches and is scored.
         continuous: of texts for a language model: they follow one another, and the state is carried on.
 
     Raises:
@@ -71,20 +80,42 @@ def evaluate_bundle(
         case LanguageModel() if kind is PlainText:
             return _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits), continuous=continuous)
         case TranslationModel() if kind is TextPair:
-            return _evaluate_translator(model, bundle, cast("Splits[TextPair]", splits), beam_size)
+            return _evaluate_translator(model, bundle, cast("Splits[TextPair]", splits), settings)
     raise DataError(f"the corpus has no test examples for {bundle.manifest.spec.task}")
 
 
 def evaluate_variants(
-    bundle: OpenedBundle, splits: AnySplits, *, beam_size: int = 1, continuous: bool = False
+    bundle: OpenedBundle,
+    splits: AnySplits,
+    *,
+    settings: EvaluationSettings = _DEFAULTS,
+    continuous: bool = False,
+    others: Mapping[str, AnySplits] = _NO_OTHERS,
 ) -> Evaluations:
-    """Score every variant of a bundle, the default first.   Arguments and errors as `evaluate_bundle`."""
+    """Score every variant of a bundle, the default first.   Errors as `evaluate_bundle`.
+
+    Args:
+        bundle: as `evaluate_bundle`.
+        splits: as `evaluate_bundle`.
+        settings: as `evaluate_bundle`.
+        continuous: as `evaluate_bundle`.
+        others: further corpora by name; the score on each of their test splits is added to the further ones.
+    """
     manifest = bundle.manifest
     order = sorted(manifest.variants, key=lambda precision: precision != manifest.default_precision)
-    return {
-        precision: evaluate_bundle(bundle, splits, precision, beam_size=beam_size, continuous=continuous)
-        for precision in order
-    }
+    found: dict[Precision, Evaluation] = {}
+    for precision in order:
+        first, *further = (
+            evaluate_bundle(bundle, one, precision, settings=settings, continuous=continuous)
+            for one in (splits, *others.values())
+        )
+        named = (
+            replace(score, name=f"{score.name} on {name}")
+            for name, evaluation in zip(others, further, strict=True)
+            for score in (evaluation.score, *evaluation.further)
+        )
+        found[precision] = replace(first, further=(*first.further, *named))
+    return found
 
 
 def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: Splits[LabelledText]) -> Evaluation:
@@ -117,24 +148,33 @@ def _evaluate_language_model(
     token_count = sum(len(sequence) + 1 for sequence in sequences)
     characters = is_character_level(tokenizer)
     likelihoods = (stream_log_likelihoods if continuous else token_log_likelihoods)(model, sequences)
-    trigram = fit_ngram_model(
-        (encode_long(tokenizer, example.text) for example in splits.training),
-        order=3,
-        vocabulary_size=text.vocabulary_size,
-        bos_id=model.bos_id,
-        eos_id=model.eos_id,
-    )
-    of_trigram = [trigram.log_likelihood(sequence) for sequence in sequences]
-    baseline = of("a 3-gram model", likelihood_score(of_trigram, token_count, characters=characters))
+    trained = [encode_long(tokenizer, example.text) for example in splits.training]
+    baseline, *others = _ngram_baselines(model, trained, sequences, characters=characters)
     score = likelihood_score([float(row.sum()) for row in likelihoods], token_count, characters=characters)
     if continuous:
         score = replace(score, method=f"{score.method}, the state carried from text to text")
     answers = LikelihoodAnswers(tuple(example.text for example in splits.test), tuple(likelihoods))
-    return Evaluation(score, baseline, (), answers)
+    return Evaluation(score, baseline, (), answers, other_baselines=tuple(others))
+
+
+def _ngram_baselines(model: LanguageModel, training: _Rows, test: _Rows, *, characters: bool) -> list[Score]:
+    """Score test sequences by n-gram models of the training ones. Of words, the longer one would take a gigabyte."""
+    fits: dict[str, Callable[..., NgramModel]] = {"a 3-gram model": partial(fit_ngram_model, order=3)}
+    if characters:
+        fits["a 5-gram model, Kneser-Ney"] = partial(fit_kneser_ney_model, order=5)
+    token_count = sum(len(sequence) + 1 for sequence in test)
+    scores = []
+    for name, fit in fits.items():
+        fitted = fit(
+            training, vocabulary_size=model.spec.text.vocabulary_size, bos_id=model.bos_id, eos_id=model.eos_id
+        )
+        likelihoods = [fitted.log_likelihood(sequence) for sequence in test]
+        scores.append(of(name, likelihood_score(likelihoods, token_count, characters=characters)))
+    return scores
 
 
 def _evaluate_translator(
-    model: TranslationModel, bundle: OpenedBundle, splits: Splits[TextPair], beam_size: int
+    model: TranslationModel, bundle: OpenedBundle, splits: Splits[TextPair], settings: EvaluationSettings
 ) -> Evaluation:
     spec = model.spec
     groups = group_references(splits.test)
@@ -143,7 +183,7 @@ def _evaluate_translator(
     encoded = [source.encode(group.source) for group in groups]
     sequences = [token_ids[: spec.max_token_count - 1] for token_ids in encoded]
     limit = spec.max_output_token_count
-    produced = decode_all(TranslationRows(model), sequences, max_output_token_count=limit, beam_size=beam_size)
+    produced = decode_all(TranslationRows(model), sequences, max_output_token_count=limit, beam_size=settings.beam_size)
     target = _tokenizer(bundle, spec.target)
     hypotheses = [target.decode(ids) for ids in produced]
     references = [group.references for group in groups]
@@ -152,10 +192,12 @@ def _evaluate_translator(
         for group, hypothesis in zip(groups, hypotheses, strict=True)
         if hypothesis not in group.references
     ]
-    baseline = bleu([group.source for group in groups], references)
-    score = _with_cuts(bleu(hypotheses, references), (len(ids) + 1 for ids in encoded), spec.max_token_count)
-    if beam_size > 1:
-        score = replace(score, method=f"{score.method}, beam of {beam_size}")
+    tokenization = settings.bleu_tokenization
+    baseline = bleu([group.source for group in groups], references, tokenization)
+    score = bleu(hypotheses, references, tokenization)
+    score = _with_cuts(score, (len(ids) + 1 for ids in encoded), spec.max_token_count)
+    if settings.beam_size > 1:
+        score = replace(score, method=f"{score.method}, beam of {settings.beam_size}")
     answers = TranslationAnswers(groups, tuple(hypotheses), tuple(len(sequence) + 1 for sequence in sequences))
     return Evaluation(score, of("the source, copied", baseline), few(wrong), answers)
 

@@ -1,6 +1,6 @@
 """Scores of a labeller's bundle, run by the service's own runtime and engine.   Knows no other task.
 
-Beside them stands what needs no memory: each word's commonest tag, and a logistic regression on a row by itself.
+Beside them stands what needs no memory: each word's commonest tag, and scikit-learn's models on a row by itself.
 """
 
 from collections import Counter
@@ -9,7 +9,6 @@ from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
 
 from service.bundle.manifest import FeatureInput, WordInput
 from service.bundle.store import OpenedBundle
@@ -21,8 +20,9 @@ from training.data.encoding.batches import FloatArray, Steps
 from training.data.encoding.sequences import LabelledSteps, logits_at_labels, read_series, read_words
 from training.data.examples import UNLABELLED, LabelledSeries, Splits, TaggedTokens
 from training.data.labels import require_known_labels
-from training.errors import DataError
+from training.evaluation.row_baselines import row_baselines
 from training.scoring.answers import LabelAnswers
+from training.scoring.calibration import calibrate
 from training.scoring.label_scores import Labels, reading_scores, word_scores
 from training.scoring.scores import Evaluation, Score, accuracy, few, of
 
@@ -75,10 +75,10 @@ def evaluate_series(model: LabellerModel, splits: Splits[LabelledSeries]) -> Eva
     score, *further = reading_scores(shares, expected, spec.labels)
     commonest = Counter(label for sequence in training for label in sequence.labels).most_common(1)[0][0]
     constant = of("the commonest label", accuracy([commonest] * len(expected), expected, "steps"))
-    baseline = _regression(training, test, spec.labels, expected)
+    baseline, *others = row_baselines(training, test, spec.labels)
     answers = _answers("step", _step_names(splits.test), spec.labels, shares, expected)
-    regression = of("a logistic regression on the row alone", baseline)
-    return Evaluation(score, regression, (), answers, tuple(further), (constant,))
+    further.append(_calibration_error(answers))
+    return Evaluation(score, baseline, (), answers, tuple(further), (*others, constant))
 
 
 def _logits(model: LabellerModel, sequences: Sequence[LabelledSteps], pad_id: int | None) -> list[FloatArray]:
@@ -97,6 +97,12 @@ def _answers(
     """Keep what was said of every labelled step; `shares` [steps, labels]."""
     predicted = tuple(labels[index] for index in shares.argmax(axis=-1))
     return LabelAnswers(unit, tuple(labels), tuple(names), tuple(expected), predicted, shares)
+
+
+def _calibration_error(answers: LabelAnswers) -> Score:
+    value = calibrate(answers).expected_error
+    method = f"mean distance of confidence from accuracy in ten bins, lower is better, {len(answers.expected)} steps"
+    return Score("calibration error", value, method, decimals=4)
 
 
 def _step_names(examples: Sequence[LabelledSeries]) -> list[str]:
@@ -134,16 +140,3 @@ def _wrong_word(example: TaggedTokens, predicted: Labels) -> str | None:
         if label != tag:
             return f"{' '.join(example.tokens)!r}: {word!r} is {label}, and not {tag}"
     return None
-
-
-def _regression(
-    training: Sequence[LabelledSteps], test: Sequence[LabelledSteps], labels: Labels, expected: Labels
-) -> Score:
-    """The score of a logistic regression that sees one row at a time."""
-    model = LogisticRegression(max_iter=1000)
-    rows = np.concatenate([sequence.steps for sequence in training])
-    model.fit(rows, [label for sequence in training for label in sequence.labels])
-    shares = model.predict_proba(np.concatenate([sequence.steps for sequence in test]))
-    if list(model.classes_) != list(labels):
-        raise DataError(f"the training examples have labels {list(model.classes_)}, the bundle {list(labels)}")
-    return reading_scores(shares, expected, labels)[0]

@@ -281,6 +281,8 @@ def _architecture(trained: TrainedModel) -> Architecture:
         residual=model.residual,
         layer_norm=model.layer_norm,
         input_feeding=model.input_feeding,
+        scale_attention=model.scale_attention,
+        scale_embeddings=model.scale_embeddings,
         tie_weights=model.tie_weights,
         share_embeddings=model.share_embeddings,
     )

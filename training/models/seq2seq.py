@@ -53,7 +53,11 @@ class Seq2Seq(nn.Module):
         self.decoder = Recurrent.of(settings, input_size=2 * size if self.feeds_input else size)
         self.bridge = nn.Linear(self.encoder.output_size, hidden) if both else None
         values = self.encoder.output_size
-        self.attention = None if settings.attention is None else Attention(settings.attention, hidden, values)
+        self.attention = (
+            None
+            if settings.attention is None
+            else Attention(settings.attention, hidden, values, scaled=settings.scale_attention)
+        )
         width = hidden if self.attention is None else hidden + values
         self.readout = Readout(width, self.target_embedding, tied=settings.tie_weights, dropout=settings.output_dropout)
 

@@ -21,7 +21,7 @@ from training.tasks.generation import GenerationTask
 _BACKWARD = "_reverse"
 _LAYER = re.compile(r"\.(\d+)\.|_l(\d+)")
 """Where the name of a recurrent weight has the number of its layer."""
-_SHARED_SETTINGS = ("cell", "layers", "embedding_size", "hidden_size", "residual", "layer_norm")
+_SHARED_SETTINGS = ("cell", "layers", "embedding_size", "hidden_size", "residual", "layer_norm", "scale_embeddings")
 
 
 @dataclass(frozen=True)

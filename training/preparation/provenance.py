@@ -25,15 +25,15 @@ def data_sha256(splits: AnySplits) -> str:
 def run_sha256(recipe: Recipe, splits: AnySplits, *, pretraining: str | None = None) -> str:
     """Return the SHA-256 of the recipe, every default written out, and of the examples.
 
-    Comments and order in the TOML file do not count, nor does `[export]`, which changes no weight, nor what
-    `[training]` says of the machine (`MACHINE_SETTINGS`); a setting given on the command line does.
+    Comments and order in the TOML file do not count, nor do `[export]` and `[evaluation]`, which change no weight, nor
+    what `[training]` says of the machine (`MACHINE_SETTINGS`); a setting given on the command line does.
 
     Args:
         recipe: of the run.
         splits: its examples.
         pretraining: the same number of the run whose weights it begins from.
     """
-    written = recipe.model_dump_json(exclude={"export": True, "training": set(MACHINE_SETTINGS)})
+    written = recipe.model_dump_json(exclude={"evaluation": True, "export": True, "training": set(MACHINE_SETTINGS)})
     lines = [written, data_sha256(splits), *([pretraining] if pretraining else [])]
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from training.reporting.canvas import BLUE, GREEN, ORANGE, PURPLE, name_ticks, new_figure, room_for, to_png
-from training.reporting.measures import Calibration, LengthBleu, PlaceLoss
+from training.reporting.measures import LengthBleu, PlaceLoss
 from training.run.checkpoint import Epoch
+from training.scoring.calibration import Calibration
 
 IntArray = npt.NDArray[np.int64]
 _PARTS = (("-", BLUE), ("--", ORANGE), (":", GREEN), ("-.", PURPLE))

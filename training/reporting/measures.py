@@ -1,4 +1,4 @@
-"""Numbers that a report shows beside the score: confusion, calibration, loss by place, BLEU by length.   Draws nothing.
+"""Numbers that a report shows beside the score: confusion, loss by place, BLEU by length.   Draws nothing.
 
 All of them are made of the answers that the score was made of, so they add up to it.
 """
@@ -35,25 +35,6 @@ class LabelMeasure:
     f1: float
     support: int
     """How often it is right."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Whether answers that are given with some confidence are as often right.
-
-    Attributes:
-        edges: [bins + 1] of confidence, the probability of the label that was given.
-        counts: [bins] answers.
-        confidence: [bins], mean; NaN in an empty bin.
-        accuracy: [bins], share that was right; NaN in an empty bin.
-        expected_error: mean distance between the two, weighted by counts.
-    """
-
-    edges: DoubleArray
-    counts: IntArray
-    confidence: DoubleArray
-    accuracy: DoubleArray
-    expected_error: float
 
 
 @dataclass(frozen=True)
@@ -118,23 +99,6 @@ def measure_labels(answers: LabelAnswers) -> tuple[LabelMeasure, ...]:
     columns = precision_recall_fscore_support(answers.expected, answers.predicted, labels=labels, zero_division=0)
     rows = zip(labels, *columns, strict=True)
     return tuple(LabelMeasure(label, float(p), float(r), float(f), int(count)) for label, p, r, f, count in rows)
-
-
-def calibrate(answers: LabelAnswers, bin_count: int = 10) -> Calibration:
-    """Compare confidence with accuracy in equally wide bins of confidence.
-
-    Source: Guo et al. 2017, arXiv:1706.04599 (expected calibration error, reliability diagram).
-    """
-    confidence = answers.probabilities.max(axis=-1)  # [answers]
-    right = np.array(answers.expected) == np.array(answers.predicted)
-    edges = np.linspace(0.0, 1.0, bin_count + 1)
-    bins = np.clip(np.digitize(confidence, edges) - 1, 0, bin_count - 1)
-    counts = np.bincount(bins, minlength=bin_count)
-    with np.errstate(invalid="ignore"):
-        mean_confidence = np.bincount(bins, weights=confidence, minlength=bin_count) / counts
-        accuracy = np.bincount(bins, weights=right, minlength=bin_count) / counts
-    gaps = np.nan_to_num(np.abs(mean_confidence - accuracy))
-    return Calibration(edges, counts, mean_confidence, accuracy, float(gaps @ counts / counts.sum()))
 
 
 def losses_by_place(answers: LikelihoodAnswers, range_count: int = 40) -> tuple[PlaceLoss, ...]:

@@ -1,12 +1,17 @@
 """What a run finds on its machine: the device, the random number generators, and what else decides the last bits."""
 
+import os
+import platform
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from training.errors import RecipeError
 from training.settings.recipe import Recipe
+from training.settings.training import TrainingSettings
 
 
 def find_device(recipe: Recipe) -> torch.device:
@@ -33,6 +38,21 @@ def found_conditions(device: torch.device, process_count: int) -> dict[str, str]
         "threads": str(torch.get_num_threads()),
         "torch": str(torch.__version__),
     }
+
+
+def describe_machine(settings: TrainingSettings) -> str:
+    """Say what a recipe is trained on here, for people: the processor, and how much of it."""
+    if settings.device == "cuda" and torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name()}, {settings.precision}"
+    threads = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
+    return f"{_processor()} with {os.cpu_count()} cores, {threads}, {settings.precision}"
+
+
+def _processor() -> str:
+    """The processor's name, as Linux tells it, or the little that Python knows."""
+    facts = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.*)$", facts.read_text(), re.MULTILINE) if facts.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def changed_conditions(before: Mapping[str, str], now: Mapping[str, str]) -> str:

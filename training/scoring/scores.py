@@ -89,16 +89,17 @@ def likelihood_score(log_likelihoods: Sequence[float], token_count: int, *, char
     return Score("bits per character", nats / math.log(2), method, decimals=4)
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
-    """Corpus BLEU with sacrebleu's defaults.
+def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokenization: str = "13a") -> Score:
+    """Corpus BLEU by sacrebleu.
 
     Args:
         hypotheses: one translation per source.
         references: per source, every translation that counts as right, one at least.
+        tokenization: sacrebleu's name of how texts are cut into words.
     """
     widest = max(len(group) for group in references)
     # None where a source has fewer references than others: an empty text would count as a reference of length 0
     streams = [[group[place] if place < len(group) else None for group in references] for place in range(widest)]
-    metric = BLEU()
+    metric = BLEU(tokenize=tokenization, force=True)  # no warning of texts that look tokenised
     value = float(metric.corpus_score(list(hypotheses), cast("list[list[str]]", streams)).score)
     return Score("BLEU", value, f"sacrebleu {metric.get_signature()}, {len(hypotheses)} sentences")

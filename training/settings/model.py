@@ -44,12 +44,18 @@ class ModelSettings(StrictModel):
     """Probability of dropping a weight of the recurrent matrices, the same at all times of a batch."""
     attention: Literal["dot", "general", "additive"] | None = None
     """How the decoder looks at the source. Translation only; left out: the last encoder state is all it knows."""
+    scale_attention: bool = False
+    """Divide the scores of `dot` and `general` attention by the root of their width. Without it, they harden early:
+    the decoder looks at one place alone, before it has learnt which."""
     pooling: PoolingKind = "last"
     """What a classifier answers from: its last output, the largest or mean values over time, or all of them (`concat`).
     Only with `last` can a state be carried from one piece of a text to the next. Classification only."""
     input_feeding: bool = False
     """The decoder also reads what its attention came to at the step before. Training then goes step by step, in
     place of one run over the whole target."""
+    scale_embeddings: bool = False
+    """Read embeddings times the root of their size: rows that are short enough for output weights too are long enough
+    for the first layer then. Not of readings."""
     tie_weights: bool = False
     """The output layer is the (target) embedding, transposed. Generation and translation only."""
     share_embeddings: bool = False
@@ -60,6 +66,9 @@ class ModelSettings(StrictModel):
         refused = {
             "residual needs two layers or more": self.residual and self.layers == 1,
             "input_feeding needs attention": self.input_feeding and self.attention is None,
+            "scale_attention needs attention dot or general": (
+                self.scale_attention and self.attention not in {"dot", "general"}
+            ),
             "dot attention to both directions needs an even hidden_size, half of it per direction": (
                 self.attention == "dot" and self.bidirectional and self.hidden_size % 2 == 1
             ),

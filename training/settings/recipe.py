@@ -4,13 +4,15 @@ A recipe is frozen, typed as written and refuses unknown keys: a misspelt settin
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from service.bundle.manifest import ModelName, Precision
 from training.errors import RecipeError
+from training.settings.evaluation import EvaluationSettings
 from training.settings.files import FileSettings, SeriesFiles
 from training.settings.labelling import LabellingSettings
 from training.settings.model import ModelSettings
@@ -135,6 +137,7 @@ class Recipe(_Strict):
     pretraining: PretrainingSettings | None = None
     """The language model that weights and tokenizer come from. Left out: all is learnt from this recipe's examples."""
     labelling: LabellingSettings = LabellingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     export: ExportSettings = ExportSettings()
 
     @property
@@ -191,6 +194,9 @@ class Recipe(_Strict):
             "model.share_embeddings is for translation with one [tokenizer] for both sides": (
                 self.model.share_embeddings and not (translation and self.tokenizer is not None)
             ),
+            "model.scale_embeddings is not for readings": (
+                self.model.scale_embeddings and isinstance(self.data.files, SeriesFiles)
+            ),
             "model.tie_weights is not for models whose outputs are labels": (
                 self.model.tie_weights and self.task in {"classification", "labelling"}
             ),
@@ -202,6 +208,9 @@ class Recipe(_Strict):
                 self.training.teacher_forcing_ratio < 1 and not translation
             ),
             "data.target_language is for translation": self.data.target_language is not None and not translation,
+            "evaluation.beam_size and evaluation.bleu_tokenization are for translation": (
+                not translation and not {"beam_size", "bleu_tokenization"}.isdisjoint(self.evaluation.model_fields_set)
+            ),
         }
         for rule, broken in refused.items():
             if broken:
@@ -267,13 +276,18 @@ def parse_recipe(raw: bytes, *, where: str) -> Recipe:
         document = tomllib.loads(raw.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{where}: not valid TOML: {error}") from error
+    return parse_document(document, where=where)
+
+
+def parse_document(document: Mapping[str, Any], *, where: str) -> Recipe:
+    """Check what a recipe's file holds.   Arguments and errors as `parse_recipe`."""
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {_problem(error, document)}") from error
+        raise RecipeError(f"{where}: {first_problem(error, document)}") from error
 
 
-def _problem(error: ValidationError, document: object) -> str:
+def first_problem(error: ValidationError, document: object) -> str:
     """Say the first problem in one line: which setting, and what is wrong with it."""
     first = error.errors(include_url=False, include_input=False)[0]
     location, message, missing = first["loc"], first["msg"].removeprefix("Value error, "), first["type"] == "missing"

@@ -96,9 +96,9 @@ class Text:
     tokenizer: Tokenizer
 
     @classmethod
-    def learn(cls, texts: Sequence[str], settings: TokenizerSettings) -> "Text":
-        """Train a tokenizer on texts."""
-        raw = train_tokenizer(texts, settings)
+    def learn(cls, texts: Sequence[str], settings: TokenizerSettings, *, of_words: bool = False) -> "Text":
+        """Train a tokenizer on texts, or on words; see `train_tokenizer`."""
+        raw = train_tokenizer(texts, settings, of_words=of_words)
         return cls(raw, Tokenizer.from_bytes(raw))
 
 

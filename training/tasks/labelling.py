@@ -123,7 +123,7 @@ def prepare_tagging(recipe: Recipe, splits: Splits[TaggedTokens], text: Text | N
     check_reads(recipe, "words")
     labels, scheme = _labels(recipe, splits)
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
-    text = text or Text.learn([word for example in examples for word in example.tokens], given(recipe.tokenizer))
+    text = text or _learn_text(recipe, examples)
     refuse_too_long(splits, {"words": text.tokenizer}, recipe.data)
     training, validation = (
         [
@@ -136,6 +136,13 @@ def prepare_tagging(recipe: Recipe, splits: Splits[TaggedTokens], text: Text | N
     tell_left_out(len(kept), len(training), recipe.data)
     model = Labeller.of_words(recipe.model, text.tokenizer.vocabulary_size, len(labels))
     return _task(recipe, text, labels, scheme, model, kept, validation)
+
+
+def _learn_text(recipe: Recipe, examples: Sequence[TaggedTokens]) -> Text:
+    """Learn a tokenizer of words. Where each character is a word of its own, no word needs a mark where it begins."""
+    settings = given(recipe.tokenizer)
+    of_words = settings.kind != "characters" or recipe.labelling.split == "whitespace"
+    return Text.learn([word for example in examples for word in example.tokens], settings, of_words=of_words)
 
 
 def prepare_series(recipe: Recipe, splits: Splits[LabelledSeries]) -> LabellingTask:

@@ -33,14 +33,17 @@ NOISE = {
     "word_dropout": 0.1,
     "weight_drop": 0.2,
 }
-ONE_TABLE = {"tie_weights": True, "share_embeddings": True}
-FED = {"attention": "general", "input_feeding": True}
+TIED = {"scale_embeddings": True, "tie_weights": True}
+ONE_TABLE = {**TIED, "share_embeddings": True}
+FED = {"attention": "general", "scale_attention": True, "input_feeding": True}
 ARCHITECTURES = [
     pytest.param("classification", {**BETWEEN, **NOISE}, id="classifier, all between layers, all dropouts"),
     pytest.param("classification", {**BETWEEN, **NOISE, "bidirectional": True, "cell": "gru"}, id="both directions"),
     pytest.param("labelling", {**BETWEEN, **NOISE}, id="labeller of words"),
     pytest.param("readings", {**BETWEEN, "dropout": 0.1, "weight_drop": 0.2, "bidirectional": True}, id="of readings"),
-    pytest.param("generation", {**BETWEEN, **NOISE, "tie_weights": True}, id="language model"),
+    pytest.param(
+        "generation", {**BETWEEN, **NOISE, "scale_embeddings": True, "tie_weights": True}, id="language model"
+    ),
     pytest.param("translation", NOISE, id="translator without attention"),
     pytest.param("translation", {**NOISE, "cell": "rnn", "bidirectional": True}, id="the same, both directions, rnn"),
     pytest.param("translation", {**NOISE, "attention": "dot", "bidirectional": True}, id="dot, both directions"),
@@ -131,10 +134,20 @@ def test_the_manifest_tells_what_was_trained(make_recipe: MakeRecipe, tiny_split
     assert architecture.residual
     assert architecture.layer_norm
     assert architecture.input_feeding
+    assert architecture.scale_attention
+    assert architecture.scale_embeddings
     assert architecture.tie_weights
     assert architecture.share_embeddings
     plain = prepare(of_task(make_recipe, "translation", {}), tiny_splits["translation"])
     assert not any(
         getattr(draft_bundle(plain, run_sha256=RUN).manifest.architecture, name)
-        for name in ("residual", "layer_norm", "input_feeding", "tie_weights", "share_embeddings")
+        for name in (
+            "residual",
+            "layer_norm",
+            "input_feeding",
+            "scale_attention",
+            "scale_embeddings",
+            "tie_weights",
+            "share_embeddings",
+        )
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from training.data.corpora.music import read_irish_abc, read_nottingham_abc
+from training.data.corpora.music import read_folk_abc, read_irish_abc, read_nottingham_abc
 from training.data.corpora.names import read_names
 from training.data.corpora.pairs import Multi30k, read_manythings_ita_eng
 from training.data.corpora.reviews import ImdbText, read_imdb, read_sst2_glue, read_sst2_stsa, read_sst2_text
@@ -21,6 +21,7 @@ __all__ = ["CORPORA", "folder_of", "normalise_sentence", "read_manythings_ita_en
 
 CORPORA: Mapping[str, Callable[[Path], AnySplits]] = MappingProxyType(
     {
+        "folk-abc": read_folk_abc,
         "imdb": read_imdb,
         "imdb-text": ImdbText(unlabelled=False),
         "imdb-text-unsup": ImdbText(unlabelled=True),
@@ -46,11 +47,14 @@ CORPORA: Mapping[str, Callable[[Path], AnySplits]] = MappingProxyType(
 
 
 _FOLDERS: Mapping[str, str] = MappingProxyType(
-    {"imdb-text": "imdb", "imdb-text-unsup": "imdb", "sst2-text": "sst2-stsa"}
+    {"folk-abc": ".", "imdb-text": "imdb", "imdb-text-unsup": "imdb", "sst2-text": "sst2-stsa"}
     | {name: "multi30k" for name in CORPORA if name.startswith("multi30k-")}
 )
 
 
 def folder_of(name: str) -> str:
-    """Name of the folder that a corpus is read from: its own, or the one it shares with other views of its files."""
+    """Name of the folder that a corpus is read from.
+
+    It is the corpus' own, or the one it shares with other views of its files; `.` if it is made of other corpora.
+    """
     return _FOLDERS.get(name, name)

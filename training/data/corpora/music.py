@@ -42,5 +42,18 @@ def read_irish_abc(folder: Path) -> Splits[PlainText]:
     return _split([replace(tune, text=tune.text.replace("!\n", "\n").removesuffix("!")) for tune in tunes])
 
 
+def read_folk_abc(folder: Path) -> Splits[PlainText]:
+    """The tunes of both corpora together, each in the part that it has in its own.
+
+    Args:
+        folder: holds the folders `nottingham-abc` and `irish-abc`.
+
+    Raises:
+        DataError: as `read_nottingham_abc` and `read_irish_abc`.
+    """
+    parts = [read_nottingham_abc(folder / "nottingham-abc"), read_irish_abc(folder / "irish-abc")]
+    return _split([tune for one in parts for tune in (*one.training, *one.validation, *one.test)])
+
+
 def _split(tunes: list[PlainText]) -> Splits[PlainText]:
     return split_by_hash(list(dict.fromkeys(tunes)), validation=_VALIDATION_SHARE, test=_TEST_SHARE)

@@ -34,7 +34,7 @@ _UNSEEN_SPREAD = 256 * 1e-4
 """Bytes that kept no score get the lowest one, and up to this much more, in no order."""
 
 
-def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings) -> bytes:
+def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings, *, of_words: bool = False) -> bytes:
     """Learn a vocabulary from `texts`. The same texts and settings give the same bytes.
 
     Kinds:
@@ -44,6 +44,12 @@ def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings) -> bytes:
         bpe: bytes and merges of them; decoding gives back any text exactly.
         unigram: bytes and pieces of words, cut where the product of their probabilities is highest; decoding gives
             back any text exactly.
+
+    Args:
+        texts: to learn from.
+        settings: kind and size of the vocabulary.
+        of_words: the tokenizer will encode words one by one. Kinds that cut words into pieces mark where each word
+            begins, by a blank: `un` in `undone` is another piece than the word `un`.
 
     Returns:
         The bytes of a `tokenizer.json`. `encode` adds no special token by itself.
@@ -55,7 +61,7 @@ def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings) -> bytes:
     if not any(texts):
         raise DataError("a tokenizer cannot be learnt from no text at all")
     train = {"bpe": _train_pairs, "unigram": _train_unigram}.get(settings.kind, _train_symbols)
-    return train(texts, settings).to_str(pretty=True).encode()
+    return train(texts, settings, of_words).to_str(pretty=True).encode()
 
 
 def encode_long(tokenizer: Trained, text: str) -> list[int]:
@@ -83,8 +89,10 @@ def is_character_level(tokenizer: Trained) -> bool:
     return not over_bytes and len(tokenizer.encode("a b")) == 3 and all(len(piece) == 1 for piece in pieces)
 
 
-def _train_symbols(texts: Iterable[str], settings: TokenizerSettings) -> Tokenizer:
+def _train_symbols(texts: Iterable[str], settings: TokenizerSettings, of_words: bool) -> Tokenizer:
     normalizer = _normalizer(settings)
+    if of_words and settings.kind == "characters":
+        normalizer = normalizers.Sequence([normalizer, normalizers.Prepend(" ")])
     splitter = _splitter(settings.kind)
     counts = Counter(
         symbol for text in texts for symbol, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
@@ -111,8 +119,8 @@ def _splitter(kind: TokenizerKind) -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Split(_ANY_CHARACTER, "isolated")
 
 
-def _train_pairs(texts: Iterable[str], settings: TokenizerSettings) -> Tokenizer:
-    tokenizer = _over_bytes(models.BPE(), settings)
+def _train_pairs(texts: Iterable[str], settings: TokenizerSettings, of_words: bool) -> Tokenizer:
+    tokenizer = _over_bytes(models.BPE(), settings, of_words)
     trainer = trainers.BpeTrainer(
         vocab_size=settings.vocabulary_size,
         min_frequency=settings.min_frequency,
@@ -124,9 +132,9 @@ def _train_pairs(texts: Iterable[str], settings: TokenizerSettings) -> Tokenizer
     return tokenizer
 
 
-def _train_unigram(texts: Iterable[str], settings: TokenizerSettings) -> Tokenizer:
+def _train_unigram(texts: Iterable[str], settings: TokenizerSettings, of_words: bool) -> Tokenizer:
     """Source: Kudo 2018, arXiv:1804.10959, section 3.2; here over bytes, so that no character is unknown."""
-    tokenizer = _over_bytes(models.Unigram(), settings)
+    tokenizer = _over_bytes(models.Unigram(), settings, of_words)
     trainer = trainers.UnigramTrainer(
         vocab_size=settings.vocabulary_size,
         special_tokens=[_special(token) for token in (PAD, BOS, EOS)],
@@ -157,10 +165,10 @@ def _settled(vocabulary: list[tuple[str, float]]) -> list[tuple[str, float]]:
     return [*special, *sorted(scored, key=lambda one: (-one[1], one[0]))]
 
 
-def _over_bytes(model: models.Model, settings: TokenizerSettings) -> Tokenizer:
+def _over_bytes(model: models.Model, settings: TokenizerSettings, of_words: bool) -> Tokenizer:
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = _normalizer(settings)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=of_words)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 

@@ -9,7 +9,6 @@ from types import MappingProxyType
 
 import numpy as np
 from onnx import TensorProto
-from torch import nn
 
 from service.bundle.manifest import GraphRole, Precision
 from training.export.graphs.cells import write_cell
@@ -21,6 +20,7 @@ from training.models.classifier import Classifier
 from training.models.labeller import Labeller, Readings
 from training.models.language_model import LanguageModel
 from training.models.layers.attention import Attention
+from training.models.layers.embedding import TokenEmbedding
 from training.models.layers.vocabulary import Readout
 from training.models.seq2seq import Seq2Seq
 
@@ -146,7 +146,7 @@ def _decoder_step(model: Seq2Seq, precision: Precision, opset: int) -> WrittenGr
     graph = _new_graph("decoder_step", precision, opset)
     token_ids = graph.input("token_ids", "int64", "rows")
     state = graph.input("state", "float32", "rows", model.state_size)
-    embedded = graph.lookup(("target_embedding", model.target_embedding.weight), token_ids, "embedded.rows")
+    embedded = _look_up(graph, "target_embedding", model.target_embedding, token_ids, "embedded.rows")
     if model.feeds_input:
         sizes = graph.constant("state.sizes", [model.decoder.state_size, model.target_embedding.embedding_dim])
         graph.nodes("Split", [state, sizes], ["state.decoder", "state.vector"], axis=1)
@@ -190,15 +190,24 @@ def _embed_readings(graph: GraphWriter, readings: Readings, features: str) -> st
     return graph.node("Tanh", [summed], "embedded")
 
 
-def _embed_texts(graph: GraphWriter, name: str, embedding: nn.Embedding, token_ids: str) -> str:
+def _look_up(graph: GraphWriter, name: str, embedding: TokenEmbedding, token_ids: str, output: str) -> str:
+    """[...] -> [..., embedding], `output`."""
+    table = (name, embedding.weight)
+    if embedding.scale == 1:
+        return graph.lookup(table, token_ids, output)
+    scale = graph.constant("embedding_factor", np.float32(embedding.scale))
+    return graph.node("Mul", [graph.lookup(table, token_ids, f"{output}.unscaled"), scale], output)
+
+
+def _embed_texts(graph: GraphWriter, name: str, embedding: TokenEmbedding, token_ids: str) -> str:
     """[rows, time] -> [time, rows, embedding]."""
     time_first = graph.node("Transpose", [token_ids], "token_ids.time_first", perm=[1, 0])
-    return graph.lookup((name, embedding.weight), time_first, "embedded")
+    return _look_up(graph, name, embedding, time_first, "embedded")
 
 
-def _embed_tokens(graph: GraphWriter, name: str, embedding: nn.Embedding, token_ids: str) -> str:
+def _embed_tokens(graph: GraphWriter, name: str, embedding: TokenEmbedding, token_ids: str) -> str:
     """[rows] -> [time 1, rows, embedding]."""
-    return graph.unsqueeze(graph.lookup((name, embedding.weight), token_ids, "embedded.rows"), 0, "embedded")
+    return graph.unsqueeze(_look_up(graph, name, embedding, token_ids, "embedded.rows"), 0, "embedded")
 
 
 def _write_zeros(graph: GraphWriter, token_ids: str, size: int) -> str:
@@ -235,7 +244,11 @@ def _write_scores(graph: GraphWriter, attention: Attention, hidden: str, keys: s
     """Add the scores [rows, time] of one query per row, `hidden` [rows, key_size]."""
     if attention.query_projection is None or attention.energy is None:
         query = graph.unsqueeze(hidden, 2, "query.column")  # [rows, key_size, 1]
-        return graph.squeeze(graph.node("MatMul", [keys, query], "scores.column"), 2, "scores")
+        products = graph.node("MatMul", [keys, query], "scores.column")
+        if attention.scale == 1:
+            return graph.squeeze(products, 2, "scores")
+        scale = graph.constant("attention_factor", np.float32(attention.scale))
+        return graph.node("Mul", [graph.squeeze(products, 2, "scores.unscaled"), scale], "scores")
     projection = attention.query_projection
     query = graph.affine(hidden, ("query.weight", projection.weight), projection.bias, "query")
     sums = graph.node("Add", [graph.unsqueeze(query, 1, "query.row"), keys], "energies.sums")  # [rows, time, key_size]

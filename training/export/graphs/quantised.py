@@ -51,6 +51,12 @@ class QuantisedWriter(GraphWriter):
         by_column = self.node("Mul", [self._floats(sums), column_scales], f"{output}.by_column")
         return self.node("Mul", [by_column, row_scales], output)
 
+    def recurrent(self, name: str, weights: npt.NDArray[np.float32]) -> str:
+        """Store weights of a recurrent operator, which computes in float32, as float16, if none is beyond it."""
+        if float(np.abs(weights).max(initial=0)) > float(np.finfo(np.float16).max):
+            return super().recurrent(name, weights)
+        return self._floats(self.constant(f"{name}.float16", weights.astype(np.float16)))
+
     def _quantise(self, inputs: str) -> tuple[str, str]:
         """Return the names of integers [..., in], uint8, and scales [..., 1]; made once for each activation."""
         if inputs not in self._quantised:

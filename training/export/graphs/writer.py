@@ -70,6 +70,10 @@ class GraphWriter:
             self._constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         return name
 
+    def recurrent(self, name: str, weights: npt.NDArray[np.float32]) -> str:
+        """Store weights of a recurrent operator."""
+        return self.constant(name, weights)
+
     def lowest(self) -> str:
         """Store the most negative number that the graph's floats can be: what a mask puts in the place of a score."""
         return self.constant("lowest", np.float32(np.finfo(np.float32).min))
@@ -111,11 +115,12 @@ class GraphWriter:
         """Insert an axis of size 1."""
         return self.node("Unsqueeze", [value, self.constant(f"axis{axis}", [axis])], output)
 
-    def reduce_max(self, value: str, axis: int, output: str) -> str:
-        """Take the largest along an axis, which stays with size 1. Axes became an input with opset 18."""
+    def reduce_max(self, value: str, axis: int, output: str, *, keeps_axis: bool = True) -> str:
+        """Take the largest along an axis, which stays with size 1 or goes. Axes became an input with opset 18."""
         if self._opset < 18:
-            return self.node("ReduceMax", [value], output, axes=[axis], keepdims=1)
-        return self.node("ReduceMax", [value, self.constant(f"axis{axis}", [axis])], output, keepdims=1)
+            return self.node("ReduceMax", [value], output, axes=[axis], keepdims=int(keeps_axis))
+        axes = self.constant(f"axis{axis}", [axis])
+        return self.node("ReduceMax", [value, axes], output, keepdims=int(keeps_axis))
 
     def finish(self, file: str) -> WrittenGraph:
         """Check the graph and return its bytes, with the signature that a manifest says under the name `file`."""
@@ -215,7 +220,7 @@ def write_recurrent(
 
 
 def _write_operator(graph: GraphWriter, layers: Recurrent, layer: int, values: LayerValues) -> None:
-    weights = [graph.constant(f"{values.name}.{key}", array) for key, array in onnx_weights(layers, layer).items()]
+    weights = [graph.recurrent(f"{values.name}.{key}", array) for key, array in onnx_weights(layers, layer).items()]
     attributes: dict[str, object] = {"linear_before_reset": 1} if layers.cell == "gru" else {}
     given = _with_company(graph, values) if layers.cell == "rnn" else values
     graph.nodes(

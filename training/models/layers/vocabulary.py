@@ -21,7 +21,7 @@ class Readout(nn.Module):
     Source: Press & Wolf 2017, arXiv:1608.05859 (tying).
     """
 
-    def __init__(self, input_size: int, embedding: nn.Embedding, *, tied: bool, dropout: float) -> None:
+    def __init__(self, input_size: int, embedding: TokenEmbedding, *, tied: bool, dropout: float) -> None:
         super().__init__()
         self.tied = tied
         self.projection = nn.Linear(input_size, embedding.embedding_dim)

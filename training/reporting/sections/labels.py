@@ -6,15 +6,14 @@ from training.reporting.charts import draw_calibration
 from training.reporting.document import Block, Picture, Section, Table
 from training.reporting.heat_maps import draw_confusion
 from training.reporting.measures import (
-    Calibration,
     Confusion,
-    calibrate,
     confuse,
     keep_commonest,
     measure_labels,
     worst_mistakes,
 )
 from training.scoring.answers import LabelAnswers
+from training.scoring.calibration import Calibration, calibrate
 
 _LABELS_DRAWN = 20
 _MISTAKES_SHOWN = 15

@@ -22,6 +22,7 @@ from training.export.bundle import Draft, bundle_folder, draft_bundle, is_publis
 from training.export.card import describe_variants, write_card
 from training.preparation.prepare import prepare
 from training.run.checkpoint import Epoch
+from training.settings.evaluation import EvaluationSettings
 from training.settings.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]
@@ -173,7 +174,9 @@ def test_a_translator_is_measured_with_a_beam_and_the_score_says_how_wide(
     make_recipe: MakeRecipe, tiny_splits: Tiny
 ) -> None:
     draft = draft_bundle(prepare(make_recipe("translation"), tiny_splits["translation"]), run_sha256=RUN)
-    evaluation = evaluate_bundle(draft.opened(), tiny_splits["translation"], beam_size=3)
+    evaluation = evaluate_bundle(
+        draft.opened(), tiny_splits["translation"], settings=EvaluationSettings(beam_size=3, bleu_tokenization="none")
+    )
     assert evaluation.score.method.endswith(", beam of 3")
 
 

@@ -119,6 +119,7 @@ def test_a_language_model_takes_over_the_output_layer_too(make_recipe: MakeRecip
     ("model", "message"),
     [
         pytest.param({"hidden_size": 13}, "model.hidden_size is 13, in recipe tiny-generation.* it is 12", id="width"),
+        pytest.param({"scale_embeddings": True}, "model.scale_embeddings is True, .* it is False", id="scale"),
         pytest.param({"cell": "gru"}, "model.cell is gru, in recipe tiny-generation.* it is lstm", id="cell"),
         pytest.param({"layers": 2}, "model.layers is 2, in recipe tiny-generation.* it is 1", id="layers"),
     ],

@@ -37,7 +37,8 @@ def test_what_the_machine_decides_is_not_part_of_the_run(make_recipe: MakeRecipe
     assert run_sha256(other, tunes) == run_sha256(make_recipe("generation"), tunes)
 
 
-def test_what_is_exported_is_not_part_of_the_run(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+def test_what_is_exported_and_scored_is_not_part_of_the_run(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
     tunes = tiny_splits["generation"]
-    both = make_recipe("generation", export={"precisions": ["fp32", "int8"], "default": "int8"})
+    export = {"precisions": ["fp32", "int8"], "default": "int8"}
+    both = make_recipe("generation", export=export, evaluation={"corpora": ["irish-abc"]})
     assert run_sha256(both, tunes) == run_sha256(make_recipe("generation"), tunes)

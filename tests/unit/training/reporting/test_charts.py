@@ -14,8 +14,9 @@ from training.reporting.charts import (
     draw_lengths,
     draw_place_losses,
 )
-from training.reporting.measures import Calibration, LengthBleu, PlaceLoss
+from training.reporting.measures import LengthBleu, PlaceLoss
 from training.run.checkpoint import Epoch
+from training.scoring.calibration import Calibration
 
 Decode = Callable[[bytes], npt.NDArray[np.float32]]
 NAN = float("nan")

@@ -9,7 +9,6 @@ from training.data.examples import ReferencedText
 from training.reporting.findings import Findings
 from training.reporting.measures import (
     bleu_by_length,
-    calibrate,
     confuse,
     keep_commonest,
     losses_by_place,
@@ -17,6 +16,7 @@ from training.reporting.measures import (
     worst_mistakes,
 )
 from training.scoring.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
+from training.scoring.calibration import calibrate
 
 FindingsOf = Callable[..., Findings]
 

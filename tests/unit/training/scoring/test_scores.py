@@ -23,6 +23,12 @@ def test_bleu_of_the_reference_is_100_and_says_how_it_was_measured() -> None:
     assert "tok:13a" in score.method
 
 
+def test_bleu_of_tokenised_text_keeps_its_tokens() -> None:
+    text = ["due persone giocano a calcio-balilla ."]
+    wrong = [["due persone giocano a calcio-balilla."]]
+    assert bleu(text, wrong, "none").value < bleu(text, wrong).value == pytest.approx(100.0)
+
+
 def test_bleu_takes_any_of_several_references() -> None:
     references = [["un gatto nero dorme qui", "il gatto nero dorme qui"], ["la mela è molto rossa"]]
     assert bleu(["il gatto nero dorme qui", "la mela è molto rossa"], references).value == pytest.approx(100.0)

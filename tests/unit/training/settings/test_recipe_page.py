@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tests.trained import ROOT
+from training.settings.evaluation import EvaluationSettings
 from training.settings.labelling import LabellingSettings
 from training.settings.model import ModelSettings
 from training.settings.pretraining import PretrainingSettings
@@ -27,6 +28,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "labelling": LabellingSettings,
     "windows": WindowSettings,
     "pretraining": PretrainingSettings,
+    "evaluation": EvaluationSettings,
     "export": ExportSettings,
 }
 TOP = "Before the first section"

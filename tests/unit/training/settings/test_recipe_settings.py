@@ -79,6 +79,12 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
         pytest.param("[model]", "[labelling]\n[model]", r"\[labelling\] is for labelling", id="labelling of a text"),
         pytest.param('"lstm"', '"lstm"\ntie_weights = true', "model.tie_weights is not for", id="tied"),
         pytest.param(
+            "[model]", "[evaluation]\nbeam_size = 5\n[model]", "evaluation.beam_size .* for translation", id="a beam"
+        ),
+        pytest.param(
+            "[model]", '[evaluation]\ncorpora = ["imdb", "imdb"]\n[model]', "corpora are named once each", id="twice"
+        ),
+        pytest.param(
             "epochs = 5", "epochs = 5\nteacher_forcing_ratio = 0.5", "below 1 is for translation", id="teacher forcing"
         ),
         pytest.param("[tokenizer]", "[source_tokenizer]", r"classification takes \[tokenizer\]", id="tokenizers"),
@@ -109,6 +115,12 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
         ),
         pytest.param(
             "epochs = 5", "epochs = 5\nteacher_forcing_steps = 9", "is for teacher_forcing_schedule", id="steps alone"
+        ),
+        pytest.param(
+            "epochs = 5",
+            'epochs = 5\npatience = 6\naveraging = {kind = "triggered", patience = 5}',
+            "expected patience of 7 or more",
+            id="an average that never begins",
         ),
         pytest.param("epochs = 5", "epochs = 5\nmomentum = 0.9", "momentum is for optimizer sgd", id="momentum"),
         pytest.param("epochs = 5", 'epochs = 5\nprecision = "float16"', "training.precision: Input", id="precision"),

@@ -35,7 +35,7 @@ def texts(examples: tuple[AnyExample, ...]) -> list[str]:
 
 def test_every_corpus_is_in_the_folder_of_its_name_or_of_the_files_it_is_a_view_of() -> None:
     views = {name: folder_of(name) for name in CORPORA if folder_of(name) != name}
-    text = {"imdb-text": "imdb", "imdb-text-unsup": "imdb", "sst2-text": "sst2-stsa"}
+    text = {"folk-abc": ".", "imdb-text": "imdb", "imdb-text-unsup": "imdb", "sst2-text": "sst2-stsa"}
     assert views == text | {name: "multi30k" for name in CORPORA if name.startswith("multi30k-")}
 
 
@@ -201,10 +201,13 @@ def test_weather_is_cut_by_date_and_never_reads_tomorrow(tmp_path: Path) -> None
 def test_tunes_keep_metre_unit_and_key(tmp_path: Path) -> None:
     nottingham = 'X: 1\nT:A\n% Nottingham Music Database\nS:EF\nM:4/4\nK:A\nP:A\nf|"A"ecc c2f|\n\n\n'
     irish = "X:1\nT:B\nZ: id:dc-1\nM:C|\nL:1/8\nK:D Major\n\nGF|DG!\nBG|G2:|!\n\n"
-    one = CORPORA["nottingham-abc"](write(tmp_path, {"ABC_cleaned/jigs.abc": nottingham}))
-    other = CORPORA["irish-abc"](write(tmp_path, {"irish.abc": irish}))
+    folder = write(tmp_path, {"nottingham-abc/ABC_cleaned/jigs.abc": nottingham, "irish-abc/irish.abc": irish})
+    one, other = (CORPORA[name](folder / name) for name in ("nottingham-abc", "irish-abc"))
     assert texts((*one.training, *one.validation, *one.test)) == ['M:4/4\nK:A\nf|"A"ecc c2f|']
     assert texts((*other.training, *other.validation, *other.test)) == ["M:C|\nL:1/8\nK:D Major\nGF|DG\nBG|G2:|"]
+    both = CORPORA["folk-abc"](folder)
+    for part in ("training", "validation", "test"):
+        assert getattr(both, part) == (*getattr(one, part), *getattr(other, part))
 
 
 def test_the_last_tenth_of_the_plays_is_for_the_test(tmp_path: Path) -> None:

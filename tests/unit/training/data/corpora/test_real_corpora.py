@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.trained import ROOT
 from training.data.examples import LabelledSeries, PlainText, TaggedTokens, labels_of
 from training.data.load import load_corpus
 from training.data.splitting import keys_of
+from training.preparation.provenance import data_sha256
 
 pytestmark = pytest.mark.data
 
 COUNTS = {
+    "folk-abc": (1_484, 181, 168),
     "imdb": (22_383, 2_494, 25_000),
     "imdb-text": (22_293, 1_280, 1_214),
     "irish-abc": (636, 88, 78),
@@ -33,7 +36,7 @@ COUNTS = {
 """Training, validation, test. Those that the project splits by hash are its own, and stay as they are."""
 
 LABELS = {"imdb": 2, "names": 18, "sst2-glue": 2, "ud-english-ewt": 17, "weather-aus": 2, "wnut17": 13}
-WITHOUT_SHARED_TEXTS = ("imdb", "imdb-text", "irish-abc", "names", "nottingham-abc")
+WITHOUT_SHARED_TEXTS = ("folk-abc", "imdb", "imdb-text", "irish-abc", "names", "nottingham-abc")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,13 @@ def data_folder() -> Path:
     if not folder:
         pytest.skip("SEQSERVE_DATA names no folder of real corpora")
     return Path(folder)
+
+
+def test_the_split_of_tatoeba_is_the_one_that_the_documentation_publishes(data_folder: Path) -> None:
+    splits = load_corpus("manythings-ita-eng", data_folder)
+    page = (ROOT / "docs/data.md").read_text()
+    assert data_sha256(splits) in page
+    assert f"{len(splits.training):,} pairs for training, {len(splits.validation):,} for validation" in page
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -51,6 +51,18 @@ def test_trained_text_survives(kind: TokenizerKind) -> None:
     assert [tokenizer.decode(tokenizer.encode(text)) for text in TEXTS] == TEXTS
 
 
+@pytest.mark.parametrize("kind", ["characters", "bpe", "unigram"])
+def test_pieces_of_words_tell_where_a_word_begins(kind: TokenizerKind) -> None:
+    wanted = TokenizerSettings(kind=kind, vocabulary_size=300)
+    words = ["gatto", "il", "cane", "l'albero"]
+    tokenizer = Tokenizer.from_bytes(train_tokenizer(words * 20, wanted, of_words=True))
+    tokenizer.prove()
+    ids, owners = tokenizer.encode_words(words)
+    begins = [index for index, owner in enumerate(owners) if index == 0 or owner != owners[index - 1]]
+    assert begins == [index for index, piece in enumerate(tokenizer.tokens(ids)) if piece.startswith(" ")]
+    assert len(begins) == len(words)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_learning_twice_gives_the_same_bytes(kind: TokenizerKind) -> None:
     same = TokenizerSettings(kind=kind, vocabulary_size=400)

@@ -210,6 +210,28 @@ def test_no_float_matrix_is_left_in_an_int8_step(step: str, cell: str) -> None:
     assert not any(name.startswith("Dynamic") for name in operators)
 
 
+@pytest.mark.parametrize("task", ["classification", "labelling"])
+def test_recurrent_weights_are_stored_in_half_and_computed_with_in_float32(
+    make_draft: Callable[..., Draft], task: str
+) -> None:
+    draft = make_draft(task)
+    for name in (name for name in draft.files if name.endswith(".int8.onnx")):
+        graph = onnx.load_from_string(draft.files[name]).graph
+        stored = {tensor.name: tensor for tensor in graph.initializer}
+        floats = [tensor for tensor in stored.values() if tensor.data_type == onnx.TensorProto.FLOAT]
+        assert max(len([size for size in tensor.dims if size > 1]) for tensor in floats) == 1
+        casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}
+        (operator,) = (node for node in graph.node if node.op_type == "LSTM")
+        weights = [stored[casts[value]] for value in operator.input[1:4]]
+        assert {tensor.data_type for tensor in weights} == {onnx.TensorProto.FLOAT16}
+
+
+def test_recurrent_weights_beyond_half_stay_as_they_are() -> None:
+    graph = QuantisedWriter("huge")
+    assert graph.recurrent("weights", np.array([[7e4]], dtype=np.float32)) == "weights"
+    assert graph.recurrent("small", np.array([[7e3]], dtype=np.float32)) != "small"
+
+
 def test_the_card_lists_the_scores_of_both_variants(
     make_draft: Callable[..., Draft], make_recipe: MakeRecipe, tiny_splits: Tiny
 ) -> None:

@@ -53,3 +53,13 @@ def test_additive_scores_are_bahdanaus() -> None:
 def test_dot_refuses_different_widths() -> None:
     with pytest.raises(ValueError, match="equal widths, not query 4 and source 6"):
         Attention("dot", 4, 6)
+
+
+@pytest.mark.parametrize("kind", ["dot", "general"])
+def test_scaled_scores_are_divided_by_the_root_of_their_width(kind: AttentionKind) -> None:
+    plain, scaled = Attention(kind, 4, 4), Attention(kind, 4, 4, scaled=True)
+    scaled.load_state_dict(plain.state_dict())
+    queries, values = torch.randn(2, 3, 4), torch.randn(2, 5, 4)
+    torch.testing.assert_close(
+        scaled.scores(queries, scaled.project(values)) * 2, plain.scores(queries, plain.project(values))
+    )

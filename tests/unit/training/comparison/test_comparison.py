@@ -1,0 +1,185 @@
+"""Comparisons change one thing at a time, are measured once, and go into a page beside the published models."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.bundle.store import open_bundle
+from tests.trained import ROOT
+from tests.unit.training.conftest import MakeRecipe
+from training.__main__ import main
+from training.comparison.page import PublishedModel, write_page
+from training.comparison.plan import load_comparison
+from training.comparison.results import Measurement, read_measurements, spread, write_measurements
+from training.data.examples import AnySplits
+from training.errors import DataError, RecipeError
+from training.evaluation.evaluate import evaluate_variants
+from training.export.bundle import draft_bundle
+from training.export.card import write_card
+from training.preparation.prepare import prepare
+from training.run.checkpoint import Epoch
+from training.settings.recipe import Recipe
+
+TOML = """
+title = "Names"
+base = "LSTM"
+seeds = [1, 2]
+[recipe]
+name = "compare-names"
+version = 1
+task = "translation"
+seed = 7
+data = {files = {format = "tsv", training = "pairs.tsv", validation = "pairs.tsv", test = "pairs.tsv", source = 1,
+    target = 2}}
+tokenizer = {kind = "characters"}
+model = {cell = "lstm", embedding_size = 4, hidden_size = 4, attention = "general"}
+training = {epochs = 1, threads = 1}
+[rows]
+"GRU" = {change = {model = {cell = "gru"}}}
+"no attention" = {leave_out = ["model.attention"]}
+""".replace("\n    ", " ")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "pairs.tsv").write_text("ab\tba\nbc\tcb\n")
+    path = tmp_path / "names.toml"
+    path.write_text(TOML)
+    return path
+
+
+def measured(row: str, seed: int, value: float) -> Measurement:
+    return Measurement(
+        comparison="Names",
+        row=row,
+        seed=seed,
+        run_sha256="a" * 64,
+        measure="BLEU",
+        value=value,
+        decimals=1,
+        parameter_count=1234,
+        seconds=90.0,
+        speed=456.0,
+        machine="a processor",
+    )
+
+
+def test_a_row_is_the_base_but_for_its_change(path: Path) -> None:
+    recipes = load_comparison(path).recipes()
+    assert list(recipes) == ["LSTM", "GRU", "no attention"]
+    base, gru, none = recipes.values()
+    assert gru == base.model_copy(update={"model": base.model.model_copy(update={"cell": "gru"})})
+    assert none == base.model_copy(update={"model": base.model.model_copy(update={"attention": None})})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        pytest.param('cell = "gru"', 'cell = "elman"', "Names, row 'GRU': model.cell: Input should be", id="wrong row"),
+        pytest.param(
+            "model.attention", "model.pooling", "the recipe has no key 'model.pooling'", id="nothing to leave"
+        ),
+        pytest.param('base = "LSTM"', 'base = "GRU"', "a row has the name of the base", id="two of one name"),
+        pytest.param("seeds", "seed", "unknown key 'seed': did you mean 'seeds'", id="misspelt"),
+        pytest.param("[rows]", "[rows", "not valid TOML", id="no TOML"),
+    ],
+)
+def test_a_wrong_comparison_is_an_error(path: Path, old: str, new: str, message: str) -> None:
+    path.write_text(TOML.replace(old, new))
+    with pytest.raises(RecipeError, match=message):
+        load_comparison(path).recipes()
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "training/comparisons").glob("*.toml")))
+def test_the_comparisons_of_the_project_are_sound(name: str) -> None:
+    comparison = load_comparison(ROOT / "training/comparisons" / f"{name}.toml")
+    assert len(comparison.seeds) == 3
+    assert len({recipe.model_dump_json() for recipe in comparison.recipes().values()}) == 1 + len(comparison.rows)
+
+
+@pytest.fixture
+def training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs the command line: exit code and stdout."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["training", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        code = exit_.value.code
+        return code if isinstance(code, int) else 0, capsys.readouterr().out
+
+    return run
+
+
+def test_each_run_is_measured_once_and_the_page_shows_them(
+    path: Path, training: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    arguments = ("compare", str(path), "--results", "results.json", "--runs", "runs")
+    code, output = training(*arguments)
+    assert (code, len(output.splitlines())) == (0, 6)
+    results = read_measurements(tmp_path / "results.json")
+    assert [(one.row, one.seed) for one in results] == [
+        (row, seed) for seed in (1, 2) for row in ("LSTM", "GRU", "no attention")
+    ]
+    assert all(one.speed > 0 and one.measure == "BLEU" for one in results)
+
+    write_measurements(tmp_path / "results.json", results[:-1])
+    code, output = training(*arguments)
+    assert (code, len(output.splitlines())) == (0, 1)
+
+    code, output = training("models", "--results", "results.json", "--output", "models.md")
+    assert (code, output.strip()) == (0, "models.md")
+    page = (tmp_path / "models.md").read_text()
+    assert "### Names" in page
+    assert page.count("| 2 |") == 3
+
+
+def test_a_table_has_mean_and_deviation_over_seeds() -> None:
+    page = write_page([], [measured("LSTM", 1, 30.0), measured("LSTM", 2, 31.0), measured("GRU", 1, 29.0)])
+    assert "| LSTM | 30.5 ± 0.7 | 2 | 1,234 | 90 s | 456 |" in page
+    assert "| GRU | 29.0 | 1 | 1,234 | 90 s | 456 |" in page
+
+
+def test_a_single_value_has_no_deviation() -> None:
+    assert (spread([1.0], 2), spread([1.0, 2.0], 2)) == ("1.00", "1.50 ± 0.71")
+
+
+def test_a_file_that_holds_no_measurements_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('[{"row": "LSTM"}]')
+    with pytest.raises(DataError, match=r"results\.json: 0\.comparison: Field required"):
+        read_measurements(tmp_path / "results.json")
+
+
+def published(folder: Path, recipe: Recipe, splits: AnySplits, *, card: str | None = None) -> PublishedModel:
+    draft = draft_bundle(prepare(recipe, splits), run_sha256="a" * 64)
+    written = write_card(
+        draft, recipe, splits, (Epoch(1, 2.0, 50.0, 200.0),), evaluate_variants(draft.opened(), splits)
+    )
+    return PublishedModel.of(open_bundle(draft.publish(card or written, folder)))
+
+
+def test_the_page_shows_of_a_model_what_its_card_says(
+    make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], tmp_path: Path
+) -> None:
+    recipe, splits = make_recipe("classification"), tiny_splits["classification"]
+    first, second = (
+        published(tmp_path / str(seed), recipe.model_copy(update={"seed": seed}), splits) for seed in (1, 2)
+    )
+    page = write_page([first, second], [])
+    rows = [line for line in page.splitlines() if line.startswith("| `tiny-classification` 1 |")]
+    assert len(rows) == 1
+    assert f"| accuracy {first.score[1]} | accuracy of the commonest label 50.00 |" in rows[0]
+    assert "(2) |" in rows[0]
+    assert rows[0].endswith("| 3 min |")
+
+
+def test_a_card_without_scores_is_an_error(
+    make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="expected a card with scores"):
+        published(tmp_path, make_recipe("classification"), tiny_splits["classification"], card="# nothing")

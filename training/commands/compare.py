@@ -1,0 +1,58 @@
+"""The verbs `compare` and `models`: measure architectures side by side, and write the page that shows all models."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from service.bundle.store import OpenedBundle, open_bundle
+from training.commands.arguments import RUNS, DataFolder, Runs
+from training.comparison.page import PublishedModel, write_page
+from training.comparison.plan import load_comparison
+from training.comparison.results import read_measurements, write_measurements
+from training.comparison.runs import Places, missing_measurements
+from training.run.loop import new_progress
+
+_RESULTS, _PAGE = Path("docs/comparisons.json"), Path("docs/models.md")
+
+Results = Annotated[Path, typer.Option(help="What was measured so far.", metavar="FILE.json")]
+
+
+def compare(
+    comparisons: Annotated[list[Path], typer.Argument(help="Files of comparisons (TOML).", metavar="COMPARISON.toml")],
+    results: Results = _RESULTS,
+    runs: Runs = RUNS,
+    data: DataFolder = None,
+) -> None:
+    """Train the rows of comparisons and measure them. What was measured before is kept; a stopped run goes on."""
+    measured = read_measurements(results)
+    for path in comparisons:
+        comparison = load_comparison(path)
+        places = Places(path.parent, data, runs)
+        with new_progress(Console(stderr=True)) as progress:
+            for one in missing_measurements(comparison, measured, places, progress):
+                measured.append(one)
+                write_measurements(results, measured)
+                value = f"{one.measure} {one.value:.{one.decimals}f}"
+                typer.echo(f"{one.comparison}: {one.row}, seed {one.seed}: {value}, {one.seconds:.0f} s")
+
+
+def models(
+    repositories: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of bundles: published ones first, then other seeds.", metavar="[DIR]..."),
+    ] = None,
+    results: Results = _RESULTS,
+    output: Annotated[Path, typer.Option(help="The page to write.", metavar="FILE.md")] = _PAGE,
+) -> None:
+    """Write the page of all models and comparisons, from the bundles' cards and what `compare` measured."""
+    found = [PublishedModel.of(bundle) for folder in repositories or [] for bundle in _bundles(folder)]
+    output.write_text(write_page(found, read_measurements(results)))
+    typer.echo(output)
+
+
+def _bundles(repository: Path) -> Iterator[OpenedBundle]:
+    for manifest in sorted(repository.glob("*/*/manifest.json")):
+        yield open_bundle(manifest.parent)

@@ -1,0 +1,39 @@
+"""The verb `tunes`: whether what a model of tunes writes holds together as well as tunes that people wrote."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.bundle.store import open_bundle
+from training.commands.arguments import DataFolder
+from training.commands.evaluate import own_recipe
+from training.data.examples import PlainText
+from training.data.load import load_examples
+from training.errors import DataError
+from training.evaluation.demonstrate import continue_texts
+from training.evaluation.tunes import check_tunes
+from training.settings.recipe import load_recipe
+
+
+def tunes(
+    bundle: Annotated[Path, typer.Argument(help="Folder of one bundle: REPOSITORY/NAME/VERSION.")],
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="Recipe that names the corpus [default: the bundle's own].", metavar="RECIPE.toml"),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many tunes to write, and held-out ones to read.")] = 200,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Below 1: likelier notes.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first tune; the others count up from it.")] = 1,
+    data: DataFolder = None,
+) -> None:
+    """Have a model write tunes in ABC notation, and check them and held-out ones by a parser and bar by bar."""
+    opened = open_bundle(bundle)
+    path = recipe or own_recipe(opened.manifest)
+    splits = load_examples(load_recipe(path).data, data_folder=data, files_folder=path.parent)
+    held_out = [one.text for one in (*splits.test, *splits.validation) if isinstance(one, PlainText)][:count]
+    if len(held_out) < count:
+        raise DataError(f"{path}: expected {count} tunes or more in validation and test parts, found {len(held_out)}")
+    written = continue_texts(opened, [""] * count, temperature=temperature, seed=seed)
+    typer.echo(f"written at temperature {temperature:g}: {check_tunes(written)}")
+    typer.echo(f"held out: {check_tunes(held_out)}")

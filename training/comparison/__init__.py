@@ -1,0 +1,1 @@
+"""One factor at a time: rows of a comparison are a recipe with changes, trained with several seeds and measured."""

@@ -1,0 +1,134 @@
+"""The page that shows every published model and every comparison: `docs/models.md`.   Measures nothing.
+
+What is said of a model is read from its card, so the page cannot say anything else than what was measured.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from service.bundle.manifest import Manifest
+from service.bundle.store import CARD_NAME, OpenedBundle
+from training.comparison.results import Measurement, spread
+from training.errors import DataError
+
+_HEAD = """# Models
+
+Written by `python -m training models`, from the cards of bundles and from what `python -m training compare` measured.
+"""
+_SCORE = re.compile(r"^\| (?P<name>[^|]+) \| (?P<variant>\w+) \| (?P<value>-?[\d.]+) \|", re.MULTILINE)
+_SECONDS = re.compile(r"^- \d+ epochs in (\d+) s", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """What the page shows of a bundle.
+
+    Attributes:
+        manifest: its own.
+        score: name and value of its default variant, as the card has them.
+        baseline: the same of what needs no network.
+        further: more scores of the default variant.
+        seconds: of training.
+    """
+
+    manifest: Manifest
+    score: tuple[str, str]
+    baseline: tuple[str, str]
+    further: tuple[tuple[str, str], ...]
+    seconds: int
+
+    @classmethod
+    def of(cls, bundle: OpenedBundle) -> "PublishedModel":
+        """Read a bundle's card.
+
+        Raises:
+            DataError: it has no scores, or does not say how long training took.
+        """
+        card, manifest = bundle.files[CARD_NAME].decode(), bundle.manifest
+        rows = [(row["name"], row["variant"], row["value"]) for row in _SCORE.finditer(card)]
+        own = [(name, value) for name, variant, value in rows if variant == manifest.default_precision]
+        others = [(name, value) for name, variant, value in rows if variant == "none"]
+        seconds = _SECONDS.search(card)
+        if not own or not others or seconds is None:
+            raise DataError(f"{bundle.path}: expected a card with scores and the time of training")
+        return cls(manifest, own[0], others[0], tuple(own[1:]), int(seconds[1]))
+
+    @property
+    def size_bytes(self) -> int:
+        """Of everything in the bundle."""
+        return sum(entry.size_bytes for entry in self.manifest.files.values())
+
+
+def write_page(models: Sequence[PublishedModel], measurements: Sequence[Measurement]) -> str:
+    """Return the page. Of several models of one name the first is the published one; the others are other seeds."""
+    by_name: dict[str, list[PublishedModel]] = {}
+    for model in models:
+        by_name.setdefault(model.manifest.name, []).append(model)
+    parts = [_HEAD, *([_models_table(by_name)] if by_name else []), *_comparisons(measurements)]
+    return "\n".join(parts)
+
+
+def _models_table(by_name: Mapping[str, Sequence[PublishedModel]]) -> str:
+    rows = [
+        "## Published models\n",
+        "Scores are of test examples, met by the default variant through the service's own engine; the card of each\n"
+        "bundle tells how they were measured, and on which machine training was timed. Under seeds, mean and standard\n"
+        "deviation of the first score, where there are several.\n",
+        "| model | score | without a network | seeds | parameters | size, MB | trained in |",
+        "|---|---|---|---|---|---|---|",
+        *(_model_row(models) for models in by_name.values()),
+    ]
+    return "\n".join([*rows, ""])
+
+
+def _model_row(seeds: Sequence[PublishedModel]) -> str:
+    first = seeds[0]
+    values = [float(one.score[1]) for one in seeds]
+    decimals = len(first.score[1].partition(".")[2])
+    cells = [
+        f"`{first.manifest.name}` {first.manifest.version}",
+        "; ".join(f"{name} {value}" for name, value in (first.score, *first.further)),
+        " ".join(first.baseline),
+        spread(values, decimals) + f" ({len(values)})" if len(values) > 1 else "1",
+        f"{first.manifest.architecture.parameter_count:,}",
+        f"{first.size_bytes / 1e6:.1f}",
+        _duration(first.seconds),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _comparisons(measurements: Iterable[Measurement]) -> Iterator[str]:
+    by_comparison: dict[str, dict[str, list[Measurement]]] = {}
+    for one in measurements:
+        by_comparison.setdefault(one.comparison, {}).setdefault(one.row, []).append(one)
+    if by_comparison:
+        yield (
+            "## Comparisons\n\nOne factor at a time around the first row, each trained on a fixed subset with several\n"
+            "seeds, as `training/comparisons` says, and measured on validation examples: mean and standard deviation.\n"
+        )
+    for title, rows in by_comparison.items():
+        yield "\n".join(_comparison_table(title, rows))
+
+
+def _comparison_table(title: str, rows: Mapping[str, Sequence[Measurement]]) -> Iterator[str]:
+    first = next(iter(rows.values()))[0]
+    yield f"### {title}\n"
+    yield f"| | {first.measure} | seeds | parameters | training | served per second |"
+    yield "|---|---|---|---|---|---|"
+    for name, of_row in rows.items():
+        cells = [
+            name,
+            spread([one.value for one in of_row], first.decimals),
+            str(len(of_row)),
+            f"{of_row[0].parameter_count:,}",
+            _duration(round(mean(one.seconds for one in of_row))),
+            f"{mean(one.speed for one in of_row):,.0f}",
+        ]
+        yield f"| {' | '.join(cells)} |"
+    yield f"\nOn {'; '.join(sorted({one.machine for of_row in rows.values() for one in of_row}))}.\n"
+
+
+def _duration(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{seconds / 60:.0f} min"
