@@ -187,7 +187,8 @@ class ServiceSettings(BaseSettings):
     max_tokens_per_run: PositiveInt = Field(
         MAX_TOKENS_PER_RUN,
         description="Most tokens, padding included, that one run reads of prompts, sources, and sequences to classify "
-        "or label: no decode step of their model waits for more. Longer ones are cut; what cannot be cut runs alone.",
+        "or label, and that all runs before a decode step read together: no step of their model waits for more. "
+        "Longer ones are cut; what cannot be cut runs alone.",
     )
     decode_slots: PositiveInt = Field(32, le=1024, description="Sequences that one model decodes side by side.")
     queue_capacity: PositiveInt = Field(

@@ -1,7 +1,7 @@
 """Reads prompts and sources before they join the step loop, so much at a time.   Knows no queue and no deadline.
 
-Prompts are cut into slices, which go on from one another's state; sources are read whole. Between two runs whoever
-drives this may make a step, so that no step waits for more than one run.
+Prompts are cut into slices, which go on from one another's state; sources are read whole. Between two turns whoever
+drives this may make a step, so that no step waits for more tokens than a turn has.
 """
 
 from collections import deque
@@ -27,7 +27,7 @@ class ReadBatch(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What one run came to: who may join, and the keys of those that failed, with the reason."""
+    """What one turn came to: who may join, and the keys of those that failed, with the reason."""
 
     batches: list[ReadBatch]
     failed: list[tuple[int, str]]
@@ -55,12 +55,12 @@ class _Prompt:
 
 
 class PromptReader:
-    """Prompts or sources on their way to the step loop; each run reads some tokens of those that are first in line.
+    """Prompts or sources on their way to the step loop; each turn reads some tokens of those that are first in line.
 
     Args:
         model: reads them.
         max_rows: most sequences in one run.
-        max_tokens: most positions, padding included, in one run; a source that is longer runs alone.
+        max_tokens: most positions, padding included, in the runs of one turn; a source that is longer has a turn alone.
         padding_budget: largest share of padded positions in a run, 0 to 1.
     """
 
@@ -85,19 +85,32 @@ class PromptReader:
         self._prompts = deque(prompt for prompt in self._prompts if prompt.request.key != key)
 
     def read(self) -> Reading:
-        """Make one run, if anybody is in line; who has more to read goes to the end of the line."""
-        if not self._prompts:
-            return Reading([], [])
+        """Make the runs of one turn, if anybody is in line; who has more to read goes to the end of the line.
+
+        A run has at most `max_rows` sequences, for more are no faster; but rows of the loop that wait for their
+        prompts are idle, so further runs follow as far as `max_tokens` go.
+        """
+        left, batches, failed = self._max_tokens, list[ReadBatch](), list[tuple[int, str]]()
+        while self._prompts and (left == self._max_tokens or self._next_length(self._prompts[0]) <= left):
+            prompts = self._take_similar(left)
+            left -= len(prompts) * max(self._next_length(prompt) for prompt in prompts)
+            reading = self._run(prompts)
+            batches += reading.batches
+            failed += reading.failed
+        return Reading(batches, failed)
+
+    def _take_similar(self, max_tokens: int) -> list[_Prompt]:
+        """Take the first in line, and others of similar length."""
         window = [self._prompts[i] for i in range(min(len(self._prompts), WINDOW_SEQUENCES))]
         chosen = pick_batch(
             [self._next_length(prompt) for prompt in window],
             max_rows=self._max_rows,
             padding_budget=self._padding_budget,
-            max_tokens=self._max_tokens,
+            max_tokens=max_tokens,
         )
         for position in reversed(chosen):
             del self._prompts[position]
-        return self._run([window[position] for position in chosen])
+        return [window[position] for position in chosen]
 
     def _next_length(self, prompt: _Prompt) -> int:
         longest = slice_length(self._max_tokens, self._max_rows) if self._model.reads_slices else prompt.left

@@ -77,13 +77,13 @@ def test_waiting_rows_join_as_soon_as_running_ones_leave() -> None:
     assert model.batches == [2, 2, 2]
 
 
-def test_no_turn_lets_more_rows_join_than_its_bound() -> None:
+def test_no_run_reads_more_rows_than_its_bound_and_a_turn_makes_as_many_as_fill_the_rows() -> None:
     model = CountingRows()
     scheduler = make(model, ManualClock(), slots=100)
     scheduler.submit(work(1, *([[3]] * (BATCH_SIZE + 3)), limit=5))
     scheduler.turn()
-    scheduler.turn()
-    assert model.batches == [BATCH_SIZE, BATCH_SIZE + 3]
+    assert [len(lengths) for lengths in model.reads] == [BATCH_SIZE, 3]
+    assert model.batches == [BATCH_SIZE + 3]
 
 
 def test_beams_and_greedy_rows_share_a_batch_and_a_wide_beam_waits_its_turn() -> None:
@@ -221,19 +221,21 @@ def test_a_row_that_is_not_finite_fails_its_request_and_no_other() -> None:
     assert (failed.work_id, failed.reason, decoded.work_id) == (1, "INFERENCE_FAILED", 2)
 
 
-def test_no_step_waits_for_more_foreign_tokens_than_a_run_may_read() -> None:
+def test_no_step_waits_for_more_foreign_tokens_than_a_turn_may_read() -> None:
     model = CountingRows(reads_slices=True)
     scheduler = make(model, ManualClock(), slots=8)
     scheduler.submit(work(1, [3], limit=99, streams=True))
     scheduler.turn()
-    steps, runs = len(model.batches), len(model.reads)
     scheduler.submit(work(2, [5] * 200, [6] * 150, [7], limit=1))
     told: list[Event] = []
+    read: list[int] = []  # positions, per step
     while not any(isinstance(event, Decoded) for event in told):
+        steps, runs = len(model.batches), len(model.reads)
         told += scheduler.turn()
-    assert len(model.reads) - runs > 10
-    assert len(model.batches) - steps == len(model.reads) - runs  # a step after every run
-    assert max(max(lengths) * len(lengths) for lengths in model.reads) <= MAX_TOKENS
+        assert len(model.batches) == steps + 1
+        read.append(sum(max(lengths) * len(lengths) for lengths in model.reads[runs:]))
+    assert len(read) > 10
+    assert MAX_TOKENS // 2 < max(read) <= MAX_TOKENS
 
 
 def test_a_request_that_is_cancelled_while_it_is_read_frees_its_rows() -> None:
