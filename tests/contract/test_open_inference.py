@@ -84,7 +84,7 @@ for name in sys.argv[1:]:
     for field in Default().FindMessageTypeByName(f"inference.{name}").fields:
         of = field.message_type or field.enum_type
         oneof = field.containing_oneof.name if field.containing_oneof else ""
-        found[f"{name}.{field.name}"] = [field.number, field.type, of.full_name if of else "", oneof]
+        found[f"{name}.{field.name}"] = [field.number, field.type, field.is_repeated, of.full_name if of else "", oneof]
 service = Default().FindServiceByName("inference.GRPCInferenceService")
 for method in service.methods:
     streams = [method.client_streaming, method.server_streaming]
@@ -132,7 +132,7 @@ def stock() -> dict[str, list[object]]:
 def described(field: FieldDescriptor) -> list[object]:
     of = field.message_type or field.enum_type
     oneof = field.containing_oneof.name if field.containing_oneof else ""
-    return [field.number, field.type, of.full_name if of else "", oneof]
+    return [field.number, field.type, field.is_repeated, of.full_name if of else "", oneof]
 
 
 def test_the_stock_client_has_every_field_with_the_same_number_and_type(stock: dict[str, list[object]]) -> None:

@@ -70,6 +70,7 @@ class FakeFront:
     sequences: list[InputSequence] = field(default_factory=list)
     truncations: list[Truncation] = field(default_factory=list)
     statistics_told: list[ModelStatistics] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
     working: int = 0
 
     def list_models(self) -> Sequence[ModelInfo]:
@@ -88,6 +89,7 @@ class FakeFront:
         return self.statistics_told
 
     async def logits(self, model: str, sequences: Sequence[InputSequence], *, deadline: float) -> LogitsResult:
+        self.references.append(model)
         self.sequences += sequences
         async with self._work(deadline):
             name, _, version = model.partition("@")
@@ -117,6 +119,7 @@ class FakeFront:
     async def generate(
         self, model: str, prompt: str, options: GenerateOptions, *, deadline: float
     ) -> AsyncIterator[GeneratedChunk]:
+        self.references.append(model)
         self.options.append(options)
         async with self._work(deadline):
             seeds = itertools.chain([options.sampling.seed], itertools.repeat(None))
@@ -129,6 +132,7 @@ class FakeFront:
     async def translate(
         self, model: str, texts: Sequence[str], options: TranslateOptions, *, deadline: float
     ) -> TranslateResult:
+        self.references.append(model)
         self.options.append(options)
         async with self._work(deadline):
             attention = Attention(("a", "b"), ("x",), ((0.25, 0.75),)) if options.include_attention else None

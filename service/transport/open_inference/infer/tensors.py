@@ -84,6 +84,8 @@ def read_inputs(request: protocol.ModelInferRequest, signature: Signature) -> In
     for tensor in signature.inputs:
         if not tensor.optional and tensor.name not in {given.name for given in request.inputs}:
             raise InvalidArgumentError(f"input {tensor.name} is missing", field="inputs")
+    for index, given in enumerate(request.inputs):
+        refuse_shared_memory(given.parameters, f"inputs[{index}]")
     _check_raw_count(request)
     texts: dict[str, tuple[str, ...]] = {}
     arrays: dict[str, Array] = {}
@@ -148,7 +150,6 @@ class _InputReader:
         self._where = f"inputs[{index}]"
         self._raw_where = f"raw_input_contents[{index}]"
         self._tensor = tensor
-        refuse_shared_memory(self._given.parameters, self._where)
         self._check_datatype()
         self._shape = self._checked_shape(max_batch_size)
         self._count = math.prod(self._shape)

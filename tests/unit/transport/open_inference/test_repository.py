@@ -1,6 +1,7 @@
 """What the repository holds, models let in and taken out, and what they have done, over a real channel."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -11,7 +12,7 @@ from service.serving.statistics import ModelStatistics, RequestTally, Spent
 from service.settings import GrpcSettings
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 from tests.unit.transport.fake_front import FakeFront, Served, detail, eventually, serving
-from tests.unit.transport.open_inference.asking import Control, failure, stub
+from tests.unit.transport.open_inference.asking import SERVICE, Control, failure, stub
 
 
 async def test_the_index_shows_every_version_with_its_state(served: Served) -> None:
@@ -51,6 +52,18 @@ async def test_a_repository_of_another_name_is_refused(controlled: Served) -> No
         ),
     ):
         assert (await failure(call)).code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("method", ["RepositoryModelLoad", "RepositoryModelUnload"])
+async def test_the_kserve_form_of_the_request_changes_nothing_and_says_why(
+    controlled: Served, control: Control, method: str
+) -> None:
+    """It has the name of the model where Triton's has that of the repository."""
+    call: Any = controlled.channel.unary_unary(f"/{SERVICE}/{method}")
+    error = await failure(lambda: call(b"\x0a\x04tiny"))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "repository_name is 'tiny'" in (error.details() or "")
+    assert control.done == []
 
 
 async def test_models_are_loaded_and_unloaded_where_clients_may(controlled: Served, control: Control) -> None:

@@ -61,7 +61,9 @@ async def test_the_server_tells_what_it_has_beyond_the_core_protocol(served: Ser
     plain = await stub(served).ServerMetadata(protocol.ServerMetadataRequest())
     more = await stub(controlled).ServerMetadata(protocol.ServerMetadataRequest())
     assert (plain.name, plain.version) == ("seqserve", "0.1.0")
-    assert "statistics" in plain.extensions
+    assert set(plain.extensions) == {
+        "classification", "model_repository", "model_configuration", "parameters", "statistics",
+    }  # fmt: skip
     assert set(more.extensions) - set(plain.extensions) == {"model_repository(unload_dependents)"}
 
 
@@ -104,6 +106,7 @@ async def test_a_configuration_tells_sizes_without_the_batch(
         assert [(one.name, [-1, *one.dims]) for one in configured] == [(one.name, list(one.shape)) for one in described]
         types = [protocol.DataType.Name(one.data_type).replace("STRING", "BYTES") for one in configured]
         assert types == [f"TYPE_{one.datatype}" for one in described]
+    assert (config.name, config.platform, config.backend) == (name, metadata.platform, "onnxruntime")
     assert config.HasField("dynamic_batching")
     assert config.parameters["task"].string_value == metadata.properties["task"]
 
@@ -143,6 +146,43 @@ async def test_the_named_version_answers_and_only_what_was_asked_for_comes(serve
     reply = await stub(served).ModelInfer(request)
     assert (reply.model_version, [one.name for one in reply.outputs]) == ("2", ["logits"])
     assert front.sequences == [TokenIds([4, 5])]
+
+
+async def test_the_version_that_the_reply_names_is_the_one_that_is_asked(served: Served, front: FakeFront) -> None:
+    """Else a version that comes meanwhile would answer under the name of another."""
+    await stub(served).ModelInfer(CLASSIFY)
+    await stub(served).ModelInfer(infer_request("translator", {"texts": ["a"]}))
+    generation = infer_request("generator", {"prompt": ["p"]})
+    [reply async for reply in stub(served).ModelStreamInfer(sent(generation))]
+    assert front.references == ["tiny@3", "translator@1", "generator@1"]
+
+
+async def test_a_request_with_typed_contents_gets_a_raw_reply_like_any_other(served: Served) -> None:
+    request = protocol.ModelInferRequest(model_name="tiny", id="id 1")
+    request.inputs.add(name="texts", datatype="BYTES", shape=[1, 1]).contents.bytes_contents.append(b"a b")
+    assert await stub(served).ModelInfer(request) == await stub(served).ModelInfer(CLASSIFY)
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("tiny", {"texts": ["a", "b"]}),
+        ("tagger", {"features": np.array([[[1.0]], [[2.0]]])}),
+        ("translator", {"texts": ["a", "b"]}),
+        ("generator", {"prompt": ["p"]}),
+    ],
+)
+async def test_replies_have_the_outputs_that_the_metadata_tells(
+    served: Served, name: str, inputs: dict[str, Any]
+) -> None:
+    metadata = await stub(served).ModelMetadata(protocol.ModelMetadataRequest(name=name))
+    async for reply in stub(served).ModelStreamInfer(sent(infer_request(name, inputs))):
+        outputs = reply.infer_response.outputs
+        assert [(one.name, one.datatype) for one in outputs] == [(one.name, one.datatype) for one in metadata.outputs]
+        for output, told in zip(outputs, metadata.outputs, strict=True):
+            assert len(output.shape) == len(told.shape)
+            assert all(size in {got, -1} for got, size in zip(output.shape, told.shape, strict=True))
+            assert output.shape[0] == len(next(iter(inputs.values())))
 
 
 async def test_a_translation_that_samples_tells_its_seed(served: Served, front: FakeFront) -> None:
@@ -262,7 +302,12 @@ async def test_calls_and_refusals_are_counted_as_those_of_the_own_api(served: Se
 
 
 @pytest.mark.parametrize(
-    "method", ["SystemSharedMemoryStatus", "CudaSharedMemoryRegister", "TraceSetting", "LogSettings"]
+    "method",
+    [
+        *(f"{kind}SharedMemory{what}" for kind in ("System", "Cuda") for what in ("Status", "Register", "Unregister")),
+        "TraceSetting",
+        "LogSettings",
+    ],
 )
 async def test_what_this_server_does_not_have_is_unimplemented(served: Served, method: str) -> None:
     call: Any = served.channel.unary_unary(f"/{SERVICE}/{method}")

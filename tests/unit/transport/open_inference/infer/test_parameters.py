@@ -75,6 +75,14 @@ def test_an_integer_is_a_number_and_unsigned_ones_are_integers() -> None:
     assert message.top_k == 7
 
 
+@pytest.mark.parametrize("name", ["top_k", "seed"])
+def test_an_unsigned_integer_that_is_too_large_is_refused_by_name(name: str) -> None:
+    largest = protocol.InferParameter(uint64_param=2**64 - 1)
+    with pytest.raises(InvalidArgumentError, match="expected an integer from") as caught:
+        set_parameters(own.GenerateTextRequest(), {name: largest}, GENERATION_PARAMETERS)
+    assert caught.value.field == f"parameters[{name}]"
+
+
 def test_lists_and_maps_come_as_json() -> None:
     found = generation(stop_sequences='["\\n", "é"]', banned_tokens="[]", token_biases='{"G": -1, "A": 0.5}')
     assert list(found.stop_sequences) == ["\n", "é"]
@@ -139,6 +147,21 @@ def test_an_unknown_parameter_is_refused_with_the_known_ones(name: str) -> None:
 )
 def test_what_the_protocol_keeps_for_itself_is_no_parameter_of_the_model(values: dict[str, Any]) -> None:
     assert generation(**values) == own.GenerateTextRequest()
+
+
+def test_a_priority_is_passed_over_as_the_stock_client_sends_it() -> None:
+    message = own.GenerateTextRequest()
+    set_parameters(message, {"priority": protocol.InferParameter(uint64_param=1)}, GENERATION_PARAMETERS)
+    assert message == own.GenerateTextRequest()
+
+
+def test_no_parameter_of_a_model_has_a_name_that_the_stock_client_keeps_for_itself() -> None:
+    """It refuses to send such a one."""
+    names = {*LABEL_PARAMETERS, *GENERATION_PARAMETERS, *TRANSLATION_PARAMETERS}
+    assert not names & {
+        "sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers", "binary_data_output",
+    }  # fmt: skip
+    assert not [name for name in names if name.startswith("triton_")]
 
 
 @pytest.mark.parametrize("sequence", [1, "a"])

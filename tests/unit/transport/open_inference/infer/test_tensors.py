@@ -131,6 +131,21 @@ def test_another_datatype_is_refused_with_what_was_got_and_expected(datatype: st
 
 
 @pytest.mark.parametrize(
+    ("name", "shape", "datatypes"),
+    [
+        ("ids", [1, 1], ["UINT8", "UINT32", "UINT64", "INT8", "INT16", "FP32", "FP64", "BYTES", "int64"]),
+        ("table", [1, 1, 3], ["FP16", "BF16", "INT32", "INT64", "BOOL", "BYTES"]),
+    ],
+    ids=["integers", "numbers"],
+)
+def test_numbers_of_a_datatype_that_may_lose_some_or_is_not_announced_are_refused(
+    name: str, shape: list[int], datatypes: list[str]
+) -> None:
+    for datatype in datatypes:
+        assert refused(raw(name, datatype, shape, b"\0" * 24)).field == "inputs[0].datatype", datatype
+
+
+@pytest.mark.parametrize(
     ("name", "datatype", "shape"),
     [
         ("texts", "BYTES", []),
@@ -215,6 +230,12 @@ def test_contents_in_the_field_of_another_datatype_are_refused(field: str) -> No
     assert f"is {field}, expected fp64_contents" in refused(typed("table", "FP64", [1, 1, 3], [1] * 3, field)).message
 
 
+def test_contents_in_two_fields_are_refused() -> None:
+    request = typed("ids", "INT64", [1, 2], [1, 2])
+    request.inputs[0].contents.int_contents.extend([1, 2])
+    assert "is int_contents and int64_contents, expected int64_contents" in refused(request).message
+
+
 def test_contents_of_another_length_than_the_shape_are_refused() -> None:
     assert "1 elements long, expected 2" in refused(typed("texts", "BYTES", [2], [b"a"])).message
     assert "3 elements long, expected 2" in refused(typed("ids", "INT64", [1, 2], [1, 2, 3])).message
@@ -226,6 +247,17 @@ def test_raw_contents_for_some_inputs_alone_are_refused(count: int) -> None:
     del request.raw_input_contents[:]
     request.raw_input_contents.extend([b""] * count)
     assert f"has {count} entries, expected none or one per input, which are 2" in refused(request).message
+
+
+def test_one_input_raw_and_the_other_typed_are_refused() -> None:
+    ids, texts = raw("ids", "INT64", [1, 1], b"\0" * 8), typed("texts", "BYTES", [1], [b"a"])
+    assert refused(joined(ids, texts)).field == "raw_input_contents"
+    texts.raw_input_contents.append(elements(b"a"))
+    assert refused(joined(ids, texts)).field == "inputs[1].contents"
+
+
+def test_raw_contents_of_no_input_are_refused() -> None:
+    assert "has 1 entries" in refused(protocol.ModelInferRequest(raw_input_contents=[b"a"])).message
 
 
 @pytest.mark.parametrize("name", ["", "Texts", "texts\0", "../texts", "x" * 10_000, "\N{RIGHT-TO-LEFT OVERRIDE}"])
@@ -260,6 +292,16 @@ def test_shared_memory_is_not_offered() -> None:
     wanted = protocol.ModelInferRequest.InferRequestedOutputTensor(name="labels", parameters=region)
     with pytest.raises(NotOfferedError, match="outputs"):
         check_output_names(protocol.ModelInferRequest(outputs=[wanted]), SIGNATURE)
+
+
+def test_an_input_in_shared_memory_beside_raw_ones_is_told_as_such() -> None:
+    """It has no raw contents, so that their count is not the inputs'; that is not what is wrong."""
+    request = raw("texts", "BYTES", [1], elements(b"a"))
+    shared = request.inputs.add(name="ids", datatype="INT64", shape=[1, 1])
+    shared.parameters["shared_memory_region"].string_param = "mine"
+    with pytest.raises(NotOfferedError) as caught:
+        read(request)
+    assert caught.value.field == "inputs[1]"
 
 
 @pytest.mark.parametrize(
