@@ -136,6 +136,8 @@ def parameters_given(client: Any) -> object:
 def refusals(client: Any) -> object:
     shared = triton.InferInput("texts", [1], "BYTES")
     shared.set_shared_memory("region", 64)
+    beside = [*texts(TEXTS), triton.InferInput("token_ids", [3, 1], "INT64")]
+    beside[1].set_shared_memory("region", 64)
     out = triton.InferRequestedOutput("logits")
     out.set_shared_memory("region", 64)
     return {
@@ -147,11 +149,14 @@ def refusals(client: Any) -> object:
         "nothing": failure(lambda: client.infer(CLASSIFIER, [])),
         "a token id too many": failure(lambda: client.infer(CLASSIFIER, [tensor("token_ids", [[4, 9999]], "INT64")])),
         "no time": failure(lambda: client.infer(CLASSIFIER, texts(TEXTS), client_timeout=0.000_001)),
+        "no time in the queue": failure(lambda: client.infer(CLASSIFIER, texts(TEXTS), timeout=1)),
         "decoupled": failure(lambda: client.infer(GENERATOR, texts([PROMPT], "prompt"))),
         "shared input": failure(lambda: client.infer(CLASSIFIER, [shared])),
+        "shared beside raw": failure(lambda: client.infer(CLASSIFIER, beside)),
         "shared output": failure(lambda: client.infer(CLASSIFIER, texts(TEXTS), outputs=[out])),
         "shared memory": failure(lambda: client.register_system_shared_memory("region", "/region", 64)),
         "traces": failure(client.get_trace_settings),
+        "logs": failure(client.get_log_settings),
         "load": failure(lambda: client.load_model(CLASSIFIER)),
         "unload": failure(lambda: client.unload_model(CLASSIFIER)),
     }

@@ -88,6 +88,15 @@ async def test_the_backstop_refuses_what_is_over_the_most_calls_at_once(front: F
     assert [error.code() for error in refused] == [grpc.StatusCode.RESOURCE_EXHAUSTED] * 3
 
 
+async def test_a_connection_is_let_go_at_its_most_age_and_the_next_call_makes_another(front: FakeFront) -> None:
+    """Else clients that came early keep every call to themselves when replicas are added."""
+    async with serving(front, settings(max_connection_age_seconds=0.2)) as served:
+        await served.channel.channel_ready()
+        async with asyncio.timeout(5):
+            await served.channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+        await served.inference.ClassifyText(CLASSIFY)
+
+
 @pytest.mark.parametrize("version", REFLECTION_VERSIONS)
 async def test_reflection_lists_every_service(served: Served, version: str) -> None:
     answer = await reflected(served, version, list_services="")

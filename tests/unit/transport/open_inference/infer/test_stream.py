@@ -17,12 +17,16 @@ Request = protocol.ModelInferRequest
 
 
 class Model:
-    """Answers by the request's id: `3 replies`, `1 reply`, `refused`, `broken`; held back until its gate is open."""
+    """Answers by the request's id: `3 replies`, `1 reply`, `refused`, `broken`; held back until its gate is open.
+
+    Each has `seconds`, and those in `hurry` as many as it says.
+    """
 
     def __init__(self, *, seconds: float = 10.0) -> None:
         self.gates: dict[str, asyncio.Event] = {}
         self.started: list[str] = []
         self.working = 0
+        self.hurry: dict[str, float] = {}
         self._seconds = seconds
 
     def start(self, request: Request) -> Started:
@@ -30,7 +34,7 @@ class Model:
         self.started.append(name)
         if kind == "refused":
             raise ModelNotFoundError(f"{name} is refused")
-        deadline = time.monotonic() + self._seconds
+        deadline = time.monotonic() + self.hurry.get(name, self._seconds)
         return Started(self._replies(name, kind), kind.endswith("replies"), deadline)
 
     async def _replies(self, name: str, kind: str) -> Replies:
@@ -164,8 +168,9 @@ async def test_a_client_that_does_not_read_holds_a_bounded_number_of_replies_and
 
 
 async def test_a_reply_that_waits_for_its_turn_past_its_deadline_is_a_failure() -> None:
-    model = Model(seconds=0.05)
+    model = Model(seconds=0.2)
     model.hold("a")
+    model.hurry["b"] = 0.05
     found = await told(ask(model, sent("a 1 reply", "b 1 reply")))
     assert len(found) == 2
     assert all("deadline" in message for message in found)
