@@ -100,10 +100,13 @@ class _Exchange:
             while True:
                 await self._free.acquire()
                 coming = asyncio.ensure_future(anext(requests, None))
-                await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                try:
+                    await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                except asyncio.CancelledError:
+                    await _drop(coming)  # else it fails with the stream, and the log has the traceback
+                    raise
                 if not coming.done():
-                    coming.cancel()
-                    await asyncio.gather(coming, return_exceptions=True)
+                    await _drop(coming)
                     return ShuttingDownError("the server is shutting down and takes no more requests on this stream")
                 if (request := coming.result()) is None:
                     return None
@@ -152,6 +155,11 @@ class _Exchange:
         except Exception as error:  # noqa: BLE001 - as for calls of one reply, the unknown becomes INTERNAL with an id
             return internal_error(error)
         return None
+
+
+async def _drop(coming: asyncio.Future[protocol.ModelInferRequest | None]) -> None:
+    coming.cancel()
+    await asyncio.gather(coming, return_exceptions=True)
 
 
 def _told(request_id: str, error: ServiceError) -> Reply:

@@ -176,6 +176,22 @@ async def test_a_reply_that_waits_for_its_turn_past_its_deadline_is_a_failure() 
     assert all("deadline" in message for message in found)
 
 
+async def test_a_stream_that_has_ended_reads_no_more() -> None:
+    """Else what still reads fails with the stream, and the log has a traceback of every client that did wrong."""
+    ended = asyncio.Event()
+
+    async def requests() -> AsyncIterator[Request]:
+        try:
+            yield Request(id="a refused")
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with pytest.raises(ModelNotFoundError):
+        await anext(ask(Model(), requests(), real_statuses=True))
+    assert ended.is_set()
+
+
 async def test_a_client_that_leaves_takes_its_requests_along() -> None:
     model = Model()
     model.hold("b")
