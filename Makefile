@@ -9,13 +9,15 @@ TORCH_VERSION := 2.13.0
 TORCH_PIP_ARGS ?=
 ATHERIS_VERSION := 3.0.0
 FUZZ_SECONDS ?= 60
+# What `make bench` is told beside: `--part translation`, `--rounds 3`, `--models bundles` and the like (--help).
+BENCH_ARGS ?=
 API := proto/seqserve
 FROZEN_API := proto/frozen/seqserve_v1.binpb
 SAMPLES := $(wildcard training/recipes/sample-*.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo models serve test check bench bench-training image-test lock proto proto-freeze fuzz clean
+.PHONY: help demo models serve test check bench bench-layouts bench-training image-test lock proto proto-freeze fuzz clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -50,7 +52,10 @@ check: $(INSTALLED) ## Format, lint, types, import rules, proto lint, generated 
 	$(BIN)/buf breaking proto --against $(FROZEN_API)
 	$(BIN)/python proto/generate.py --check
 
-bench: models ## Measure the engine layouts side by side; writes docs/engine-layouts.md
+bench: models ## Measure the service beside its limit and its peers (45 minutes; BENCH_ARGS); writes docs/benchmarks.md
+	$(BIN)/python -m tests.bench.serving $(BENCH_ARGS)
+
+bench-layouts: models ## Measure the engine layouts side by side; writes docs/engine-layouts.md
 	$(BIN)/python -m tests.bench.layouts
 
 bench-training: $(INSTALLED) ## Measure training beside JoeyNMT and OpenNMT-py (needs SEQSERVE_DATA); writes docs/training-speed.md

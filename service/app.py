@@ -18,10 +18,10 @@ from service.errors import ServiceError, SettingsError
 from service.metrics import Metrics, SupervisorMetrics
 from service.runtime.providers import why_unavailable
 from service.serving.catalog import Catalog
-from service.serving.engine_loop import EngineLimits
+from service.serving.engines.engine_loop import EngineLimits
+from service.serving.engines.hosts import Host, InlineHost, ProcessHost, ThreadHost
+from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
-from service.serving.hosts import Host, InlineHost, ProcessHost, ThreadHost
-from service.serving.pool import EnginePool
 from service.settings import DevicePlan, ServiceSettings
 from service.state.keys import ephemeral_key_file, read_keys
 from service.state.tokens import StateTokens

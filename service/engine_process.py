@@ -1,6 +1,6 @@
 """Entry point of an engine in a process of its own: commands in, events out, over one inherited socket.
 
-Started by `service.serving.hosts.ProcessHost`, never by hand. It ends when it is told to or when the front is gone.
+Started by `service.serving.engines.hosts.ProcessHost`, never by hand. It ends when told to, or when the front is gone.
 """
 
 import logging
@@ -11,8 +11,8 @@ import sys
 
 import msgspec
 
-from service.serving.engine_loop import EngineLimits, EngineLoop, run_engine
-from service.serving.messages import COMMAND, FRAME_HEADER, Command, Event, Stop, frame
+from service.serving.engines.engine_loop import EngineLimits, EngineLoop, run_engine
+from service.serving.engines.messages import COMMAND, FRAME_HEADER, Command, Event, Stop, frame
 
 RECEIVE_BYTES = 1 << 18
 

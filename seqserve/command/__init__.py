@@ -3,6 +3,7 @@
 Its verbs are in `seqserve.command.verbs`, which needs the extra `cli`; the client does not.
 """
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -24,4 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = verbs.run(arguments)
     except SeqserveError as error:
         sys.exit(f"seqserve: {' '.join(str(error).split())}")
+    except OSError as error:  # of standard input or output: a folder, a full disk
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # what could not be written would be tried, and fail, once more
+        sys.exit(f"seqserve: {error.strerror or error}")
     sys.exit(code)

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from seqserve.client import Client
+from seqserve.command.files.states import read_state
 from seqserve.command.inputs import valid_text
 from seqserve.command.outputs import OutputFormat
 from seqserve.connection import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
 from seqserve.credentials import Tls
 from seqserve.errors import SeqserveError
-from seqserve.options import GenerateOptions, TranslateManyOptions, Truncation
+from seqserve.options import GenerateOptions, LabelOptions, TranslateManyOptions, Truncation
 
 MAX_BEAM_SIZE = 32
 MAX_INT32 = 2**31 - 1
@@ -46,6 +47,10 @@ InputOption = Annotated[
 ]
 OutputOption = Annotated[
     OutputFormat, typer.Option("--output", help="Text as it comes, one JSON object per line, or a table at the end.")
+]
+StateOutOption = Annotated[
+    Path | None,
+    typer.Option(help="Save the state, from which --state-in goes on; of further texts or sequences as FILE-2."),
 ]
 
 
@@ -133,6 +138,33 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Labelling:
+    """Options of `label`."""
+
+    top_label_count: TopLabelCountOption = None
+    keep: KeepOption = None
+    state_in: Annotated[
+        list[Path] | None,
+        typer.Option(help="State from which a sequence goes on; may be repeated, one file for each sequence."),
+    ] = None
+    state_out: StateOutOption = None
+
+    @property
+    def with_state(self) -> bool:
+        """Whether state is to be read or saved."""
+        return bool(self.state_in or self.state_out)
+
+    def options(self) -> LabelOptions:
+        """What the client takes."""
+        state_tokens = [read_state(path) for path in self.state_in or ()] or None
+        return LabelOptions(
+            include_state_token=self.state_out is not None,
+            state_tokens=state_tokens,
+            truncation=truncation_of(self.keep),
+        )
+
+
+@dataclass(frozen=True)
 class Generating(Sampling):
     """Options of `generate`."""
 
@@ -161,6 +193,10 @@ class Generating(Sampling):
         int | None, typer.Option(min=1, max=16, help="Most probable tokens beside each, with --include-token-scores.")
     ] = None
     echo: Annotated[bool, typer.Option("--echo", help="Begin with the prompt.")] = False
+    state_in: Annotated[
+        Path | None, typer.Option(help="State from which the text goes on; the prompt is read after it.")
+    ] = None
+    state_out: StateOutOption = None
 
     def options(self) -> GenerateOptions:
         """What the client takes."""
@@ -172,6 +208,8 @@ class Generating(Sampling):
             stop_sequences=[valid_text(stop) for stop in self.stop_sequence or ()],
             sample_count=self.sample_count, include_token_scores=self.include_token_scores,
             alternative_count=self.alternative_count, echo=self.echo, allow_partial=self.allow_partial,
+            state_token=read_state(self.state_in) if self.state_in else None,
+            include_state_token=self.state_out is not None,
         )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import typer
 
-from seqserve.command.feature_file import read_feature_file
+from seqserve.command.files.feature_file import read_feature_file
 from seqserve.convert import Readings
 from seqserve.many.answers import PAUSE, Pause
 
@@ -80,7 +80,8 @@ def given_texts(arguments: Sequence[str] | None, file: Path | None) -> Source[st
     """The texts of the command line, or the lines of a file, or else those of standard input.
 
     Raises:
-        typer.BadParameter: there are both; or, when iterated, there is no such file, or a line is not UTF-8.
+        typer.BadParameter: there are both; or, when iterated, there is no such file, standard input is closed, or a
+            line is not UTF-8.
     """
     if arguments and file:
         raise typer.BadParameter("give texts or a file of them, not both", param_hint="--input")
@@ -180,6 +181,8 @@ def _lines_of(file: Path) -> Iterator[bytes]:
 
 def _lines_of_standard_input() -> Iterator[bytes | Pause]:
     """Lines as they come, and a pause where the next one is late: a person is typing, or a program is slow."""
+    if sys.stdin is None:
+        raise typer.BadParameter("standard input is closed, and nothing else is given", param_hint="--input")
     try:
         descriptor = sys.stdin.fileno()
     except OSError:  # standard input is no file

@@ -3,13 +3,13 @@
 Asks no server.
 """
 
+import base64
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum, StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TextIO, TypeVar, cast
 
 import typer
 from rich.console import Console
@@ -90,20 +90,23 @@ class Screen:
             print_table(self._table)
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person looks at a stream, which is None where it is closed."""
+    return stream is not None and stream.isatty()
+
+
 def complain(name: str, error: Exception) -> None:
     """One line on standard error."""
     typer.echo(f"seqserve: {name}: {' '.join(str(error).split())}", err=True)
 
 
-def numbered(path: Path, number: int) -> Path:
-    """The file of the n-th of several results: the first has the name itself."""
-    return path if number == 1 else path.with_stem(f"{path.stem}-{number}")
-
-
 def as_json(value: object, **more: object) -> str:
-    """One line of JSON: `more`, then the fields of `value`, a dataclass or mapping; an enum is its value."""
+    """One line of JSON: `more`, then the fields of `value`, a dataclass or mapping.
+
+    An enum is its value, and bytes are in base64, as protobuf has them.
+    """
     fields = value if isinstance(value, Mapping) else asdict(cast("DataclassInstance", value))
-    return json.dumps({**more, **fields}, ensure_ascii=False, default=_enum_value)
+    return json.dumps({**more, **fields}, ensure_ascii=False, default=_plain)
 
 
 def new_table(*columns: str) -> Table:
@@ -118,10 +121,12 @@ def add_row(table: Table, *cells: str) -> None:
 
 def print_table(table: Table) -> None:
     """Print a table on standard output, wide where that is no terminal."""
-    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False).print(table)
+    Console(width=None if is_terminal(sys.stdout) else PIPE_WIDTH, highlight=False).print(table)
 
 
-def _enum_value(value: object) -> object:
+def _plain(value: object) -> object:
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     raise TypeError(f"{value!r} has no place in JSON")

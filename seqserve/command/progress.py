@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TimeElapsedColumn
 
+from seqserve.command.outputs import is_terminal
+
 
 def is_shown() -> bool:
     """Whether a person looks at standard error and sees no answers: on a terminal they are progress enough."""
-    return sys.stderr.isatty() and not sys.stdout.isatty()
+    return is_terminal(sys.stderr) and not is_terminal(sys.stdout)
 
 
 @contextmanager

@@ -3,8 +3,7 @@
 Takes answers from wherever; knows no verb.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import typer
@@ -12,6 +11,7 @@ import typer
 from seqserve.command.inputs import Inputs, Origin
 from seqserve.command.outputs import OutputFormat, Screen, View, complain
 from seqserve.command.progress import progress
+from seqserve.errors import SeqserveError
 from seqserve.many.answers import Answer
 
 Input = TypeVar("Input")
@@ -29,7 +29,7 @@ def show_run(
     *,
     named: Named[Input],
     total: int | None = None,
-    then: Callable[[Answer[Input, Value]], object] = lambda _: None,
+    then: Sequence[Callable[[Input, Value], object]] = (),
 ) -> None:
     """Show the answers of a run as they come.
 
@@ -40,20 +40,28 @@ def show_run(
         output: in which format.
         named: what to call an input.
         total: how many inputs there are, blank lines included, if that is known.
-        then: is given every answer that was shown; raises a ValueError to complain.
+        then: are given every input whose answer was shown, and that; each raises a ValueError to complain.
 
     Raises:
+        SeqserveError: the first inputs were not answered, nor was any other.
         typer.Exit: 1, there were complaints.
     """
-    screen, all_well = Screen(output, view.columns), True
-    with progress(total) as advance:
-        for answer in answers:
-            origin = inputs.origins.popleft()
-            screen.show_blank_lines(view, origin.blank_line_count)
-            shown = _show(screen, view, answer, origin.name, named(answer.input, origin))
-            all_well &= shown and done(origin.name, partial(then, answer))
-            advance(origin.number)
-    screen.show_blank_lines(view, inputs.blank_line_count)
+    screen, answered, all_well = Screen(output, view.columns), False, True
+    try:
+        with progress(total) as advance:
+            for answer in answers:
+                origin = inputs.origins.popleft()
+                screen.show_blank_lines(view, origin.blank_line_count)
+                shown = _show(screen, view, answer, origin.name, named(answer.input, origin))
+                all_well &= shown and done(origin.name, then, answer.input, answer.value)
+                advance(origin.number)
+                answered = True
+        screen.show_blank_lines(view, inputs.blank_line_count)
+    except SeqserveError as error:
+        if not answered:
+            raise
+        complain(f"from {inputs.origins[0].name} on", error)
+        all_well = False
     screen.close()
     if not all_well:
         raise typer.Exit(1)
@@ -72,11 +80,13 @@ def _show(
     return True
 
 
-def done(name: str, work: Callable[[], object]) -> bool:
-    """Do some work; complain of a ValueError, and tell whether there was none."""
-    try:
-        work()
-    except ValueError as error:
-        complain(name, error)
-        return False
-    return True
+def done(name: str, then: Iterable[Callable[[Input, Value], object]], given: Input, value: Value) -> bool:
+    """Do what follows on an answer; complain of each ValueError, and tell whether there was none."""
+    all_well = True
+    for work in then:
+        try:
+            work(given, value)
+        except ValueError as error:
+            complain(name, error)
+            all_well = False
+    return all_well

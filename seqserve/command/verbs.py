@@ -1,20 +1,24 @@
 """The verbs of the `seqserve` command.   Reads arguments and standard input, calls the client, prints what it says."""
 
-import importlib
-from collections.abc import Callable, Iterable, Sequence
-from itertools import count
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from itertools import count, repeat
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from seqserve import convert
+from seqserve.client import Client
 from seqserve.command import views
+from seqserve.command.files.saving import saving_attention, saving_melodies, saving_states
 from seqserve.command.flags import (
     Connection,
     Generating,
     InputOption,
     KeepOption,
+    Labelling,
     ModelArgument,
     OutputOption,
     TextsArgument,
@@ -34,29 +38,46 @@ from seqserve.command.inputs import (
     line_count,
     valid_text,
 )
-from seqserve.command.melodies import check_midi, save_midi
-from seqserve.command.outputs import OutputFormat, Screen, View, as_json, numbered
+from seqserve.command.outputs import OutputFormat, Screen, View, as_json
 from seqserve.command.progress import is_shown
 from seqserve.command.runs import done, show_run
-from seqserve.many.answers import Answer
-from seqserve.results import Attention, GeneratedChunk, GeneratedText, Translation
+from seqserve.many.answers import PAUSE, Answer
+from seqserve.results import GeneratedChunk, GeneratedText, LabelledSequence
 from seqserve.streams import GenerationStream
 
 app = typer.Typer(
-    help="Ask a seqserve server: classify, label, generate, translate.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 def run(arguments: Sequence[str] | None) -> int:
-    """Run the command; return its exit code, 2 with one line on standard error for a wrong usage."""
+    """Run the command, which without arguments shows its help.
+
+    Returns its exit code, 2 with one line on standard error for a wrong usage.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = app(arguments, prog_name="seqserve", standalone_mode=False)
+        code = app(given or ["--help"], prog_name="seqserve", standalone_mode=False)
     except typer.TyperException as error:
         typer.echo(f"seqserve: {' '.join(error.format_message().split())}", err=True)
         return error.exit_code
     return int(code or 0)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"seqserve {version('seqserve')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Ask a seqserve server: classify, label, generate, translate."""
 
 
 @app.command()
@@ -97,8 +118,7 @@ def label(
     key_column: Annotated[
         list[str] | None, typer.Option(help="Column that names a row and is no feature; may be repeated.")
     ] = None,
-    top_label_count: TopLabelCountOption = None,
-    keep: KeepOption = None,
+    labelling: Labelling,
     output: OutputOption = OutputFormat.TEXT,
     connection: Connection,
 ) -> None:
@@ -112,6 +132,7 @@ def label(
     else:
         source = given_words(given_texts(texts, input_file)) if words else given_texts(texts, input_file)
     inputs: Inputs[convert.InputSequence] = Inputs(source)
+    then = [saving_states(labelling.state_out)] if labelling.state_out else []
 
     def named(sequence: convert.InputSequence, origin: Origin) -> dict[str, object]:
         if features:
@@ -119,9 +140,29 @@ def label(
         return {"source": sequence if isinstance(sequence, str) else " ".join(cast("Sequence[str]", sequence))}
 
     with connection.open() as client:
-        answers = client.label_many(model, inputs, top_label_count=top_label_count, truncation=truncation_of(keep))
+        answers = labelled(client, model, inputs, labelling)
         total = None if features else known_total(texts, input_file)
-        show_run(answers, inputs, views.labels(row_names), output, named=named, total=total)
+        show_run(answers, inputs, views.labels(row_names), output, named=named, total=total, then=then)
+
+
+def labelled(
+    client: Client, model: str, inputs: Inputs[convert.InputSequence], labelling: Labelling
+) -> Iterator[Answer[convert.InputSequence, LabelledSequence]]:
+    """The answers to sequences: to any number of them, or with state to those of one request.
+
+    Raises:
+        typer.BadParameter: there are states, but not one for each sequence.
+    """
+    if not labelling.with_state:
+        truncation = truncation_of(labelling.keep)
+        return client.label_many(model, inputs, top_label_count=labelling.top_label_count, truncation=truncation)
+    options = labelling.options()
+    given = [sequence for sequence in inputs if sequence is not PAUSE]
+    try:
+        result = client.label(model, given, top_label_count=labelling.top_label_count, **options)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--state-in") from error
+    return map(Answer, count(), given, result.sequences, repeat(result.model_version))
 
 
 @app.command()
@@ -142,28 +183,22 @@ def generate(
     """Continue a prompt, printed as it comes; several texts, and those of many prompts, when they are complete."""
     if prompt and input_file:
         raise typer.BadParameter("give a prompt or a file of them, not both", param_hint="--input")
-    if midi:
-        check_midi(midi)
     prompt, options = valid_text(prompt), generating.options()
     view = views.generated(numbered=generating.sample_count is not None)
-
-    numbers = count(1)
-
-    def save(prompt: str, texts: Iterable[GeneratedText]) -> None:
-        if midi:
-            for text in texts:
-                save_midi(text.text if generating.echo else prompt + text.text, numbered(midi, next(numbers)))
-
+    then: list[Callable[[str, tuple[GeneratedText, ...]], None]] = []
+    if midi:
+        then.append(saving_melodies(midi, echo=generating.echo))
+    if generating.state_out:
+        then.append(saving_states(generating.state_out))
     with connection.open() as client:
         if input_file is None:
             texts = show_stream(client.generate(model, prompt, **options), prompt, view, output)
-            if not done("--midi", lambda: save(prompt, texts)):
+            if not done("prompt", then, prompt, texts):
                 raise typer.Exit(1)
             return
         inputs = Inputs(given_texts(None, input_file))
         answers = client.generate_many(model, inputs, **options)
-        total = known_total(None, input_file)
-        show_run(answers, inputs, view, output, named=as_source, total=total, then=lambda a: save(a.input, a.value))
+        show_run(answers, inputs, view, output, named=as_source, total=known_total(None, input_file), then=then)
 
 
 def show_stream(
@@ -204,14 +239,9 @@ def translate(
 ) -> None:
     """Translate each text, one line for one; several translations of a text are lines of score, tabulator and text."""
     inputs = Inputs(given_texts(texts, input_file))
-    draw, numbers = drawing_of(alignment) if alignment else None, count(1)
-
-    def then(answer: Answer[str, Translation]) -> None:
-        if alignment and draw and answer.value.attention:
-            draw(answer.value.attention, numbered(alignment, next(numbers)))
-
+    then = [saving_attention(alignment)] if alignment else []
     with connection.open() as client:
-        options = translating.options(include_attention=draw is not None)
+        options = translating.options(include_attention=alignment is not None)
         answers = client.translate_many(model, inputs, **options)
         view = views.translations(scored=translating.hypothesis_count is not None)
         total = known_total(texts, input_file)
@@ -292,20 +322,3 @@ def known_total(arguments: Sequence[str] | None, file: Path | None) -> int | Non
     if arguments:
         return len(arguments)
     return line_count(file) if is_shown() else None
-
-
-def drawing_of(alignment: Path) -> Callable[[Attention, Path], None]:
-    """What draws attention, once it is sure that it can.
-
-    Raises:
-        typer.BadParameter: the file could not be written, or matplotlib is not installed.
-    """
-    try:
-        pictures = importlib.import_module("seqserve.command.pictures")
-    except ModuleNotFoundError as error:
-        raise typer.BadParameter(
-            f"needs {error.name}: pip install 'seqserve[cli]'", param_hint="--alignment"
-        ) from error
-    pictures.check_picture(alignment)
-    draw: Callable[[Attention, Path], None] = pictures.draw_attention
-    return draw

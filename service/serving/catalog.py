@@ -25,9 +25,9 @@ from service.bundle.store import OpenedBundle, open_bundle
 from service.errors import BundleError, EngineLostError, ModelNotFoundError, ModelNotReadyError, ServiceError
 from service.metrics import STEPPING_GRAPHS, Metrics
 from service.serving.api import FeatureInfo, ModelInfo
-from service.serving.carrying import carried_state_size
-from service.serving.pool import EnginePool
+from service.serving.engines.pool import EnginePool
 from service.serving.statistics import RequestTally
+from service.serving.tasks.carrying import carried_state_size
 from service.serving.versions import Stamp, plan, scan
 from service.text.tokenizer import Tokenizer
 

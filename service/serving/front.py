@@ -34,19 +34,25 @@ from service.serving.api import (
     TranslateOptions,
     TranslateResult,
 )
-from service.serving.carrying import StateDesk
 from service.serving.catalog import Catalog, ReadyModel
-from service.serving.chunks import Generation, GenerationWriter
-from service.serving.generating import generate_decoding, going_on
-from service.serving.labelling import SequenceReader, character_counts, labelled_sequence, ranked_labels, reading_count
-from service.serving.logits import read_rows, sequence_logits, spec_with_logits
-from service.serving.messages import Classified, ClassifyWork, Decoded, DecodeWork, Work
+from service.serving.engines.messages import Classified, ClassifyWork, Decoded, DecodeWork, Work
+from service.serving.engines.pool import EnginePool, Ticket
 from service.serving.place import Place
-from service.serving.pool import EnginePool, Ticket
-from service.serving.reading import TextLimits, in_turn, output_limit
 from service.serving.sequences import InputSequence, TextPair
 from service.serving.statistics import ModelStatistics
-from service.serving.translating import (
+from service.serving.tasks.carrying import StateDesk
+from service.serving.tasks.chunks import Generation, GenerationWriter
+from service.serving.tasks.generating import generate_decoding, going_on
+from service.serving.tasks.labelling import (
+    SequenceReader,
+    character_counts,
+    labelled_sequence,
+    ranked_labels,
+    reading_count,
+)
+from service.serving.tasks.logits import read_rows, sequence_logits, spec_with_logits
+from service.serving.tasks.reading import TextLimits, in_turn, output_limit
+from service.serving.tasks.translating import (
     TranslationWriter,
     check_attention_size,
     decode_options,

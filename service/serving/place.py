@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from service.errors import InferenceFailedError
 from service.serving.api import Timings
 from service.serving.catalog import ReadyModel
-from service.serving.messages import Classified, Decoded, Tokens
-from service.serving.pool import Ticket
+from service.serving.engines.messages import Classified, Decoded, Tokens
+from service.serving.engines.pool import Ticket
 
 
 @dataclass

@@ -20,7 +20,7 @@ from service.transport.convert import (
 
 MOST_SEQUENCES = 256
 MOST_STEPS = 50_000
-"""Words and rows of one request together. No model answers more: see `service.serving.labelling.MAX_LABEL_SCORES`."""
+"""Words and rows of one request; no model answers more: `service.serving.tasks.labelling.MAX_LABEL_SCORES`."""
 
 
 @dataclass(frozen=True)

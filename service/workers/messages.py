@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 
-from service.serving.messages import FRAME_HEADER
+from service.serving.engines.messages import FRAME_HEADER
 
 
 class Status(msgspec.Struct, frozen=True, tag=True):

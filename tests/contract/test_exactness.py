@@ -33,7 +33,7 @@ from service.runtime.models import (
     load_model,
 )
 from service.runtime.session import GraphSession, open_session
-from service.serving.engine_loop import batched_graph, decoding_rows
+from service.serving.engines.engine_loop import batched_graph, decoding_rows
 from tests.bundles import tiny_bundle
 from tests.trained import exported_in_both, trained_bundle
 

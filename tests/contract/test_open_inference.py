@@ -9,7 +9,11 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from service.serving.api import FeatureInfo, ModelInfo
-from service.transport.open_inference.parameters import GENERATION_PARAMETERS, LABEL_PARAMETERS, TRANSLATION_PARAMETERS
+from service.transport.open_inference.infer.parameters import (
+    GENERATION_PARAMETERS,
+    LABEL_PARAMETERS,
+    TRANSLATION_PARAMETERS,
+)
 from service.transport.open_inference.signature import signature_of
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 from tests.trained import ROOT

@@ -16,9 +16,9 @@ from service.engine.requests import DecodeOptions, DecodeRequest
 from service.engine.rows import GenerationRows
 from service.engine.steps import FloatArray, IntArray
 from service.runtime.models import ClassifierModel, LabellerModel, LanguageModel, load_model
-from service.serving.batcher import BatchedGraph, Batcher
-from service.serving.engine_loop import batched_graph
-from service.serving.messages import Classified, ClassifyWork
+from service.serving.engines.batcher import BatchedGraph, Batcher
+from service.serving.engines.engine_loop import batched_graph
+from service.serving.engines.messages import Classified, ClassifyWork
 from tests.contract.test_exactness import random_sequences, random_steps
 from tests.trained import exported_in_both
 

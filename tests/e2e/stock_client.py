@@ -238,7 +238,7 @@ def control(client: Any) -> object:
 
     found = {"before": index()}
     client.unload_model(CLASSIFIER)
-    found["unloaded"] = index()
+    found["unloaded"], found["ready"] = index(), client.is_model_ready(CLASSIFIER)
     found["refused"] = failure(lambda: client.infer(CLASSIFIER, texts(TEXTS)))
     client.load_model(CLASSIFIER)
     found["loaded"] = index()

@@ -334,6 +334,7 @@ def test_models_are_taken_out_and_let_in_again_where_that_is_allowed(controlled:
     ready = [{"name": CLASSIFIER, "version": "1", "state": "READY"}]
     assert (found["before"], found["loaded"], found["answer"]) == (ready, ready, f"{CLASSIFIER}@1")
     assert found["unloaded"] == [{"name": CLASSIFIER, "state": "UNAVAILABLE", "reason": "unloaded"}]
+    assert found["ready"] is False
     assert found["refused"]["status"] == found["nobody"]["status"] == "StatusCode.NOT_FOUND"
     assert found["config"]["status"] == found["files"]["status"] == INVALID
 

@@ -24,10 +24,10 @@ with atheris.instrument_imports(include=["service"]):
 
     from service.metrics import Metrics
     from service.serving.catalog import Catalog
-    from service.serving.engine_loop import EngineLimits
+    from service.serving.engines.engine_loop import EngineLimits
+    from service.serving.engines.hosts import InlineHost
+    from service.serving.engines.pool import EnginePool
     from service.serving.front import Front
-    from service.serving.hosts import InlineHost
-    from service.serving.pool import EnginePool
     from service.settings import GrpcSettings
     from service.state.keys import Key
     from service.state.tokens import StateTokens

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine_process import Channel
-from service.serving.messages import EVENTS, FRAME_HEADER, Cancel, Command, Failed, Load, Stop, Unload, frame
+from service.serving.engines.messages import EVENTS, FRAME_HEADER, Cancel, Command, Failed, Load, Stop, Unload, frame
 
 COMMANDS: list[Command] = [Load(1, "a/b", "cpu"), Cancel(7), Unload(1)]
 

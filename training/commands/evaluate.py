@@ -23,7 +23,7 @@ def evaluate(
     bundle: Annotated[Path, typer.Argument(help="Folder of one bundle: REPOSITORY/NAME/VERSION.")],
     recipe: Annotated[
         Path | None,
-        typer.Option(help="Recipe that names the corpus [default: the bundle's own].", metavar="RECIPE.toml"),
+        typer.Option(help="Recipe that names the corpus.", metavar="RECIPE.toml", show_default="the bundle's own"),
     ] = None,
     beam_size: Annotated[
         int | None, typer.Option(min=1, help="How wide a translator searches [default: as the recipe says].")

@@ -18,7 +18,8 @@ _STEPS_DRAWN = 60
 def report(
     recipe: RecipeFile,
     text: Annotated[
-        str | None, typer.Option(help="What the model reads while its gates are drawn [default: a test example].")
+        str | None,
+        typer.Option(help="What the model reads while its gates are drawn.", show_default="a test example"),
     ] = None,
     runs: Runs = RUNS,
     models: Models = MODELS,

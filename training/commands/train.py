@@ -35,9 +35,12 @@ FromBundle = Annotated[
     Path | None, typer.Option(help="Folder of a bundle with weights: no recipe, no run, no data.", metavar="DIR")
 ]
 Precisions = Annotated[
-    str | None, typer.Option(help="With --from-bundle: fp32,int8,fp16 or fewer [default: its own].", metavar="LIST")
+    str | None,
+    typer.Option(help="With --from-bundle: fp32,int8,fp16 or fewer.", metavar="LIST", show_default="its own"),
 ]
-Version = Annotated[int | None, typer.Option(min=1, help="With --from-bundle: of the new bundle [default: its own].")]
+Version = Annotated[
+    int | None, typer.Option(min=1, help="With --from-bundle: of the new bundle.", show_default="its own")
+]
 
 
 def train(

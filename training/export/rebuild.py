@@ -87,20 +87,24 @@ def _card(parent: OpenedBundle, draft: Draft, export: ExportSettings) -> str:
     head, *sections = re.split(r"\n\n(?=## )", parent.files[CARD_NAME].decode().strip())
     _, _, purpose = head.partition("\n")
     manifest, old = draft.manifest, f"{parent.manifest.name}@{parent.manifest.version}"
-    begin = [f"# {manifest.name} {manifest.version}\n{purpose}".rstrip(), _origin(parent, manifest, old)]
+    scores = next((section for section in sections if section.startswith("## Scores")), "")
+    begin = [f"# {manifest.name} {manifest.version}\n{purpose}".rstrip(), _origin(parent, manifest, scores)]
     kept = [section for section in sections if not section.startswith("## Variants\n")]
     measured = [re.sub(r"\A## Scores\n", f"## Scores of {old}\n", section) for section in kept]
     return "\n\n".join([*begin, f"## Variants\n\n{describe_variants(draft, export.weights)}", *measured]) + "\n"
 
 
-def _origin(parent: OpenedBundle, manifest: Manifest, old: str) -> str:
-    producer = manifest.producer
+def _origin(parent: OpenedBundle, manifest: Manifest, scores: str) -> str:
+    """Say what was made anew, and of which bundle the scores are: of the parent, or of one before it."""
+    producer, old = manifest.producer, f"{parent.manifest.name}@{parent.manifest.version}"
+    earlier = re.match(r"## Scores of (\S+)\n", scores)
+    measured = earlier[1] if earlier else old
     lines = [
         f"- From the weights in {old}, SHA-256 of its manifest `{parent.digest}`",
         f"- By seqserve {producer.seqserve}, PyTorch {producer.torch}, {manifest.created_time}",
-        f"- No data was read: golden runs were made anew; scores and failures below are those of {old}",
+        f"- No data was read: golden runs were made anew; scores and failures below are those of {measured}",
     ]
-    added = [precision for precision in manifest.variants if precision not in parent.manifest.variants]
-    if added:
-        lines.append(f"- Not measured: {', '.join(added)}")
+    unmeasured = [precision for precision in manifest.variants if f" | {precision} | " not in scores]
+    if unmeasured:
+        lines.append(f"- Not measured: {', '.join(unmeasured)}")
     return "\n".join(["## Exported anew\n", *lines])

@@ -1,1 +1,1 @@
-"""How weights move: one update, the optimizer, averages, several processes.   Knows no epochs."""
+"""How weights move: one update, the optimizer, averages, several processes.   Runs no epoch, writes no file."""

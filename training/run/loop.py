@@ -88,7 +88,8 @@ def train(
         run.resume()
         while not run.is_finished:
             run.run_epoch()
-    best = load_checkpoint(folder / BEST, run_sha256=run_sha256)
+    # from the first: to another process the file may be an earlier one, or none yet
+    best = processes.from_first(lambda: load_checkpoint(folder / BEST, run_sha256=run_sha256))
     task.model.to("cpu").load_state_dict(best.weights)
     task.model.eval()
     return TrainingOutcome(run.epochs, run.best)

@@ -109,6 +109,15 @@ class TrainingSettings(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _an_average_begins_before_training_stops(self) -> Self:
+        if isinstance(self.averaging, TriggeredAveraging) and self.patience < self.averaging.patience + 2:
+            raise ValueError(
+                f"patience {self.patience} stops training before an average with averaging.patience "
+                f"{self.averaging.patience} is validated: expected patience of {self.averaging.patience + 2} or more"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _optimizer_has_its_own_settings(self) -> Self:
         if self.optimizer == "adamw" and self.momentum > 0:
             raise ValueError("momentum is for optimizer sgd; adamw has beta1")

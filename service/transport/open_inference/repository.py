@@ -9,8 +9,8 @@ from service.errors import DeadlineExceededError, InvalidArgumentError, ModelNot
 from service.serving.api import InferenceFront
 from service.serving.statistics import ModelStatistics, Spent
 from service.transport.convert import checked_model
-from service.transport.open_inference.requests import ready_model
-from service.transport.open_inference.tensors import shown
+from service.transport.open_inference.infer.requests import ready_model
+from service.transport.open_inference.infer.tensors import shown
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 
 _STATES = {"active": "READY", "loading": "LOADING", "failed": "UNAVAILABLE"}
@@ -53,6 +53,10 @@ class Repository:
     def controlled(self) -> bool:
         """Whether clients may let models in and take them out."""
         return self._control is not None
+
+    def took_out(self, name: str) -> bool:
+        """Whether a client took this model out."""
+        return self._control is not None and name in self._control.withheld()
 
     def index(self, request: protocol.RepositoryIndexRequest) -> protocol.RepositoryIndexResponse:
         """Every version with its state, and the models that were taken out."""

@@ -13,11 +13,11 @@ import grpc
 from service.metrics import Metrics
 from service.serving.api import InferenceFront, ModelInfo
 from service.transport.interceptors import deadline_of
-from service.transport.open_inference.infer import Inferrer
+from service.transport.open_inference.infer.inferrer import Inferrer
+from service.transport.open_inference.infer.requests import known_model, ready_model
+from service.transport.open_inference.infer.stream import exchange
 from service.transport.open_inference.metadata import model_config, model_metadata, server_metadata
 from service.transport.open_inference.repository import Repository, RepositoryControl
-from service.transport.open_inference.requests import known_model, ready_model
-from service.transport.open_inference.stream import exchange
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
 from service.transport.open_inference.v2 import grpc_service_pb2_grpc
 from service.transport.standard.health import READINESS, HealthBoard
@@ -72,7 +72,9 @@ class GRPCInferenceServicer(grpc_service_pb2_grpc.GRPCInferenceServiceServicer):
         request: protocol.ModelReadyRequest,
         context: Context,  # noqa: ARG002
     ) -> protocol.ModelReadyResponse:
-        """Whether a model that is known answers."""
+        """Whether a model that is known answers; one that was taken out does not."""
+        if self._repository.took_out(request.name):
+            return protocol.ModelReadyResponse(ready=False)
         info = known_model(self._front, request.name, request.version, "name")
         return protocol.ModelReadyResponse(ready=info.state == "active" and bool(self._health.get(info.name)))
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from deploy.monitoring.build_dashboard import OUTPUT
-from service.serving.hosts import STOP_SECONDS
+from service.serving.engines.hosts import STOP_SECONDS
 from service.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[3]

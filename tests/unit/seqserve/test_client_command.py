@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -228,10 +229,18 @@ async def test_a_passed_deadline_is_one_line(run: "Run", server: "FakeServer") -
     assert (code, error) == (1, "seqserve: DEADLINE_EXCEEDED: Deadline Exceeded\n")
 
 
+async def test_the_bare_command_shows_its_help(run: "Run") -> None:
+    assert await run() == await run("--help")
+    assert "translate" in (await run())[1]
+
+
+async def test_the_command_tells_its_version(run: "Run") -> None:
+    assert await run("--version") == (0, f"seqserve {version('seqserve')}\n", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        pytest.param((), "Missing command", id="nothing"),
         pytest.param(("nope",), "No such command", id="unknown verb"),
         pytest.param(("classify",), "Missing argument", id="no model"),
         pytest.param(("models", "--bogus"), "No such option", id="unknown option"),

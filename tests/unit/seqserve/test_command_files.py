@@ -1,5 +1,7 @@
-"""What `--alignment` and `--midi` save, and what they say where they cannot."""
+"""What `--alignment`, `--midi` and `--state-out` save, and what they say where they cannot."""
 
+import base64
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 import symusic
 
-from seqserve.command.melodies import save_midi
+from seqserve.command.files.melodies import save_midi
 
 if TYPE_CHECKING:
-    from tests.unit.seqserve.conftest import Run
+    from tests.unit.seqserve.conftest import FakeServer, Run
 
 TUNE = "M:4/4\nL:1/8\nK:G\nG2 AB c2 d2|g8|]\n"
 PNG = b"\x89PNG\r\n"
@@ -48,7 +50,7 @@ async def test_every_sample_is_saved(run: "Run", tmp_path: Path) -> None:
 async def test_what_is_no_melody_is_told_after_the_text(run: "Run", tmp_path: Path) -> None:
     code, output, error = await run("generate", "fake", "no tune", "--midi", str(tmp_path / "a.mid"))
     assert (code, output) == (1, "no tune \n")
-    assert error.startswith("seqserve: --midi: no melody in ABC notation: Error in line")
+    assert error.startswith("seqserve: prompt: no melody in ABC notation: Error in line")
     assert names_in(tmp_path) == []
 
 
@@ -58,6 +60,11 @@ async def test_what_is_no_melody_is_told_after_the_text(run: "Run", tmp_path: Pa
         pytest.param(("translate", "fake", "x", "--alignment", "a.nope"), "a.nope ends in none of", id="no picture"),
         pytest.param(("translate", "fake", "x", "--alignment", "no/a.png"), "there is no folder no", id="no folder"),
         pytest.param(("generate", "fake", "x", "--midi", "no/a.mid"), "there is no folder no", id="no folder for MIDI"),
+        pytest.param(
+            ("label", "fake", "x", "--state-out", "no/a"), "there is no folder no", id="no folder for a state"
+        ),
+        pytest.param(("generate", "fake", "--state-in", "none"), "none: No such file", id="no state"),
+        pytest.param(("label", "fake", "x", "--state-in", "/dev/null"), "/dev/null is empty", id="an empty state"),
     ],
 )
 async def test_a_file_that_could_not_be_written_is_refused_before_anything_is_asked(
@@ -68,12 +75,54 @@ async def test_a_file_that_could_not_be_written_is_refused_before_anything_is_as
     assert expected in error
 
 
+async def test_a_text_goes_on_from_the_state_that_was_saved(run: "Run", server: "FakeServer", tmp_path: Path) -> None:
+    # the fake server adds a plus to the token that it was sent
+    (tmp_path / "a").write_bytes(b"\x00\n")
+    for _ in range(2):
+        given = ("--state-in", str(tmp_path / "a"), "--state-out", str(tmp_path / "a"))
+        assert await run("generate", "fake", "x", *given) == (0, "x \n", "")
+    assert [received.request.state_token for received in server.received] == [b"\x00\n", b"\x00\n+"]
+    assert (tmp_path / "a").read_bytes() == b"\x00\n++"
+
+
+async def test_each_sequence_goes_on_from_its_own_state(run: "Run", server: "FakeServer", tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    states = [option for name in "ab" for option in ("--state-in", str(tmp_path / name))]
+    code, output, _ = await run("label", "fake", "Mary", "Bo", *states, "--state-out", str(tmp_path / "c"))
+    assert (code, output.count("PER:")) == (0, 2)
+    assert [given.state_token for given in server.received[0].request.sequences] == [b"a", b"b"]
+    assert [(tmp_path / name).read_text() for name in ("c", "c-2")] == ["a+", "b+"]
+
+
+async def test_states_are_one_for_each_sequence(run: "Run", server: "FakeServer", tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    code, _, error = await run("label", "fake", "Mary", "Bo", "--state-in", str(tmp_path / "a"))
+    assert (code, error.count("\n"), "--state-in" in error) == (2, 1, True)
+    assert server.received == []
+
+
+async def test_a_text_that_came_to_its_end_has_no_state_to_save(run: "Run", tmp_path: Path) -> None:
+    code, output, error = await run(
+        "generate", "fake", "a b", "--sample-count", "2", "--state-out", str(tmp_path / "a")
+    )
+    assert (code, "a 0 b 0" in output) == (1, True)
+    assert error == "seqserve: prompt: the text came to its own end, so there is no state to save\n"
+
+
+async def test_a_state_is_base64_in_json(run: "Run", tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xff")
+    given = ("--state-in", str(tmp_path / "a"), "--state-out", str(tmp_path / "a"))
+    _, output, _ = await run("label", "fake", "Bo", *given, "--output", "json")
+    assert base64.b64decode(json.loads(output)["state_token"]) == b"\xff+"
+
+
 async def test_without_their_libraries_they_say_what_to_install(
     run: "Run", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "symusic", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.delitem(sys.modules, "seqserve.command.pictures", raising=False)
+    monkeypatch.delitem(sys.modules, "seqserve.command.files.pictures", raising=False)
     code, _, error = await run("generate", "fake", "x", "--midi", str(tmp_path / "a.mid"))
     assert (code, "pip install 'seqserve[midi]'" in error) == (2, True)
     code, _, error = await run("translate", "fake", "x", "--alignment", str(tmp_path / "a.png"))

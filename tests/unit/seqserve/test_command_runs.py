@@ -6,10 +6,11 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 
 from tests.trained import ROOT
@@ -22,15 +23,19 @@ NO_VARIABLES: Mapping[str, str] = {}
 
 
 async def started(
-    server: "FakeServer", *arguments: str, stderr: int = subprocess.PIPE, variables: Mapping[str, str] = NO_VARIABLES
-) -> asyncio.subprocess.Process:
-    """The installed command, in a process of its own, with pipes; of this checkout, whichever is installed."""
+    server: "FakeServer", *arguments: str, stderr: int = subprocess.PIPE,
+    variables: Mapping[str, str] = NO_VARIABLES, redirection: str = "",
+) -> asyncio.subprocess.Process:  # fmt: skip
+    """The installed command, in a process of its own, with pipes or a shell's `redirection` instead of one.
+
+    Of this checkout, whichever is installed.
+    """
     script = Path(sys.executable).parent / "seqserve"
     own = {"PYTHONPATH": str(ROOT), "SEQSERVE_TARGET": server.target, "TERM": "xterm"}
-    pipe = subprocess.PIPE
     return await asyncio.create_subprocess_exec(
-        script, *arguments, env={**os.environ, **own, **variables}, stdin=pipe, stdout=pipe, stderr=stderr
-    )
+        "sh", "-c", f'exec "$@" {redirection}', "sh", script, *arguments, env={**os.environ, **own, **variables},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+    )  # fmt: skip
 
 
 async def output_of(process: asyncio.subprocess.Process, given: bytes = b"") -> tuple[int | None, str, str]:
@@ -152,6 +157,30 @@ async def test_a_line_is_answered_before_the_next_one_comes(server: "FakeServer"
         process.stdin.write(word + b"\n")
         assert await asyncio.wait_for(process.stdout.readline(), SECONDS) == word[::-1] + b"\n"
     assert await output_of(process) == (0, "", "")
+
+
+async def test_where_a_run_broke_off_is_told(server: "FakeServer", refuse: Callable[..., None]) -> None:
+    process = await started(server, "translate", "fake", "--output", "table")
+    assert process.stdin is not None
+    process.stdin.write(b"abc\n\n")
+    async with asyncio.timeout(SECONDS):
+        while server.delayed or not server.received:  # noqa: ASYNC110 - the server sets no event
+            await asyncio.sleep(0.01)
+    refuse(grpc.StatusCode.INTERNAL, "no more")
+    code, output, error = await output_of(process, b"xyz\nlast\n")
+    assert (code, error) == (1, "seqserve: from line 3 on: INTERNAL: no more\n")
+    assert [line.split() for line in output.splitlines()] == [["text", "translation", "score"], ["abc", "cba"]]
+
+
+async def test_a_full_disk_is_one_line(server: "FakeServer") -> None:
+    process = await started(server, "translate", "fake", "abc", redirection=">/dev/full")
+    assert await output_of(process) == (1, "", "seqserve: No space left on device\n")
+
+
+async def test_streams_that_are_closed_are_no_riddle(server: "FakeServer") -> None:
+    code, _, error = await output_of(await started(server, "translate", "fake", redirection="<&-"))
+    assert (code, "standard input is closed" in error) == (2, True)
+    assert await output_of(await started(server, "models", redirection=">&-")) == (0, "", "")
 
 
 async def test_a_reader_that_leaves_ends_the_command_without_a_word(server: "FakeServer") -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from seqserve.command.feature_file import read_feature_file
+from seqserve.command.files.feature_file import read_feature_file
 
 
 def written(folder: Path, content: str | bytes) -> Path:

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry
 
 from service.metrics import Metrics
 from service.serving.catalog import Catalog, ReadyModel
-from service.serving.engine_loop import EngineLimits
+from service.serving.engines.engine_loop import EngineLimits
+from service.serving.engines.hosts import InlineHost
+from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
-from service.serving.hosts import InlineHost
-from service.serving.pool import EnginePool
 from service.text.tokenizer import Tokenizer
 
 

@@ -18,11 +18,11 @@ from service.errors import (
     TextTooLongError,
 )
 from service.serving.api import GenerateOptions, LabelResult, TranslateOptions
+from service.serving.engines.hosts import InlineHost
+from service.serving.engines.messages import ClassifyWork, Command, DecodeWork
 from service.serving.front import Front
-from service.serving.hosts import InlineHost
-from service.serving.messages import ClassifyWork, Command, DecodeWork
-from service.serving.reading import INLINE_CHARACTERS
 from service.serving.sequences import FeatureRows, InputSequence, Words
+from service.serving.tasks.reading import INLINE_CHARACTERS
 from service.serving.truncation import Truncation
 from service.text.tokenizer import Tokenizer
 from tests.bundles import publish_tiny

@@ -3,10 +3,10 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -166,6 +166,12 @@ class FakeFront:
             self.working -= 1
 
 
+MOST_SECONDS = 5.0
+"""How long the channel stays open for calls that outlast the server."""
+
+T = TypeVar("T")
+
+
 @dataclass
 class Served:
     """A server under test and a channel to it."""
@@ -174,6 +180,13 @@ class Served:
     channel: grpc.aio.Channel
     health: HealthBoard
     registry: CollectorRegistry
+    calls: set["asyncio.Task[Any]"] = field(default_factory=set)
+
+    def begin(self, call: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Begin a call that may outlast the server: the channel stays open until it has read the end."""
+        task = asyncio.create_task(call)
+        self.calls.add(task)
+        return task
 
     @property
     def inference(self) -> "InferenceServiceAsyncStub":
@@ -214,7 +227,14 @@ async def serving(
     async with AsyncExitStack() as channels, open_server(settings, front, metrics, health, control=control) as address:
         channel = grpc.aio.insecure_channel(address)
         channels.push_async_callback(channel.close)  # after the server, whose drain it sees
-        yield Served(address, channel, health, registry)
+        served = Served(address, channel, health, registry)
+        channels.push_async_callback(_ended, served.calls)
+        yield served
+
+
+async def _ended(calls: set["asyncio.Task[Any]"]) -> None:
+    if calls:
+        await asyncio.wait(calls, timeout=MOST_SECONDS)
 
 
 def details_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:

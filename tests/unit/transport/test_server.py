@@ -142,32 +142,31 @@ def watch(served: Served, name: str) -> Any:
 async def test_a_drain_lets_requests_finish_and_is_then_over_at_once(front: FakeFront) -> None:
     front.gate = asyncio.Event()
 
+    async def classify(served: Served) -> str:
+        return (await served.inference.ClassifyText(CLASSIFY)).model_version.name
+
     async def generate(served: Served) -> str:
         return "".join([message.text async for message in served.inference.GenerateText(GENERATE)])
 
     async with serving(front, settings(grace_seconds=30)) as served:
-        unary = asyncio.ensure_future(served.inference.ClassifyText(CLASSIFY))
-        stream = asyncio.ensure_future(generate(served))
+        unary, stream = served.begin(classify(served)), served.begin(generate(served))
         watching = watch(served, "")
         await watching.read()
         await eventually(lambda: front.working == 2)
         began = time.monotonic()
         asyncio.get_running_loop().call_later(0.3, front.gate.set)
     assert 0.29 <= time.monotonic() - began < 3, "the open Watch stream, or nothing at all, held the drain"
-    assert (await unary).model_version.name == "tiny"
-    assert await stream == "01!"
+    assert (await unary, await stream) == ("tiny", "01!")
 
 
 async def test_requests_are_served_while_health_already_says_no(front: FakeFront) -> None:
-    late: asyncio.Future[inference.ClassifyTextResponse]
-
     async def call_when_draining(served: Served) -> inference.ClassifyTextResponse:
         async for _ in watch(served, "liveness"):  # ends when the drain begins
             pass
         return await served.inference.ClassifyText(CLASSIFY)
 
     async with serving(front, settings(drain_seconds=0.5)) as served:
-        late = asyncio.ensure_future(call_when_draining(served))
+        late = served.begin(call_when_draining(served))
         await asyncio.sleep(0.1)
     assert (await late).model_version.name == "tiny"
 

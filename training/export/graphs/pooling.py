@@ -67,7 +67,7 @@ def _real_times(graph: GraphWriter, rows_first: str, lengths: str) -> str:
 def _write_max(graph: GraphWriter, rows_first: str, real: str) -> str:
     operands = [graph.unsqueeze(real, 2, "real.features"), rows_first, graph.lowest()]
     masked = graph.node("Where", operands, "outputs.masked")
-    return graph.node("ReduceMax", [masked], "pooled.max", axes=[1], keepdims=0)
+    return graph.reduce_max(masked, 1, "pooled.max", keeps_axis=False)
 
 
 def _write_mean(graph: GraphWriter, rows_first: str, real: str, lengths: str) -> str:

@@ -115,11 +115,12 @@ class GraphWriter:
         """Insert an axis of size 1."""
         return self.node("Unsqueeze", [value, self.constant(f"axis{axis}", [axis])], output)
 
-    def reduce_max(self, value: str, axis: int, output: str) -> str:
-        """Take the largest along an axis, which stays with size 1. Axes became an input with opset 18."""
+    def reduce_max(self, value: str, axis: int, output: str, *, keeps_axis: bool = True) -> str:
+        """Take the largest along an axis, which stays with size 1 or goes. Axes became an input with opset 18."""
         if self._opset < 18:
-            return self.node("ReduceMax", [value], output, axes=[axis], keepdims=1)
-        return self.node("ReduceMax", [value, self.constant(f"axis{axis}", [axis])], output, keepdims=1)
+            return self.node("ReduceMax", [value], output, axes=[axis], keepdims=int(keeps_axis))
+        axes = self.constant(f"axis{axis}", [axis])
+        return self.node("ReduceMax", [value, axes], output, keepdims=int(keeps_axis))
 
     def finish(self, file: str) -> WrittenGraph:
         """Check the graph and return its bytes, with the signature that a manifest says under the name `file`."""

@@ -15,8 +15,8 @@ def linear_cross_entropy(
 ) -> Tensor:
     """Sum the cross-entropy of softmax(vectors W^T + b) over positions.
 
-    The same as torch's `linear` and `cross_entropy` one after the other. But the gradients are made together with the
-    loss, part by part, so that logits are passed over fewer times and memory does not grow with the vocabulary.
+    The same as torch's `linear` and `cross_entropy` one after the other. But the gradients, where any are wanted, are
+    made together with the loss, part by part: logits are passed over fewer times, and few are held at once.
 
     Args:
         vectors: [positions, size].
@@ -34,7 +34,8 @@ def linear_cross_entropy(
     device = vectors.device.type
     if torch.is_autocast_enabled(device):
         vectors = vectors.to(torch.get_autocast_dtype(device))
-    total: Tensor = _LinearCrossEntropy.apply(vectors, weight, bias, expected, label_smoothing)  # type: ignore[no-untyped-call]
+    learns = torch.is_grad_enabled()  # a Function is told of parameters that need gradients even where none are made
+    total: Tensor = _LinearCrossEntropy.apply(vectors, weight, bias, expected, label_smoothing, learns)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -42,11 +43,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """Matrix products in the type of `vectors`; everything else in that of `weight`."""
 
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, weight: Tensor, bias: Tensor, expected: Tensor, smoothing: float) -> Tensor:
-        learns = any(ctx.needs_input_grad[:3])
+    def forward(
+        ctx: Any, vectors: Tensor, weight: Tensor, bias: Tensor, expected: Tensor, smoothing: float, learns: bool
+    ) -> Tensor:
         matrix, offset = weight.to(vectors.dtype), bias.to(vectors.dtype)
         total = weight.new_zeros(())
-        for_vectors, for_weight, for_bias = (torch.zeros_like(one) for one in (vectors, weight, bias))
+        gradients = [torch.zeros_like(one) for one in (vectors, weight, bias)] if learns else []
         count = max(1, _CHUNK_LOGITS // len(weight))
         for start in range(0, len(vectors), count):
             rows = slice(start, start + count)
@@ -58,16 +60,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 total -= smoothing * log_shares.mean(dim=-1).sum()
             if not learns:
                 continue
+            for_vectors, for_weight, for_bias = gradients
             gradient = log_shares.exp_().sub_(smoothing / len(weight))
             gradient.scatter_add_(1, chosen, gradient.new_full(chosen.shape, smoothing - 1))
             for_bias += gradient.sum(dim=0)
             gradient = gradient.to(vectors.dtype)
             for_vectors[rows] = gradient @ matrix
             for_weight += gradient.T @ vectors[rows]
-        ctx.save_for_backward(for_vectors, for_weight, for_bias)
+        ctx.save_for_backward(*gradients)
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return (*(one * gradient.to(one.dtype) for one in ctx.saved_tensors), None, None)
+        return (*(one * gradient.to(one.dtype) for one in ctx.saved_tensors), None, None, None)

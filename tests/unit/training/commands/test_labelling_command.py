@@ -1,12 +1,9 @@
 """The command line on a user's own sequences: trained, scored, looked into; a mistake is one line with its place."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from training.__main__ import main
 
 Training = Callable[..., tuple[int, str, str]]
 
@@ -37,12 +34,9 @@ data.files = {format = "series", training = "days.csv", time_column = "day", tar
 )
 
 
-@pytest.fixture
-def training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Runs the command line beside the files: exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path) -> None:
+    """Recipes beside their files."""
     sentences = "Mary\tB-PER\nlives\tO\nhere\tO\n\nJohn\tB-PER\nSmith\tI-PER\ncame\tO\n\n"
     for name in ("train", "dev", "test"):
         (tmp_path / f"{name}.conll").write_text(sentences)
@@ -50,16 +44,6 @@ def training(
     (tmp_path / "days.csv").write_text("\n".join(["day,wind,humidity,rain", *rows]) + "\n")
     (tmp_path / "words.toml").write_text(WORDS)
     (tmp_path / "readings.toml").write_text(READINGS)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["training", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        output, errors = capsys.readouterr()
-        code = exit_.value.code
-        return code if isinstance(code, int) else 0, output, errors
-
-    return run
 
 
 @pytest.mark.parametrize(

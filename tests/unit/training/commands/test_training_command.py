@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from training import pipeline
-from training.__main__ import main
 from training.optimization.updates import Learner
 from training.tasks.classification import ClassificationTask
 
@@ -36,23 +35,20 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Runs the command line in an empty folder: exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SEQSERVE_DATA", raising=False)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["training", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        output, errors = capsys.readouterr()
-        code = exit_.value.code
-        return code if isinstance(code, int) else 0, output, errors
-
-    return run
+@pytest.mark.parametrize(
+    ("verb", "defaults"),
+    [
+        pytest.param("export", ["its own", "its own"], id="export"),
+        pytest.param("evaluate", ["the bundle's own"], id="evaluate"),
+        pytest.param("report", ["a test example"], id="report"),
+    ],
+)
+def test_help_says_what_is_taken_where_nothing_is_given(
+    verb: str, defaults: list[str], training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    _, output, _ = training(verb, "--help")
+    assert re.findall(r"\[default: \(([^)]*)\)\]", output) == defaults
 
 
 def test_train_publishes_reports_skips_evaluates_and_draws(recipe: Path, training: Training, tmp_path: Path) -> None:

@@ -133,9 +133,17 @@ def test_the_card_says_what_is_of_the_old_bundle(publish: Publish, tmp_path: Pat
         text = before.partition(f"## {section}\n")[2].partition("\n\n## ")[0]
         assert text
         assert f"## {section}\n{text}" in card
-    twice = publish_rebuilt(new.path, tmp_path / "third")
-    assert (twice / CARD).read_text().count("## Scores of tiny-classification@1\n") == 1
-    assert (twice / CARD).read_text().count("## Exported anew\n") == 2
+
+
+def test_the_card_of_what_was_exported_twice_names_the_bundle_that_was_measured(
+    publish: Publish, tmp_path: Path
+) -> None:
+    once = publish_rebuilt(publish("classification"), tmp_path / "other", precisions=["fp32", "fp16"], version=2)
+    card = (publish_rebuilt(once, tmp_path / "third", version=3) / CARD).read_text()
+    assert card.count("## Exported anew\n") == 2
+    assert card.count("scores and failures below are those of tiny-classification@1\n") == 2
+    assert card.count("- Not measured: fp16\n") == 2
+    assert card.count("## Scores of tiny-classification@1\n") == 1
 
 
 def test_a_bundle_is_published_once_per_settings(publish: Publish, make_recipe: MakeRecipe, tmp_path: Path) -> None:

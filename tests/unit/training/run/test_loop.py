@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from training.data.encoding.batches import Batch, Padded
 from training.errors import CheckpointError, DivergedError
+from training.optimization.distributed import Processes
 from training.run.checkpoint import Epoch, load_checkpoint, save_checkpoint
 from training.run.loop import BEST, LAST, TrainingOutcome, new_progress, train
 from training.settings.recipe import Recipe
@@ -108,6 +109,21 @@ class Notes:
         self.epochs.append((len(self.updates), epoch))
 
 
+@dataclass(frozen=True)
+class Second(Processes):
+    """The second of two processes: has no row of any batch, and is told by the first what that one has."""
+
+    rank: int = 1
+    count: int = 2
+    told: list[object] = field(default_factory=list)
+
+    def add_up(self, numbers: Tensor) -> None:
+        """The first adds nothing."""
+
+    def from_first(self, _make: Callable[[], Any]) -> Any:
+        return self.told.pop(0)
+
+
 def weights(task: Line) -> list[float]:
     values: list[float] = task.model.get_parameter("weight").flatten().tolist()
     return values
@@ -142,6 +158,17 @@ def test_patience_ends_training_and_the_best_weights_are_kept(recipe: Recipe, tm
         run(two_epochs, tmp_path / "two epochs")
     best = load_checkpoint(tmp_path / "two epochs" / BEST, run_sha256=RUN)
     assert weights(task) == best.weights["weight"].flatten().tolist()
+
+
+def test_another_process_ends_with_the_weights_that_the_first_one_kept(recipe: Recipe, tmp_path: Path) -> None:
+    """Not with those in a file that the first one may still be writing."""
+    values = run(line(recipe), tmp_path / "first")
+    best = load_checkpoint(tmp_path / "first" / BEST, run_sha256=RUN)
+    second = line(recipe)
+    with Progress(disable=True) as progress:
+        processes = Second(told=[*values, best])
+        train(second, tmp_path / "not written yet", run_sha256=RUN, progress=progress, processes=processes)
+    assert weights(second) == best.weights["weight"].flatten().tolist()
 
 
 def test_a_finished_run_is_not_trained_again(recipe: Recipe, tmp_path: Path) -> None:

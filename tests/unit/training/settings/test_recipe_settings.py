@@ -116,6 +116,12 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
         pytest.param(
             "epochs = 5", "epochs = 5\nteacher_forcing_steps = 9", "is for teacher_forcing_schedule", id="steps alone"
         ),
+        pytest.param(
+            "epochs = 5",
+            'epochs = 5\npatience = 6\naveraging = {kind = "triggered", patience = 5}',
+            "expected patience of 7 or more",
+            id="an average that never begins",
+        ),
         pytest.param("epochs = 5", "epochs = 5\nmomentum = 0.9", "momentum is for optimizer sgd", id="momentum"),
         pytest.param("epochs = 5", 'epochs = 5\nprecision = "float16"', "training.precision: Input", id="precision"),
         pytest.param("epochs = 5", 'epochs = 5\ndevice = "tpu"', "training.device: Input should be", id="device"),

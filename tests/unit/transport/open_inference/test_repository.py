@@ -39,6 +39,10 @@ async def test_the_index_shows_what_was_taken_out(controlled: Served) -> None:
     )
 
 
+async def test_what_was_taken_out_is_not_ready_and_no_error(controlled: Served) -> None:
+    assert not (await stub(controlled).ModelReady(protocol.ModelReadyRequest(name="out"))).ready
+
+
 async def test_a_repository_of_another_name_is_refused(controlled: Served) -> None:
     for call in (
         lambda: stub(controlled).RepositoryIndex(protocol.RepositoryIndexRequest(repository_name="x")),

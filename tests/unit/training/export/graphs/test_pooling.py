@@ -59,6 +59,15 @@ def test_a_pooled_classifier_is_written_in_float16_too(kind: PoolingKind) -> Non
     check_graph(graph.raw, graph.signature, where="classifier", vocabulary_size=VOCABULARY)
 
 
+@KINDS
+@pytest.mark.parametrize("opset", [18, 19, 20])
+def test_a_pooled_classifier_gives_the_same_bits_in_every_opset(kind: PoolingKind, opset: int) -> None:
+    model = classifier(kind, both=True)
+    inputs = (np.array([[3, 4, 5], [6, 0, 0]]), np.array([3, 1]))
+    logits = [opened(classifier_graphs(model, "fp32", one))["classifier"](*inputs)[0] for one in (17, opset)]
+    assert logits[0].tobytes() == logits[1].tobytes()
+
+
 def changed_rows(sessions: Mapping[GraphRole, GraphSession]) -> int:
     """How many rows' logits change with their batch, its padding and the junk in it."""
     random = np.random.default_rng(1)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from training.models.layers import cross_entropy
 from training.models.layers.cross_entropy import linear_cross_entropy
@@ -48,6 +49,13 @@ def test_nothing_to_predict_costs_nothing() -> None:
     (gradient,) = torch.autograd.grad(loss, weight)
     assert loss == 0
     assert not gradient.any()
+
+
+def test_where_nothing_is_learnt_no_gradient_is_made() -> None:
+    vectors, weight, bias, expected = drawn()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        linear_cross_entropy(vectors, weight, bias, expected, label_smoothing=0.1)
+    assert counter.get_total_flops() == 2 * POSITIONS * SIZE * VOCABULARY
 
 
 def test_gradients_grow_with_what_the_loss_is_multiplied_by() -> None:

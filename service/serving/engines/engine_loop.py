@@ -1,0 +1,306 @@
+"""The engine: models, and whose turn it is.   One thread; told what to do by messages, tells what happened by events.
+
+It knows neither who hosts it (thread, process or event loop: `hosts.py`) nor what a request looked like as text.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from service.bundle.manifest import text_specs
+from service.bundle.store import open_bundle
+from service.engine.batches import pad_features, pad_ids
+from service.engine.profile import learn_batch_size
+from service.engine.rows import GenerationRows, TranslationRows
+from service.engine.steps import RowModel, Step
+from service.errors import ModelNotReadyError, ServiceError
+from service.runtime.bound import BoundStep
+from service.runtime.models import (
+    ClassifierModel,
+    LabellerModel,
+    LanguageModel,
+    LoadedModel,
+    TranslationModel,
+    load_model,
+)
+from service.runtime.numerics import numerics_class
+from service.serving.engines.batcher import BatchedGraph, Batcher, Carrying
+from service.serving.engines.messages import (
+    Cancel,
+    ClassifyWork,
+    Command,
+    DecodeWork,
+    Event,
+    Failed,
+    Load,
+    Loaded,
+    LoadFailed,
+    Ping,
+    Pong,
+    Stop,
+    StopSample,
+    Unload,
+)
+from service.serving.engines.resident import ResidentRows
+from service.serving.engines.scheduler import Scheduler
+from service.settings import MAX_TOKENS_PER_RUN
+
+logger = logging.getLogger(__name__)
+
+LOADING_POLL_SECONDS = 0.005
+"""How often an idle engine looks whether a model that it is opening is ready."""
+
+TYPICAL_TOKEN_COUNT = 32
+"""Length of the sequences by which a model's batch size is learned; less where the model takes less."""
+
+FIRST_ID = 0
+"""A token id that every vocabulary has."""
+
+DECODING_GRAPHS = {"generation": ("prefill", "step"), "translation": ("encoder", "decoder_step")}
+"""Per task, the graph that starts rows and the one that steps."""
+
+
+@dataclass(frozen=True)
+class EngineLimits:
+    """How much an engine does at once.
+
+    Args:
+        max_batch_size: most sequences that one run reads whole; None: learned for each model when it is loaded.
+        decode_slots: most sequences that one model decodes side by side.
+        padding_budget: largest share of padded positions in a batch, 0 to 1.
+        max_tokens_per_run: most positions, padding included, that one run reads.
+    """
+
+    max_batch_size: int | None
+    decode_slots: int
+    padding_budget: float
+    max_tokens_per_run: int = MAX_TOKENS_PER_RUN
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What a loading thread brings back: a model, or why there is none."""
+
+    model_id: int
+    digest: str
+    result: LoadedModel | str
+    seconds: float
+    batch_size: int
+
+
+class TaskQueue(Protocol):
+    """What Batcher and Scheduler have in common."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn has something to do."""
+        ...
+
+    def cancel(self, work_id: int) -> None:
+        """Drop a work."""
+        ...
+
+    def turn(self) -> list[Event]:
+        """Do one batch or step."""
+        ...
+
+    def abandon(self, message: str) -> list[Event]:
+        """Fail everything that waits or runs."""
+        ...
+
+
+class EngineLoop:
+    """Runs the models' turns. `handle` takes a command, `turn` does a little work of every busy model."""
+
+    def __init__(self, limits: EngineLimits) -> None:
+        self._limits = limits
+        self._queues: dict[int, TaskQueue] = {}
+        self._opened: queue.SimpleQueue[_Opened] = queue.SimpleQueue()
+        self._loading = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn has something to do now."""
+        return any(waiting.busy for waiting in self._queues.values())
+
+    @property
+    def loading(self) -> bool:
+        """Whether a model is being opened, so that a turn may soon have something to tell."""
+        return self._loading > 0
+
+    def handle(self, command: Command) -> list[Event]:
+        """Take one command; what it leads to comes from this call or from later turns."""
+        if isinstance(command, ClassifyWork | DecodeWork):
+            return self._submit(command)
+        if isinstance(command, Ping):
+            return [Pong()]
+        if isinstance(command, Cancel):
+            for waiting in self._queues.values():
+                waiting.cancel(command.work_id)
+        elif isinstance(command, StopSample):
+            return [event for waiting in self._queues.values() for event in _stop_sample(waiting, command)]
+        elif isinstance(command, Load):
+            self._loading += 1
+            threading.Thread(target=self._open, args=(command,), name="load", daemon=True).start()
+        elif isinstance(command, Unload):
+            self._queues.pop(command.model_id, None)
+        return []
+
+    def turn(self) -> list[Event]:
+        """Give every busy model one batch or one step."""
+        events = self._take_opened() if self._loading else []
+        for waiting in self._queues.values():
+            if waiting.busy:
+                events += _turn(waiting)
+        return events
+
+    def _submit(self, work: ClassifyWork | DecodeWork) -> list[Event]:
+        match self._queues.get(work.model_id), work:
+            case Batcher() as batcher, ClassifyWork():
+                batcher.submit(work)
+            case Scheduler() as scheduler, DecodeWork():
+                scheduler.submit(work)
+            case _:
+                return [Failed(work.work_id, ModelNotReadyError.reason, "the engine does not hold this model")]
+        return []
+
+    def _open(self, command: Load) -> None:
+        """Open and prove a bundle, on a thread of its own, so that running models go on."""
+        begun = time.monotonic()
+        result: LoadedModel | str
+        digest, batch_size = "", self._limits.max_batch_size or 1
+        try:
+            bundle = open_bundle(Path(command.path))
+            digest = bundle.digest
+            result = load_model(bundle, provider=command.device)
+            if self._limits.max_batch_size is None and not reads_by_step(result):
+                batch_size = learn_batch_size(typical_run(result))
+                logger.info("batch_size_learned model=%s batch_size=%d", bundle.manifest.name, batch_size)
+        except ServiceError as error:
+            result = error.message
+        except BaseException as error:  # whatever a hostile file makes a library raise is told
+            logger.exception("load_failed path=%s", command.path)
+            result = f"{type(error).__name__}: {error}"
+        self._opened.put(_Opened(command.model_id, digest, result, time.monotonic() - begun, batch_size))
+
+    def _take_opened(self) -> list[Event]:
+        events: list[Event] = []
+        while not self._opened.empty():
+            opened = self._opened.get()
+            model_id, model = opened.model_id, opened.result
+            self._loading -= 1
+            if isinstance(model, str):
+                events.append(LoadFailed(model_id, model))
+                continue
+            self._queues[model_id] = self._queue_for(model_id, model, opened.batch_size)
+            numerics = numerics_class(model.precision, model.provider)
+            facts = opened.digest, model.precision, model.provider, opened.seconds, numerics, opened.batch_size
+            events.append(Loaded(model_id, *facts))
+        return events
+
+    def _queue_for(self, model_id: int, model: LoadedModel, batch_size: int) -> TaskQueue:
+        limits = self._limits
+        if isinstance(model, ClassifierModel | LabellerModel):
+            return Batcher(
+                model_id,
+                batched_graph(model),
+                max_batch_size=batch_size,
+                max_tokens=limits.max_tokens_per_run,
+                padding_budget=limits.padding_budget,
+            )
+        return Scheduler(
+            model_id,
+            resident_rows(model, limits.decode_slots) if model.provider == "cuda" else decoding_rows(model),
+            graphs=DECODING_GRAPHS[model.manifest.spec.task],
+            slots=limits.decode_slots,
+            max_batch_size=batch_size,
+            max_tokens=limits.max_tokens_per_run,
+            padding_budget=limits.padding_budget,
+        )
+
+
+def _stop_sample(waiting: TaskQueue, command: StopSample) -> list[Event]:
+    if isinstance(waiting, Scheduler):
+        return waiting.stop_sample(command.work_id, command.sample)
+    return []
+
+
+def _turn(waiting: TaskQueue) -> list[Event]:
+    """One turn of one model. Whatever goes wrong in it costs that model's requests, and nobody else's."""
+    try:
+        return waiting.turn()
+    except Exception as error:
+        logger.exception("turn_failed")
+        return waiting.abandon(f"the model failed: {type(error).__name__}")
+
+
+def run_engine(
+    engine: EngineLoop, receive: Callable[[float | None], list[Command]], deliver: Callable[[list[Event]], None]
+) -> None:
+    """Run an engine until it is told to stop.
+
+    Args:
+        engine: what to run.
+        receive: waits up to so many seconds for commands (None: without end, 0: not at all) and returns what came.
+        deliver: takes events; may block, and the engine pauses meanwhile.
+    """
+    while True:
+        timeout = 0.0 if engine.busy else LOADING_POLL_SECONDS if engine.loading else None
+        events: list[Event] = []
+        for command in receive(timeout):
+            if isinstance(command, Stop):
+                return
+            events += engine.handle(command)
+        events += engine.turn()
+        if events:
+            deliver(events)
+
+
+def batched_graph(model: ClassifierModel | LabellerModel) -> BatchedGraph:
+    """How the rows of a classifier or labeller are padded and run."""
+    texts = text_specs(model.spec)
+    stack = partial(pad_ids, pad_id=texts[0].pad_id) if texts else pad_features
+    name, run, run_from = (
+        ("classifier", model.classify, model.classify_from)
+        if isinstance(model, ClassifierModel)
+        else ("labeller", model.label, model.label_from)
+    )
+    size = model.spec.state_size
+    return BatchedGraph(name, stack, run, None if size is None else Carrying(size, run_from))
+
+
+def decoding_rows(model: LanguageModel | TranslationModel) -> RowModel:
+    """A language model or translator as rows that start and step."""
+    return GenerationRows(model) if isinstance(model, LanguageModel) else TranslationRows(model)
+
+
+def reads_by_step(model: LoadedModel) -> bool:
+    """Whether it has no graph that reads whole sequences."""
+    return isinstance(model, LanguageModel) and model.reads_by_step
+
+
+def resident_rows(model: LanguageModel | TranslationModel, slots: int) -> ResidentRows:
+    """The same, with state and sources of `slots` rows kept where the model runs."""
+    step = model.sessions["step" if isinstance(model, LanguageModel) else "decoder_step"]
+    return ResidentRows(decoding_rows(model), BoundStep(step, rows=slots))
+
+
+def typical_run(model: LoadedModel) -> Callable[[int], object]:
+    """What reads so many sequences of TYPICAL_TOKEN_COUNT tokens at once, with the graph that reads whole ones."""
+    length = min(TYPICAL_TOKEN_COUNT, model.spec.max_token_count)
+    if isinstance(model, LanguageModel | TranslationModel):
+        starts = decoding_rows(model).start
+        sequence = np.full(length, FIRST_ID, dtype=np.int64)
+        return lambda size: starts([sequence] * size, [None] * size)
+    graph = batched_graph(model)
+    reads_ids = bool(text_specs(model.spec))
+    step: Step = FIRST_ID if reads_ids else [0.0] * int(model.sessions["labeller"].graph.inputs[0].shape[2])
+    return lambda size: graph.run(*graph.pad([[step] * length] * size))

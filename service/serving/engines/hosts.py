@@ -1,0 +1,212 @@
+"""Where an engine lives: in a process of its own, on a thread, or inside the event loop.   One interface for all.
+
+docs/engine-layouts.md has the measurements behind the default.
+"""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import socket
+import sys
+import threading
+from asyncio.subprocess import Process
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from service.serving.engines.engine_loop import LOADING_POLL_SECONDS, EngineLimits, EngineLoop, run_engine
+from service.serving.engines.messages import EVENTS, FRAME_HEADER, Command, Event, Stop, frame
+
+logger = logging.getLogger(__name__)
+
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""Interpreter switch interval with an engine thread: the default of 5 ms starves it beside a saturated event loop."""
+
+MOST_WAITING_COMMANDS = 10_000
+MOST_WAITING_BYTES = 8_000_000
+"""What may be on its way to an engine that does not read, before more is refused."""
+
+STOP_SECONDS = 5.0
+"""How long an engine may take to end after it was told to."""
+
+Deliver = Callable[[list[Event]], None]
+Lost = Callable[[str], None]
+
+
+class Host(Protocol):
+    """An engine, wherever it lives. Events are delivered on the event loop."""
+
+    async def start(self, deliver: Deliver, lost: Lost) -> None:
+        """Start the engine. `lost` is called once, with the reason, if it ends without being told to."""
+        ...
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much is on its way that nothing more should be sent."""
+        ...
+
+    def send(self, command: Command) -> None:
+        """Hand a command over; never waits. What is sent to an engine that is gone is lost with it."""
+        ...
+
+    async def close(self) -> None:
+        """Stop the engine and free what it holds."""
+        ...
+
+
+class InlineHost:
+    """Runs the engine's turns on the event loop itself: for steps well under a millisecond and few callers."""
+
+    def __init__(self, limits: EngineLimits) -> None:
+        self._engine = EngineLoop(limits)
+        self._commands: asyncio.Queue[Command] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, deliver: Deliver, lost: Lost) -> None:
+        """Start taking turns."""
+        self._task = asyncio.create_task(self._run(deliver, lost), name="engine")
+
+    @property
+    def congested(self) -> bool:
+        """Whether too many commands wait."""
+        return self._commands.qsize() > MOST_WAITING_COMMANDS
+
+    def send(self, command: Command) -> None:
+        """Hand a command over."""
+        self._commands.put_nowait(command)
+
+    async def close(self) -> None:
+        """Stop taking turns."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self, deliver: Deliver, lost: Lost) -> None:
+        try:
+            while True:
+                events: list[Event] = []
+                if not (self._engine.busy or self._engine.loading):
+                    events += self._engine.handle(await self._commands.get())
+                while not self._commands.empty():
+                    events += self._engine.handle(self._commands.get_nowait())
+                deliver(events + self._engine.turn())
+                await asyncio.sleep(0 if self._engine.busy else LOADING_POLL_SECONDS * self._engine.loading)
+        except Exception as error:
+            logger.exception("engine_lost layout=inline")
+            lost(f"{type(error).__name__}: {error}")
+
+
+class ThreadHost:
+    """Runs the engine on a thread: model runs release the interpreter lock, the rest competes for it."""
+
+    def __init__(self, limits: EngineLimits) -> None:
+        self._engine = EngineLoop(limits)
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    async def start(self, deliver: Deliver, lost: Lost) -> None:
+        """Start the thread and shorten the interpreter's switch interval."""
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+        loop = asyncio.get_running_loop()
+
+        def tell(function: Callable[..., None], *arguments: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody is left to be told
+                loop.call_soon_threadsafe(function, *arguments)
+
+        def run() -> None:
+            try:
+                run_engine(self._engine, self._receive, lambda events: tell(deliver, events))
+            except Exception as error:
+                logger.exception("engine_lost layout=thread")
+                tell(lost, f"{type(error).__name__}: {error}")
+
+        self._thread = threading.Thread(target=run, name="engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def congested(self) -> bool:
+        """Whether too many commands wait."""
+        return self._commands.qsize() > MOST_WAITING_COMMANDS
+
+    def send(self, command: Command) -> None:
+        """Hand a command over."""
+        self._commands.put(command)
+
+    async def close(self) -> None:
+        """Stop the thread after the turn it is in."""
+        self.send(Stop())
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+
+    def _receive(self, timeout: float | None) -> list[Command]:
+        commands: list[Command] = []
+        with contextlib.suppress(queue.Empty):
+            commands.append(self._commands.get(block=timeout != 0, timeout=timeout))
+            while True:
+                commands.append(self._commands.get_nowait())
+        return commands
+
+
+class ProcessHost:
+    """Runs the engine in a process of its own: it never competes with the front for the interpreter lock."""
+
+    def __init__(self, limits: EngineLimits) -> None:
+        self._limits = limits
+        self._process: Process | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def start(self, deliver: Deliver, lost: Lost) -> None:
+        """Start the process. A dead process is told by the end of its stream."""
+        ours, theirs = socket.socketpair()
+        number, limits = str(theirs.fileno()), msgspec.json.encode(self._limits).decode()
+        command = (sys.executable, "-m", "service.engine_process", number, limits)
+        with theirs:
+            try:
+                self._process = await asyncio.create_subprocess_exec(*command, pass_fds=[theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        self._reading = asyncio.create_task(self._read(reader, deliver, lost), name="engine")
+
+    @property
+    def congested(self) -> bool:
+        """Whether the engine leaves too much unread."""
+        return self._writer is not None and self._writer.transport.get_write_buffer_size() > MOST_WAITING_BYTES
+
+    def send(self, command: Command) -> None:
+        """Hand a command over."""
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(frame(command))
+
+    async def close(self) -> None:
+        """Stop the process; kill it if it does not end in time."""
+        self._closing = True
+        if self._process is None or self._writer is None or self._reading is None:
+            return
+        self.send(Stop())
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        await self._reading
+        self._writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader, deliver: Deliver, lost: Lost) -> None:
+        try:
+            while True:
+                (length,) = FRAME_HEADER.unpack(await reader.readexactly(FRAME_HEADER.size))
+                deliver(EVENTS.decode(await reader.readexactly(length)))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            reason = "its process ended"
+        except Exception as error:
+            logger.exception("engine_unreadable")
+            reason = f"what it said could not be read: {type(error).__name__}"
+        if not self._closing:
+            lost(reason)

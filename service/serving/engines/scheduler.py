@@ -1,0 +1,311 @@
+"""Lets sequences join and leave one model's step loop.   Knows queues, deadlines, cancellation; no text, no gRPC."""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.engine.batches import padding_ratio
+from service.engine.decode import DecodeLoop
+from service.engine.prompts import PromptReader
+from service.engine.requests import DecodeRequest, Ending, Finished, Hypothesis
+from service.engine.steps import Carried, FloatArray, IntArray, RowModel, Started
+from service.errors import DeadlineExceededError, InferenceFailedError
+from service.serving.engines.messages import Decoded, DecodedHypothesis, DecodeWork, Event, Failed, Ran, Tokens
+from service.state.contents import STATE_DTYPE, CarriedRow
+
+LEAST_MARGIN_SECONDS = 0.005
+MARGIN_TURNS = 2
+"""A partial answer is sent so many seconds before the deadline, or so many turns if that is longer."""
+
+TURN_MEMORY = 0.5
+"""How much of the longest turn seen the next one is expected to take at least."""
+
+
+@dataclass
+class _Pending:
+    """A work, and the hypotheses of its rows that have ended."""
+
+    work: DecodeWork
+    ended: list[list[DecodedHypothesis] | None]
+    begun: float | None = None
+    joined: bool = False
+    first_token: float | None = None
+
+
+class _TimedRows:
+    """A row model that notes what each of its runs took."""
+
+    def __init__(self, model: RowModel, model_id: int, graphs: tuple[str, str], clock: Callable[[], float]) -> None:
+        self._model = model
+        self._model_id = model_id
+        self._start_graph, self._step_graph = graphs
+        self._clock = clock
+        self.eos_id = model.eos_id
+        self.banned_ids = model.banned_ids
+        self.state_size = model.state_size
+        self.reads_slices = model.reads_slices
+        self.reads_by_step = model.reads_by_step
+        self.ran: list[Event] = []
+
+    def start(self, sequences: list[IntArray], carried: Sequence[Carried | None]) -> Started:
+        begun = self._clock()
+        started = self._model.start(sequences, carried)
+        if self.reads_by_step:
+            return started  # nothing ran
+        self._note(self._start_graph, len(sequences), padding_ratio(started.lengths, started.padded_time), begun)
+        return started
+
+    def moved(self, *, sources: bool) -> None:
+        self._model.moved(sources=sources)
+
+    def step(
+        self,
+        token_ids: IntArray,
+        state: FloatArray,
+        keys: FloatArray | None,
+        values: FloatArray | None,
+        lengths: IntArray,
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        begun = self._clock()
+        result = self._model.step(token_ids, state, keys, values, lengths)
+        ratio = 0.0 if keys is None else padding_ratio(lengths, keys.shape[1])
+        self._note(self._step_graph, len(token_ids), ratio, begun)
+        return result
+
+    def _note(self, graph: str, rows: int, ratio: float, begun: float) -> None:
+        self.ran.append(Ran(self._model_id, graph, rows, ratio, self._clock() - begun))
+
+
+class Scheduler:
+    """Waiting, reading and running sequences of one model. `turn` reads some tokens, then makes one step.
+
+    Args:
+        model_id: the number that events name the model by.
+        model: its steps.
+        graphs: names of the graph that starts rows and of the one that steps, for the metrics.
+        slots: most rows that run side by side; a beam or several samples of one sequence take a row each.
+        max_batch_size: most prompts or sources that are read in one turn.
+        max_tokens: most of their tokens, padding included, that are read in one turn.
+        padding_budget: largest share of padded positions among those that are read together, 0 to 1.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, model_id: int, model: RowModel, *, graphs: tuple[str, str], slots: int, max_batch_size: int,
+        max_tokens: int, padding_budget: float, clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._timed = _TimedRows(model, model_id, graphs, clock)
+        self._loop = DecodeLoop(self._timed, capacity=slots)
+        self._reader = PromptReader(
+            self._timed, max_rows=max_batch_size, max_tokens=max_tokens, padding_budget=padding_budget
+        )
+        self._clock = clock
+        self._keys = itertools.count()
+        self._works: dict[int, _Pending] = {}
+        self._waiting: deque[tuple[_Pending, int]] = deque()  # (work, row index), oldest first
+        self._reading: dict[int, tuple[_Pending, int]] = {}  # by the sequence's key in the reader
+        self._running: dict[int, tuple[_Pending, int]] = {}  # by the same key, in the loop
+        self._starting: list[_Pending] = []  # works that have yet to make their first step
+        self._turn_begun: float | None = None  # when the last turn began, if work was left
+        self._turn_seconds = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn has something to do."""
+        return bool(self._works)
+
+    def submit(self, work: DecodeWork) -> None:
+        """Queue the rows of a work."""
+        pending = _Pending(work, [None] * len(work.rows))
+        self._works[work.work_id] = pending
+        self._waiting.extend((pending, row) for row in range(len(work.rows)))
+
+    def cancel(self, work_id: int) -> None:
+        """Drop a work, if it is still here; its running rows leave before the next step."""
+        pending = self._works.pop(work_id, None)
+        if pending is None:
+            return
+        self._waiting = deque(entry for entry in self._waiting if entry[0] is not pending)
+        self._stop_reading(pending)
+        for key in [key for key, (owner, _) in self._running.items() if owner is pending]:
+            self._loop.leave(key)
+            del self._running[key]
+
+    def stop_sample(self, work_id: int, sample: int) -> list[Event]:
+        """End one sample of a streaming work, if it still runs."""
+        keys = [key for key, (owner, _) in self._running.items() if owner.work.work_id == work_id]
+        return [event for key in keys for event in self._take(self._loop.stop(key, sample))]
+
+    def abandon(self, message: str) -> list[Event]:
+        """Fail everything that waits or runs."""
+        return self._fail(list(self._works.values()), message)
+
+    def turn(self) -> list[Event]:
+        """Drop what has expired, read, let those join that are through, make one step; tell what came of it."""
+        now = self._clock()
+        if self._turn_begun is not None:
+            self._turn_seconds = max(now - self._turn_begun, TURN_MEMORY * self._turn_seconds)
+        events = self._expire(now) + self._cut_short(now)
+        self._admit()
+        events += self._read()
+        if self._running:
+            events += self._step()
+        self._turn_begun = now if self._works else None
+        ran, self._timed.ran = self._timed.ran, []
+        return ran + events
+
+    def _cut_short(self, now: float) -> list[Event]:
+        """Answer works whose deadline is near with what they have, if they allow it."""
+        margin = max(LEAST_MARGIN_SECONDS, MARGIN_TURNS * self._turn_seconds)
+        near = [one for one in self._works.values() if one.work.allow_partial and one.work.deadline - margin <= now]
+        return [event for pending in near for event in self._cut(pending, now)]
+
+    def _cut(self, pending: _Pending, now: float) -> list[Event]:
+        pending.begun = now if pending.begun is None else pending.begun
+        keys = [key for key, (owner, _) in self._running.items() if owner is pending]
+        events = [event for key in keys for event in self._take(self._loop.cut(key))]
+        unwritten = [row for owner, row in (*self._waiting, *self._reading.values()) if owner is pending]
+        if unwritten:
+            self._waiting = deque(entry for entry in self._waiting if entry[0] is not pending)
+            self._stop_reading(pending)
+            for row in unwritten:
+                nothing = DecodedHypothesis([], Ending.DEADLINE)
+                pending.ended[row] = [nothing] * pending.work.options.sample_count
+            events += self._answer(pending)
+        return events
+
+    def _expire(self, now: float) -> list[Event]:
+        expired = [work_id for work_id, pending in self._works.items() if pending.work.deadline <= now]
+        for work_id in expired:
+            self.cancel(work_id)
+        message = "the deadline passed before every sequence was decoded"
+        return [Failed(work_id, DeadlineExceededError.reason, message) for work_id in expired]
+
+    def _admit(self) -> None:
+        """Let the oldest sequences begin, as far as there is room for their rows."""
+        free = self._loop.free - self._reader.row_count
+        # what is older goes first, so that a wide beam does not wait for ever
+        while self._waiting and self._waiting[0][0].work.options.row_count <= free:
+            pending, row = self._waiting.popleft()
+            pending.begun = self._clock() if pending.begun is None else pending.begun
+            request = _request(next(self._keys), pending.work, row)
+            free -= request.options.row_count
+            if request.reads and not self._timed.reads_by_step:
+                self._reading[request.key] = pending, row
+                self._reader.add(request)
+            else:
+                self._run(request.key, pending, row)
+                self._loop.join([request])
+
+    def _read(self) -> list[Event]:
+        """Read as much as one turn may, and let those join that are through."""
+        events: list[Event] = []
+        read = self._reader.read()
+        for key, message in read.failed:
+            if key in self._reading:  # else another of its request failed, too
+                events += self._fail([self._reading[key][0]], message)
+        for requests, started in read.batches:
+            here = [place for place, request in enumerate(requests) if request.key in self._reading]
+            joining = [requests[place] for place in here]
+            for request in joining:
+                self._run(request.key, *self._reading.pop(request.key))
+            events += self._take(self._loop.join(joining, started.rows(np.array(here, dtype=np.intp))))
+        return events
+
+    def _run(self, key: int, pending: _Pending, row: int) -> None:
+        """Note that a sequence is in the loop from now on."""
+        self._running[key] = pending, row
+        if not pending.joined:
+            pending.joined = True
+            self._starting.append(pending)
+
+    def _stop_reading(self, pending: _Pending) -> None:
+        for key in [key for key, (owner, _) in self._reading.items() if owner is pending]:
+            self._reader.drop(key)
+            del self._reading[key]
+
+    def _step(self) -> list[Event]:
+        try:
+            finished = self._loop.step()
+        except InferenceFailedError as error:
+            return self._fail([pending for pending, _ in self._running.values()], error.message)
+        now = self._clock()
+        if self._starting:
+            self._note_first_tokens(now)
+        return self._take(finished)
+
+    def _note_first_tokens(self, now: float) -> None:
+        """Note the time for works of which a sequence has written since they joined, or ended."""
+        unwritten = {id(owner) for key, (owner, _) in self._running.items() if self._loop.unwritten(key)}
+        for pending in self._starting:
+            pending.first_token = None if id(pending) in unwritten else now
+        self._starting = [pending for pending in self._starting if pending.first_token is None]
+
+    def _take(self, finished: list[Finished]) -> list[Event]:
+        """Tell the tokens that streams wait for, then what has ended."""
+        events = self._tell_tokens()
+        for one in finished:
+            if one.key not in self._running:
+                continue  # its request failed in this very step, by another of its sequences
+            pending, row = self._running.pop(one.key)
+            if one.hypotheses is None:
+                events += self._fail([pending], "the logits of a step are not finite")
+                continue
+            pending.ended[row] = [_decoded(hypothesis) for hypothesis in one.hypotheses]
+            events += self._answer(pending)
+        return events
+
+    def _answer(self, pending: _Pending) -> list[Event]:
+        """The answer to a work, if all its rows have ended."""
+        rows = [row for row in pending.ended if row is not None]
+        if len(rows) < len(pending.ended) or pending.begun is None:
+            return []
+        work = self._works.pop(pending.work.work_id).work
+        written = any(hypothesis.token_ids for row in rows for hypothesis in row)
+        first = None if pending.first_token is None or not written else pending.first_token - work.arrival
+        queued, computed = pending.begun - work.arrival, self._clock() - pending.begun
+        return [Decoded(work.work_id, rows, queued, computed, first)]
+
+    def _fail(self, failed: Iterable[_Pending], message: str) -> list[Event]:
+        work_ids = sorted({pending.work.work_id for pending in failed} & self._works.keys())
+        for work_id in work_ids:
+            self.cancel(work_id)
+        return [Failed(work_id, InferenceFailedError.reason, message) for work_id in work_ids]
+
+    def _tell_tokens(self) -> list[Event]:
+        events: list[Event] = []
+        for news in self._loop.news():
+            pending, _ = self._running[news.key]
+            queued = (pending.begun or pending.work.arrival) - pending.work.arrival
+            told = news.token_ids, queued, news.sample, news.ending, news.log_probabilities, news.alternatives
+            carried = None if news.carried is None else _carried_row(news.carried)
+            events.append(Tokens(pending.work.work_id, *told, carried))
+        return events
+
+
+def _request(key: int, work: DecodeWork, row: int) -> DecodeRequest:
+    token_ids = np.array(work.rows[row], dtype=np.int64)
+    forced = tuple(work.forced[row]) if work.forced else ()
+    carried = _carried(work.carried[row]) if work.carried else None
+    return DecodeRequest(key, token_ids, work.options, forced, streams=work.streams, carried=carried)
+
+
+def _carried(row: CarriedRow) -> Carried:
+    state = np.frombuffer(row.state, dtype=STATE_DTYPE).astype(np.float32)
+    return Carried(state, row.last_id, row.token_count, row.sample, tuple(row.known_ids))
+
+
+def _carried_row(carried: Carried) -> CarriedRow:
+    state = carried.state.astype(STATE_DTYPE).tobytes()
+    return CarriedRow(state, carried.last_id, carried.token_count, carried.sample, list(carried.known_ids))
+
+
+def _decoded(found: Hypothesis) -> DecodedHypothesis:
+    attention = None if found.attention is None else found.attention.tolist()
+    return DecodedHypothesis(
+        found.token_ids, found.ending, found.log_probabilities, found.score, attention, found.aligned
+    )

@@ -1,0 +1,230 @@
+"""Tokens of a generation into chunks of text, and into states to go on from.   Knows no queue and no signature."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from service.engine.requests import Ending
+from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, ModelInfo, TokenScore
+from service.serving.engines.messages import Tokens
+from service.serving.tasks.generating import carried_options
+from service.serving.tasks.translating import FINISH_REASON
+from service.state.contents import CarriedRow, TextState
+from service.text.stops import StopMatcher
+from service.text.tokenizer import CONTEXT_TOKENS, TextStream, Tokenizer
+
+Issue = Callable[[TextState], bytes]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One generation: who writes, what was asked for, and after what.
+
+    Args:
+        info: the model that answers.
+        tokenizer: its tokenizer.
+        eos_id: the end-of-sequence token.
+        options: what was asked for; of a text that goes on, with the options it began under.
+        limit: most tokens to write.
+        prompt: the prompt as text.
+        prompt_ids: the prompt as tokens.
+        resumed: where the text stands that goes on; None for one that begins.
+        issue: signs where a sample stands; None where nobody asks for that.
+    """
+
+    info: ModelInfo
+    tokenizer: Tokenizer
+    eos_id: int
+    options: GenerateOptions
+    limit: int
+    prompt: str
+    prompt_ids: Sequence[int]
+    resumed: TextState | None = None
+    issue: Issue | None = None
+
+
+class GenerationWriter:
+    """Chunks of all samples of one generation."""
+
+    def __init__(self, generation: Generation) -> None:
+        self._info = generation.info
+        self._samples = [_Sample(generation) for _ in range(generation.options.sample_count)]
+        self._prompt_token_count: int | None = len(generation.prompt_ids)
+        self._seed: int | None = generation.options.sampling.seed
+        self.stopped: list[int] = []
+        """Samples that have met a stop string since this was last emptied."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether every sample has ended."""
+        return all(sample.finished for sample in self._samples)
+
+    def write(self, told: Sequence[Tokens]) -> list[GeneratedChunk]:
+        """Chunks for what the engine has told, in order of sample: one, and one more for each state in between."""
+        chunks = []
+        for index in sorted({tokens.sample for tokens in told}):
+            sample = self._samples[index]
+            for part in _parts([tokens for tokens in told if tokens.sample == index]):
+                if sample.finished:
+                    break  # what was written after a stop string
+                written = sample.write(joined(part))
+                if sample.met_stop:
+                    self.stopped.append(index)
+                chunks.append(self._chunk(index, written))
+        return chunks
+
+    def end(self, ending: Ending) -> list[GeneratedChunk]:
+        """Last chunks of samples that ended without a word of the engine about them."""
+        open_samples = {index for index, sample in enumerate(self._samples) if not sample.finished}
+        return self.write([Tokens(0, [], 0.0, sample=index, ending=ending) for index in sorted(open_samples)])
+
+    def _chunk(self, index: int, written: "_Written") -> GeneratedChunk:
+        prompt_count, self._prompt_token_count = self._prompt_token_count, None
+        seed, self._seed = self._seed, None
+        return GeneratedChunk(
+            self._info.name, self._info.version, written.text, written.first_token_index, written.token_count,
+            written.finish_reason, sample_index=index, token_scores=written.token_scores,
+            prompt_token_count=prompt_count, seed=seed, state_token=written.state_token,
+            held_back_text=written.held_back_text,
+        )  # fmt: skip
+
+
+def _parts(told: Sequence[Tokens]) -> Iterator[list[Tokens]]:
+    """What was told, cut wherever a state was, so that a chunk with a state ends where that stands."""
+    part: list[Tokens] = []
+    for tokens in told:
+        part.append(tokens)
+        if tokens.carried is not None:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def joined(told: Sequence[Tokens]) -> Tokens:
+    """Several tellings of one sample as one."""
+    last = told[-1]
+    return Tokens(
+        last.work_id,
+        [token_id for tokens in told for token_id in tokens.token_ids],
+        last.queue_seconds,
+        last.sample,
+        last.ending,
+        [score for tokens in told for score in tokens.log_probabilities],
+        [alternatives for tokens in told for alternatives in tokens.alternatives],
+        last.carried,
+    )
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What a sample has to say; fields are those of GeneratedChunk."""
+
+    text: str
+    first_token_index: int
+    token_count: int
+    token_scores: tuple[TokenScore, ...]
+    finish_reason: FinishReason | None
+    state_token: bytes
+    held_back_text: str
+
+
+class _Sample:
+    """One text that is being generated."""
+
+    def __init__(self, generation: Generation) -> None:
+        self._generation = generation
+        self._tokenizer = generation.tokenizer
+        self._stream, self._stops = _text_after(generation)
+        self._steps = bool(generation.options.stop_sequences)
+        self._echo = generation.prompt if generation.options.echo else ""
+        self._first = 0 if generation.resumed is None else generation.resumed.row.token_count
+        self._told = self._first
+        self.finished = False
+        self.met_stop = False
+
+    def write(self, told: Tokens) -> _Written:
+        """Take what the engine has told."""
+        text, used = self._push(told.token_ids)
+        state = self._state(told)
+        if told.ending is not None and state is None and not self.met_stop:
+            rest, self.met_stop = self._stops.push(self._stream.finish())
+            text += rest + self._stops.finish()
+        reason = FinishReason.STOP if self.met_stop else None if told.ending is None else FINISH_REASON[told.ending]
+        self.finished = reason is not None
+        scores = self._scores(told, used)
+        first, self._told = self._told, self._told + used
+        echo, self._echo = self._echo, ""
+        issue = self._generation.issue
+        return _Written(
+            echo + text, first, used, scores, reason,
+            b"" if state is None or issue is None else issue(state),
+            "" if state is None else self._stops.held + self._stream.finish(),
+        )  # fmt: skip
+
+    def _push(self, token_ids: list[int]) -> tuple[str, int]:
+        """Text that is certain, and how many tokens it took: all, or those up to a complete stop string."""
+        if not self._steps:
+            return self._stream.push(token_ids), len(token_ids)
+        text = ""
+        for count, token_id in enumerate(token_ids, start=1):
+            piece, self.met_stop = self._stops.push(self._stream.push([token_id]))
+            text += piece
+            if self.met_stop:
+                return text, count
+        return text, len(token_ids)
+
+    def _state(self, told: Tokens) -> TextState | None:
+        """Where this sample stands, if the engine told it; or still stands, if it never came to go on."""
+        row, generation = told.carried, self._generation
+        if row is None and told.ending is Ending.DEADLINE and generation.issue is not None:
+            row = self._row_where_it_began(told.sample)
+        if row is None or self.met_stop:
+            return None
+        written = row.token_count - self._first
+        most_known = generation.info.max_token_count + generation.info.max_output_token_count
+        known = row.known_ids[-most_known:]  # what one request may read and write is looked back at
+        return TextState(
+            CarriedRow(row.state, row.last_id, row.token_count, row.sample, known),
+            carried_options(generation.options),
+            generation.limit - written,
+            max(0, generation.options.min_output_token_count - written),
+            self._stream.context,
+            self._stream.held,
+            self._stops.held,
+        )
+
+    def _row_where_it_began(self, sample: int) -> CarriedRow | None:
+        """What a sample goes on from, if it has not written anything yet, nor read a prompt."""
+        generation = self._generation
+        if generation.resumed is None or generation.prompt_ids or self._told > self._first:
+            return None
+        row = generation.resumed.row
+        return msgspec.structs.replace(row, sample=row.sample + sample)
+
+    def _scores(self, told: Tokens, used: int) -> tuple[TokenScore, ...]:
+        """Scores of the tokens used, and of the end-of-sequence token if it was written after them."""
+        count = used if self.met_stop else len(told.log_probabilities)
+        ids = told.token_ids[:used] + [self._generation.eos_id] * (count - used)
+        tokens = self._tokenizer.tokens(ids)
+        found = []
+        for place in range(min(count, len(told.log_probabilities))):
+            pairs = told.alternatives[place] if told.alternatives else []
+            names = self._tokenizer.tokens([token_id for token_id, _ in pairs])
+            others = tuple(TokenScore(name, score) for name, (_, score) in zip(names, pairs, strict=True))
+            found.append(TokenScore(tokens[place], told.log_probabilities[place], others))
+        return tuple(found)
+
+
+def _text_after(generation: Generation) -> tuple[TextStream, StopMatcher]:
+    """What turns tokens into text, after a prompt, after an earlier text, or after both.
+
+    A prompt ends what the earlier text held back: its reader was told that beside the token.
+    """
+    resumed, stops = generation.resumed, generation.options.stop_sequences
+    if resumed is None or generation.prompt_ids:
+        before = [] if resumed is None else resumed.said_ids + resumed.held_ids
+        context = [*before, *generation.prompt_ids][-CONTEXT_TOKENS:]
+        return TextStream(generation.tokenizer, context), StopMatcher(stops)
+    return TextStream(generation.tokenizer, resumed.said_ids, resumed.held_ids), StopMatcher(stops, resumed.held_text)

@@ -1,0 +1,102 @@
+"""Generation: what a caller wants, and what an earlier text left off with, into what the engine does.   No queue."""
+
+import math
+from dataclasses import replace
+
+from service.engine.constraints import Constraints
+from service.engine.requests import DecodeOptions
+from service.errors import InvalidArgumentError
+from service.serving.api import GenerateOptions
+from service.serving.tasks.translating import engine_sampling
+from service.state.contents import CarriedOptions, TextState
+from service.text.tokenizer import Tokenizer
+
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
+_OTHERS = ("repetition_penalty", "no_repeat_ngram_size", "banned_tokens", "token_biases", "stop_sequences")
+
+
+def going_on(options: GenerateOptions, state: TextState, *, model_limit: int) -> GenerateOptions:
+    """The options of a request that goes on with a text: its own where it gives them, else the text's.
+
+    Tokens to produce, at most and at least, are those that are left; of none left, as many as the model produces.
+    """
+    given = frozenset() if options.resumption is None else options.resumption.given
+    carried = state.options
+    sampling = {name: getattr(carried, name) for name in _SAMPLING if name not in given}
+    others = {name: getattr(carried, name) for name in _OTHERS if name not in given}
+    most, least = options.max_output_token_count, options.min_output_token_count
+    if most is None:
+        most = min(state.output_tokens_left or model_limit, model_limit)
+    if "min_output_token_count" not in given:
+        least = min(state.least_tokens_left, most)
+    sampled = replace(options.sampling, **sampling)
+    return replace(options, sampling=sampled, max_output_token_count=most, min_output_token_count=least, **others)
+
+
+def carried_options(options: GenerateOptions) -> CarriedOptions:
+    """What a text goes on under unless the next request says otherwise."""
+    sampling = {name: getattr(options.sampling, name) for name in _SAMPLING}
+    return CarriedOptions(**sampling, **{name: getattr(options, name) for name in _OTHERS})
+
+
+def generate_decoding(options: GenerateOptions, tokenizer: Tokenizer, *, limit: int, slots: int) -> DecodeOptions:
+    """What the engine is asked to do.
+
+    Args:
+        options: what the caller wants.
+        tokenizer: of the model.
+        limit: most tokens to write.
+        slots: rows that the engine has.
+
+    Raises:
+        InvalidArgumentError: a token is none of the model's, or a number more than it or the server takes.
+    """
+    if options.sample_count > slots:
+        raise InvalidArgumentError(
+            f"sample_count is {options.sample_count}, this server decodes at most {slots} samples at once",
+            field="sample_count",
+            limit=slots,
+        )
+    if options.sample_count > 1 and options.sampling.temperature == 0:
+        raise InvalidArgumentError(
+            f"sample_count is {options.sample_count}, and with temperature 0 all samples are the same",
+            field="sample_count",
+        )
+    if options.min_output_token_count > limit:
+        raise InvalidArgumentError(
+            f"min_output_token_count is {options.min_output_token_count}, at most {limit} tokens are produced",
+            field="min_output_token_count",
+            limit=limit,
+        )
+    biases = [
+        (_token_id(tokenizer, text, f"token_biases[{text}]"), bias) for text, bias in options.token_biases.items()
+    ]
+    bans = [
+        (_token_id(tokenizer, text, f"banned_tokens[{index}]"), -math.inf)
+        for index, text in enumerate(options.banned_tokens)
+    ]
+    return DecodeOptions(
+        limit,
+        engine_sampling(options.sampling),
+        sample_count=options.sample_count,
+        constraints=Constraints(
+            options.min_output_token_count,
+            options.repetition_penalty,
+            options.no_repeat_ngram_size,
+            (*biases, *bans),
+        ),
+        hypothesis_count=options.sample_count,
+        keep_scores=options.include_token_scores,
+        alternative_count=options.alternative_count,
+        keep_state=options.include_state_token,
+        state_interval=options.state_token_interval,
+    )
+
+
+def _token_id(tokenizer: Tokenizer, text: str, field: str) -> int:
+    """The token that a text is, or that the vocabulary spells like it."""
+    ids = tokenizer.encode(text)
+    token_id = ids[0] if len(ids) == 1 and ids[0] != tokenizer.unknown_id else tokenizer.id_of(text)
+    if token_id is None:
+        raise InvalidArgumentError(f"{field} is {text!r}, which is not one token of the model", field=field)
+    return token_id

@@ -1,0 +1,1 @@
+"""ModelInfer and its stream: tensors and parameters into checked calls, calls into replies."""

@@ -1,0 +1,78 @@
+"""`make bench`: measures the service beside its limit and its peers, and writes docs/benchmarks.md part by part."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from service.cores import find_cores
+from tests.bench.serving.load.processes import ROOT
+from tests.bench.serving.page import written
+from tests.bench.serving.parts.bench import Bench, Part
+from tests.bench.serving.parts.classification import classification
+from tests.bench.serving.parts.generation import generation
+from tests.bench.serving.parts.growth import growth
+from tests.bench.serving.parts.startup import startup
+from tests.bench.serving.parts.toolkits import toolkits
+from tests.bench.serving.parts.translation import modes, translation
+
+PARTS: Mapping[str, Part] = {
+    "translation": translation,
+    "modes": modes,
+    "classification": classification,
+    "generation": generation,
+    "startup": startup,
+    "toolkits": toolkits,
+    "growth": growth,
+}
+PAGE = ROOT / "docs" / "benchmarks.md"
+BUILD = ROOT / ".build"
+
+
+def main() -> None:
+    """Measure the parts that were asked for; each is on the page as soon as it is done."""
+    arguments = _arguments()
+    bench = Bench(
+        models=arguments.models,
+        data=arguments.data,
+        work=BUILD / "bench",
+        precision=arguments.precision,
+        seconds=arguments.seconds,
+        rounds=arguments.rounds,
+        cores=find_cores().usable,
+        generators=arguments.generators,
+    )
+    for name in arguments.part or PARTS:
+        section = PARTS[name](bench)
+        page = arguments.page.read_text(encoding="utf-8") if arguments.page.exists() else ""
+        arguments.page.write_text(written(page, name, section, list(PARTS)), encoding="utf-8")
+        sys.stdout.write(f"{section}\n\n")
+        sys.stdout.flush()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.serving", description=__doc__)
+    published = ROOT / "bundles"
+    parser.add_argument("--part", action="append", choices=PARTS, help="measure this part alone; may be repeated")
+    parser.add_argument(
+        "--models",
+        type=Path,
+        default=published if published.is_dir() else BUILD / "models",
+        help="repository of bundles, of which one per task is taken",
+    )
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("SEQSERVE_DATA"), help="folder of the real corpora (SEQSERVE_DATA)"
+    )
+    parser.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="that models are served in")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="of each contender")
+    parser.add_argument("--generators", type=int, default=2, help="processes that ask")
+    parser.add_argument("--page", type=Path, default=PAGE, help="file to write")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: servers are ended, too
+    main()

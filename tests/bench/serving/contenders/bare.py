@@ -1,0 +1,131 @@
+"""A bare loop: the whole job, text in and text out, in batches as large as one likes, and no service.
+
+A process of its own: reads a BareSpec, says `ready`, begins at `go`, and writes a Report, as load generators do.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+from tests.bench.serving.contenders.engine_model import TOP_K, EngineModel
+from tests.bench.serving.contenders.torch_models import torch_model
+from tests.bench.serving.figures import Sample
+from tests.bench.serving.load.processes import Worker, measure
+from tests.bench.serving.load.spec import Item, Report
+from tests.bench.serving.peers.bare_models import Answer, BareTranslator, load, onnx_run, sampled
+
+
+class Answering(Protocol):
+    """A model that takes a batch of texts."""
+
+    def answers(self, texts: list[str]) -> list[Answer]:
+        """The answers, in the order of the texts."""
+        ...
+
+
+@dataclass(frozen=True)
+class BareSpec:
+    """One bare loop.
+
+    Attributes:
+        folder: the bundle.
+        engine: `onnx` is the limit; `engine` is our own step loop without a service; the others are `torch_models`.
+        mode: how tokens are chosen: `greedy`, `sampled` (temperature 1), `top_k` (40 of them) or `beam` (4 wide).
+        items: in turn, again and again, in batches of similar length.
+        batch_size: texts that run together.
+        threads: of each graph, or of torch.
+        warm_seconds: before anything counts.
+        seconds: that count.
+        first_item: where this process begins.
+        token_count: most tokens to generate.
+    """
+
+    folder: str
+    items: list[Item]
+    engine: str = "onnx"
+    mode: str = "greedy"
+    batch_size: int = 32
+    threads: int = 1
+    warm_seconds: float = 0.5
+    seconds: float = 3.0
+    first_item: int = 0
+    token_count: int = 64
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """Read what `to_json` wrote."""
+        values = json.loads(line)
+        return cls(**{**values, "items": [Item(**item) for item in values["items"]]})
+
+
+def run_bare(spec: BareSpec, processes: int) -> Sample:
+    """Run so many bare loops side by side, each over all items from a place of its own on."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.bench.serving.contenders.bare"]
+    firsts = [number * len(spec.items) // processes for number in range(processes)]
+    specs = [BareSpec(**{**vars(spec), "first_item": first}) for first in firsts]
+    workers = [Worker(command, one.to_json()) for one in specs]
+    return measure(workers, spec.warm_seconds, spec.seconds)
+
+
+def batches(items: list[Item], size: int, first_item: int) -> Iterator[list[Item]]:
+    """Batches of similar length, without end: whoever has all the texts would sort them."""
+    ordered = sorted(items, key=lambda item: len(item.text))
+    cut = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    turn = first_item * len(cut) // len(items)
+    while True:
+        yield cut[turn % len(cut)]
+        turn += 1
+
+
+def run(spec: BareSpec, model: Answering, report: Report) -> None:
+    """Answer batches for a while."""
+    begin = time.perf_counter() + spec.warm_seconds
+    end = begin + spec.seconds
+    for batch in batches(spec.items, spec.batch_size, spec.first_item):
+        answers = model.answers([item.text for item in batch])
+        now = time.perf_counter()
+        if now >= end:
+            return
+        if now >= begin:
+            report.items += len(batch)
+            report.tokens += sum(count for _, count in answers)
+            report.different += sum(item.expected != text for item, (text, _) in zip(batch, answers, strict=True))
+
+
+def new_model(spec: BareSpec) -> Answering:
+    """The model that a spec asks for."""
+    folder = Path(spec.folder)
+    if spec.engine == "engine":
+        return EngineModel(folder, spec.mode, spec.batch_size, spec.token_count)
+    if spec.engine != "onnx":
+        return torch_model(folder, spec.engine, spec.threads)
+    run_graphs = onnx_run(folder, spec.threads)
+    if spec.mode == "greedy":
+        return load(folder, run_graphs, spec.token_count)
+    return BareTranslator(folder, run_graphs, sampled(1.0, TOP_K if spec.mode == "top_k" else 0))
+
+
+def main() -> None:
+    """Spec in, report out."""
+    spec = BareSpec.from_json(sys.stdin.readline())
+    model = new_model(spec)
+    for batch, _ in zip(batches(spec.items, spec.batch_size, spec.first_item), range(3), strict=False):
+        model.answers([item.text for item in batch])
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    report = Report()
+    run(spec, model, report)
+    sys.stdout.write(report.to_json() + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""What is served and asked: a bundle for each task, real texts for it, and the answers that its graphs give alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.bundle.manifest import Precision
+from service.bundle.store import WEIGHTS_NAME, OpenedBundle, open_bundle
+from service.text.tokenizer import Tokenizer
+from tests.bench.serving.load.spec import Item, Task
+from tests.bench.serving.peers.bare_models import load
+from training.data.examples import LabelledText, PlainText, TextPair
+from training.data.load import load_corpus
+from training.errors import DataError
+from training.export.rebuild import publish_rebuilt
+from training.settings.recipe import load_recipe
+
+RECIPES = Path(__file__).parents[4] / "training" / "recipes"
+PROMPT_CHARACTERS = 32
+"""Of a melody's text, that begin a generation: its head and the first notes."""
+MOST_ITEMS = 512
+CORPORA: dict[Task, tuple[str, ...]] = {
+    "classification": ("sst2-stsa", "sample-reviews"),
+    "translation": ("manythings-ita-eng", "sample-sentences"),
+    "generation": ("nottingham-abc", "sample-melodies"),
+}
+"""Of each task the corpus of real texts, and the samples; the recipe's own corpus comes before both."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One task's share of the bench.
+
+    Attributes:
+        task: of the bundle.
+        name: of the model.
+        folder: of the version that is served.
+        precision: that it is served in.
+        items: texts with their answers.
+        corpus: that the texts are of.
+        token_count: most tokens to generate.
+    """
+
+    task: Task
+    name: str
+    folder: Path
+    precision: str
+    items: list[Item]
+    corpus: str
+    token_count: int = 64
+
+    @property
+    def repository(self) -> Path:
+        """Holds the model and no other."""
+        return self.folder.parents[1]
+
+    @property
+    def tokens_per_item(self) -> float:
+        """Mean tokens of an answer."""
+        return sum(item.token_count for item in self.items) / len(self.items)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether torch can run it, too."""
+        return (self.folder / WEIGHTS_NAME).exists()
+
+
+def prepare_job(task: Task, models: Path, *, precision: Precision, data: Path | None, work: Path) -> Job:
+    """Choose the bundle of a task, put it into a repository of its own, and find out the right answers.
+
+    Args:
+        task: one bundle of it is taken: the newest version of the first name without `sample-`, else of the first.
+        models: the repository of bundles.
+        precision: to serve in; a bundle with another default is exported anew if it has weights.
+        data: the folder of the real corpora, or None.
+        work: where the repository is made.
+
+    Raises:
+        DataError: there is no such bundle.
+    """
+    bundle = find_bundle(task, models)
+    folder = _in_precision(bundle, precision, work / task)
+    opened = open_bundle(folder)
+    corpus, texts = _texts(task, opened, data)
+    items = _answered(folder, texts)
+    return Job(task, opened.manifest.name, folder, opened.manifest.default_precision, items, corpus)
+
+
+def find_bundle(task: Task, models: Path) -> OpenedBundle:
+    """The newest version of the model of a task that the project publishes, or of its sample."""
+    found = []
+    for folder in sorted(path for path in models.iterdir() if path.is_dir()):
+        versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+        if versions:
+            bundle = open_bundle(folder / str(max(versions)))
+            if bundle.manifest.spec.task == task:
+                found.append(bundle)
+    if not found:
+        raise DataError(f"{models}: expected a bundle for {task}, there is none")
+    return min(found, key=lambda bundle: bundle.manifest.name.startswith("sample-"))
+
+
+def _in_precision(bundle: OpenedBundle, precision: Precision, repository: Path) -> Path:
+    manifest = bundle.manifest
+    target = repository / manifest.name / str(manifest.version)
+    repository.mkdir(parents=True, exist_ok=True)
+    if manifest.default_precision != precision and WEIGHTS_NAME in manifest.files:
+        if not target.exists() or open_bundle(target).manifest.default_precision != precision:
+            _remove(target)
+            publish_rebuilt(bundle.path, repository, precisions=[precision])
+        return target
+    _remove(target)
+    target.parent.mkdir(exist_ok=True)
+    target.mkdir()
+    for path in bundle.path.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def _texts(task: Task, bundle: OpenedBundle, data: Path | None) -> tuple[str, list[str]]:
+    """Test texts that the model takes, and where they are from."""
+    recipe = RECIPES / f"{bundle.manifest.producer.recipe}.toml"
+    own = load_recipe(recipe).data.corpus if recipe.exists() else None
+    for name in filter(None, (own, *CORPORA[task])):
+        try:
+            examples = load_corpus(name, data).test
+        except DataError:
+            continue
+        texts = list(dict.fromkeys(filter(None, map(_text, examples))))
+        return name, [text for text in texts if _fits(bundle, text)][:MOST_ITEMS]
+    raise DataError(f"no texts for {task}")
+
+
+def _text(example: object) -> str:
+    match example:
+        case LabelledText():
+            return example.text
+        case TextPair():
+            return example.source
+        case PlainText():
+            return example.text[:PROMPT_CHARACTERS]
+    return ""
+
+
+def _fits(bundle: OpenedBundle, text: str) -> bool:
+    spec = bundle.manifest.spec
+    file = getattr(spec, "source", None) or getattr(spec, "text", None)
+    limit = getattr(spec, "max_token_count", None)
+    tokenizer = Tokenizer.from_bytes(bundle.files[file.tokenizer]) if file else None
+    count = len(tokenizer.encode(text)) if tokenizer else 0
+    return count > 0 and (limit is None or count < limit)
+
+
+def _answered(folder: Path, texts: list[str]) -> list[Item]:
+    """What the graphs answer to each text alone, and in how many tokens."""
+    model = load(folder)
+    return [Item(text, *model.answers([text])[0]) for text in texts]

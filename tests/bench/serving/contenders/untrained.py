@@ -1,0 +1,67 @@
+"""Untrained translators of any size, for what depends on sizes alone."""
+
+from pathlib import Path
+
+from service.bundle.manifest import Precision, Producer, TextSpec, Translation
+from tests.bench.serving.contenders.jobs import Job
+from tests.bench.serving.load.spec import Item
+from training.data.encoding.tokenization import BOS_ID, EOS_ID, PAD_ID, train_tokenizer
+from training.export.bundle import Release, draft_release, made_now
+from training.export.graphs.pooling import TIME_MULTIPLE
+from training.export.trained import TrainedModel
+from training.models.seq2seq import Seq2Seq
+from training.settings.model import ModelSettings
+from training.settings.recipe import ExportSettings, TokenizerSettings
+
+SPECIAL_COUNT = 4
+TEXT_COUNT = 64
+
+
+def untrained_translator(
+    repository: Path, *, vocabulary: int = 4000, hidden: int = 192, most_tokens: int = 256, precision: Precision
+) -> Path:
+    """Publish a translator with random weights and return its folder; one that is there already is taken."""
+    name = f"untrained-{vocabulary}-{hidden}-{precision}"
+    folder = repository / name / name / "1"
+    if folder.exists():
+        return folder
+    settings = ModelSettings.model_validate(
+        {"cell": "lstm", "embedding_size": 128, "hidden_size": hidden, "bidirectional": True, "attention": "general"}
+    )
+    raw = train_tokenizer(
+        [" ".join(f"w{number}" for number in range(vocabulary - SPECIAL_COUNT))],
+        TokenizerSettings(kind="words", vocabulary_size=vocabulary),
+    )
+    network = Seq2Seq(settings, vocabulary, vocabulary).eval()
+    spec = Translation(
+        task="translation",
+        source=_text("source.tokenizer.json", vocabulary, "en"),
+        target=_text("target.tokenizer.json", vocabulary, "it"),
+        max_token_count=most_tokens,
+        max_output_token_count=most_tokens,
+        state_size=network.state_size,
+        key_size=hidden,
+        value_size=2 * hidden,
+        time_multiple=TIME_MULTIPLE,
+    )
+    trained = TrainedModel(settings, spec, {one.tokenizer: raw for one in (spec.source, spec.target)}, network)
+    producer = Producer(recipe=name, recipe_sha256="0" * 64, seed=0, **made_now())
+    export = ExportSettings(precisions=[precision], default=precision)
+    draft = draft_release(trained, Release(name, 1, producer), export)
+    return draft.publish(f"# {name} 1\n\nUntrained: only its size is of use.\n", repository / name)
+
+
+def untrained_job(folder: Path, source_tokens: int, vocabulary: int = 4000) -> Job:
+    """Texts of one length for an untrained translator. Nobody knows their answers."""
+    words = vocabulary - SPECIAL_COUNT
+    items = [
+        Item(" ".join(f"w{(text * 7919 + place * 31) % words}" for place in range(source_tokens)), "", 1)
+        for text in range(TEXT_COUNT)
+    ]
+    return Job("translation", folder.parent.name, folder, folder.parent.name.rsplit("-", 1)[1], items, "made up")
+
+
+def _text(file: str, size: int, language: str) -> TextSpec:
+    return TextSpec(
+        tokenizer=file, vocabulary_size=size, pad_id=PAD_ID, bos_id=BOS_ID, eos_id=EOS_ID, language=language
+    )

@@ -1,0 +1,116 @@
+"""A load generator: a process of its own that keeps calls in flight and checks every answer.
+
+Reads a LoadSpec from its input, says `ready`, begins at `go`, and writes a Report. What fails ends it.
+"""
+
+import asyncio
+import itertools
+import sys
+import time
+from collections.abc import Iterator
+
+from tests.bench.serving.load.askers import Asker, new_asker
+from tests.bench.serving.load.spec import Item, LoadSpec, Report
+
+
+class Window:
+    """The time that counts."""
+
+    def __init__(self, spec: LoadSpec) -> None:
+        self.begin = time.perf_counter() + spec.warm_seconds
+        self.end = self.begin + spec.seconds
+
+    def holds(self, moment: float) -> bool:
+        """Whether something that happened then counts."""
+        return self.begin <= moment < self.end
+
+
+async def call_in_turn(asker: Asker, spec: LoadSpec, turns: Iterator[Item], window: Window, report: Report) -> None:
+    """One of the calls in flight: asks, checks, asks again."""
+    while (begun := time.perf_counter()) < window.end:
+        items = [next(turns) for _ in range(spec.list_size)]
+        if spec.task == "generation":
+            await _stream(asker, items[0], window, report)
+            continue
+        answers = await asker.ask([item.text for item in items])
+        now = time.perf_counter()
+        if window.holds(now):
+            _count(report, items, [text for text, _ in answers])
+            report.tokens += sum(
+                item.token_count if count is None else count for item, (_, count) in zip(items, answers, strict=True)
+            )
+            report.latencies_ms.append((now - begun) * 1000)
+
+
+async def _stream(asker: Asker, item: Item, window: Window, report: Report) -> None:
+    begun = last = time.perf_counter()
+    pieces: list[str] = []
+    async for piece, token_count in asker.stream(item.text):
+        now = time.perf_counter()
+        if window.holds(now):
+            report.tokens += token_count
+            if not pieces:
+                report.firsts_ms.append((now - begun) * 1000)
+            elif token_count:
+                report.gaps_ms.append((now - last) * 1000 / token_count)
+        pieces.append(piece)
+        last = now
+    if window.holds(last):
+        _count(report, [item], ["".join(pieces)])
+        report.latencies_ms.append((last - begun) * 1000)
+
+
+def _count(report: Report, items: list[Item], answers: list[str]) -> None:
+    report.items += len(items)
+    report.different += sum(item.expected != answer for item, answer in zip(items, answers, strict=True))
+
+
+async def generate(spec: LoadSpec) -> Report:
+    """Connect, say so, wait for the word, and keep the calls in flight."""
+    askers = [new_asker(spec) for _ in range(spec.connections)]
+    for asker in askers:
+        await _ask_once(asker, spec)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    await asyncio.sleep(spec.delay_seconds)
+    window, report = Window(spec), Report()
+    turns = itertools.islice(itertools.cycle(spec.items), spec.first_item, None)
+    calls = [
+        asyncio.create_task(call_in_turn(askers[number % len(askers)], spec, turns, window, report))
+        for number in range(spec.calls_in_flight)
+    ]
+    report.cpu_seconds = await _cpu_within(window)
+    failed = [error for call in calls if call.done() and (error := call.exception())]
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    if failed:
+        raise failed[0]
+    return report
+
+
+async def _ask_once(asker: Asker, spec: LoadSpec) -> None:
+    text = spec.items[0].text
+    if spec.task == "generation":
+        async for _ in asker.stream(text):
+            pass
+    else:
+        await asker.ask([text])
+
+
+async def _cpu_within(window: Window) -> float:
+    await asyncio.sleep(window.begin - time.perf_counter())
+    before = time.process_time()
+    await asyncio.sleep(window.end - time.perf_counter())
+    return time.process_time() - before
+
+
+def main() -> None:
+    """Spec in, report out."""
+    report = asyncio.run(generate(LoadSpec.from_json(sys.stdin.readline())))
+    sys.stdout.write(report.to_json() + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Classification: one text per call and lists, and the latency of one call alone."""
+
+from tests.bench.serving.comparing import ratio
+from tests.bench.serving.page import circumstances
+from tests.bench.serving.parts.bench import Bench, Shape
+from tests.bench.serving.parts.lineup import LIMIT, line_up
+from tests.bench.serving.rounds import Measured, take_turns
+from tests.bench.serving.tables import table_of
+from tests.bench.serving.targets import Target, target_table
+
+SINGLE, LISTS, MANY_LISTS, ALONE = Shape(32), Shape(2, 16), Shape(32, 16), Shape(1)
+
+
+def classification(bench: Bench) -> str:
+    """Every shape of load."""
+    job = bench.job("classification")
+    with line_up(bench, job, SINGLE) as lineup:
+        measured = {shape: take_turns(lineup.contenders(bench, job, shape), bench.rounds) for shape in (SINGLE, LISTS)}
+        for shape in (MANY_LISTS, ALONE):
+            measured[shape] = take_turns(lineup.few(bench, job, shape), bench.rounds)
+        tried = lineup.tried()
+    about = f"model `{job.name}` in {job.precision}, {len(job.items)} test texts of `{job.corpus}`"
+    return "\n\n".join(
+        [
+            "## Classification",
+            circumstances(bench.effort, about),
+            *(f"### {shape}\n\n{table_of(found, limit=LIMIT)}" for shape, found in measured.items()),
+            f"### Targets\n\n{target_table(_targets(measured))}",
+            f"### Settings that were tried, {SINGLE}\n\n{tried}",
+        ]
+    )
+
+
+def _targets(measured: dict[Shape, Measured]) -> list[Target]:
+    def of_limit(shape: Shape) -> list[float]:
+        return ratio(measured[shape], (LIMIT,), "items_per_cpu_second")
+
+    unloaded = ratio(measured[ALONE], ("Triton",), "p50_ms", lowest=True)
+    return [
+        Target(f"{LISTS}: work per CPU-second, of the limit", of_limit(LISTS), 0.85),
+        Target(f"{MANY_LISTS}: work per CPU-second, of the limit", of_limit(MANY_LISTS), 0.85),
+        Target(f"{SINGLE}: throughput, of Triton's", ratio(measured[SINGLE], ("Triton",), "items_per_second"), 1.0),
+        Target(f"{ALONE}: p50, of Triton's", unloaded, 0.6, at_least=False),
+    ]

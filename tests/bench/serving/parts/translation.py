@@ -1,0 +1,97 @@
+"""Translation: one sentence per call and lists, real lengths and mixed ones, greedy and otherwise."""
+
+from tests.bench.serving.comparing import OURS, ratio
+from tests.bench.serving.contenders.jobs import Job
+from tests.bench.serving.contenders.mixed import mixed_items
+from tests.bench.serving.contenders.servers import seqserve_server
+from tests.bench.serving.page import circumstances
+from tests.bench.serving.parts.bench import Bench, Served, Shape, loaded
+from tests.bench.serving.parts.lineup import EAGER, LIMIT, TORCH_LOOP, TORCH_SERVED, Lineup, find_limit, line_up
+from tests.bench.serving.rounds import Measured, take_turns
+from tests.bench.serving.tables import table_of
+from tests.bench.serving.targets import Target, target_table
+
+SINGLE, LISTS, MANY_LISTS = Shape(32), Shape(2, 16), Shape(32, 16)
+MODES: dict[str, dict[str, object]] = {
+    "sampled": {"temperature": 1.0, "seed": 1},
+    "top_k": {"temperature": 1.0, "top_k": 40, "seed": 1},
+    "beam": {"beam_size": 4},
+}
+
+
+def translation(bench: Bench) -> str:
+    """One sentence per call, and lists of sixteen."""
+    job = bench.job("translation")
+    with line_up(bench, job, SINGLE) as lineup:
+        single = take_turns(lineup.contenders(bench, job, SINGLE), bench.rounds)
+        lists = take_turns(lineup.contenders(bench, job, LISTS), bench.rounds)
+        many = take_turns(lineup.few(bench, job, MANY_LISTS), bench.rounds)
+        mixed = _mixed(bench, job, lineup)
+        tried = lineup.tried()
+    sections = [
+        "## Translation",
+        f"{circumstances(bench.effort, _about(job))}",
+        f"### {SINGLE}\n\n{table_of(single, limit=LIMIT)}",
+        f"### {LISTS}\n\n{table_of(lists, limit=LIMIT)}",
+        f"### {MANY_LISTS}\n\n{table_of(many, limit=LIMIT)}",
+        f"### Sources of 6 to 60 tokens, {SINGLE}\n\n{table_of(mixed, limit=None)}",
+        f"### Targets\n\n{target_table(_targets(single, lists, mixed))}",
+        f"### Settings that were tried, {SINGLE}\n\n{tried}",
+    ]
+    return "\n\n".join(sections)
+
+
+def _about(job: Job) -> str:
+    return (
+        f"model `{job.name}` in {job.precision}, {len(job.items)} test sentences of `{job.corpus}`, "
+        f"{job.tokens_per_item:.1f} tokens each in translation, greedy"
+    )
+
+
+def _mixed(bench: Bench, job: Job, lineup: Lineup) -> Measured:
+    """Ours beside Triton on sources of very mixed lengths."""
+    items = mixed_items(job)
+    served = [*lineup.ours, *[one for one in lineup.peers if one.title.startswith("Triton")]]
+    return take_turns([loaded(bench, job, one, SINGLE, items=items) for one in served], bench.rounds)
+
+
+def _targets(single: Measured, lists: Measured, mixed: Measured) -> list[Target]:
+    per_cpu, wall, triton = "items_per_cpu_second", "items_per_second", ("Triton",)
+    return [
+        Target("lists of 16: work per CPU-second, of the limit", ratio(lists, (LIMIT,), per_cpu), 0.85),
+        Target("one sentence per call: work per CPU-second, of the limit", ratio(single, (LIMIT,), per_cpu), 0.6),
+        Target("lists of 16: the best bare PyTorch loop", ratio(lists, (TORCH_LOOP,), wall), 1.0),
+        Target("the same, stretched", ratio(lists, (TORCH_LOOP,), wall), 1.3),
+        Target("the best PyTorch served", ratio(single, (TORCH_SERVED, EAGER), wall), 2.0),
+        Target("eager PyTorch served one at a time", ratio(single, (EAGER,), wall), 30.0),
+        Target("one sentence per call: throughput, of Triton's", ratio(single, triton, wall), 1.5),
+        Target(
+            "one sentence per call: p50, of Triton's", ratio(single, triton, "p50_ms", by=wall), 0.7, at_least=False
+        ),
+        Target(
+            "one sentence per call: p99, of Triton's", ratio(single, triton, "p99_ms", by=wall), 0.7, at_least=False
+        ),
+        Target("sources of 6 to 60 tokens: throughput, of Triton's", ratio(mixed, triton, wall), 2.0),
+    ]
+
+
+def modes(bench: Bench) -> str:
+    """Sampling and beam search, against a loop that does the same."""
+    job = bench.job("translation")
+    sections = ["## Translation, not greedy", circumstances(bench.effort, _about(job).removesuffix(", greedy"))]
+    targets = []
+    with seqserve_server(job.repository) as server:
+        served = Served(f"{OURS}, defaults", server, job.name)
+        for mode, options in MODES.items():
+            limit, _ = find_limit(bench, job, mode)
+            for shape, bound in ((LISTS, 0.85), (SINGLE, 0.6)):
+                ours = loaded(bench, job, served, shape, options=options, compared=False)
+                measured = take_turns([limit, ours], bench.rounds)
+                sections.append(f"### {mode}, {shape}\n\n{table_of(measured, limit=LIMIT, compared=False)}")
+                title = f"{mode}, {shape}: tokens per CPU-second, of the limit"
+                targets.append(Target(title, ratio(measured, (LIMIT,), "tokens_per_cpu_second"), bound))
+    sections.append(
+        "The limit draws from the softmax with NumPy over whole batches; of a beam it is our own step loop "
+        f"without a service.\n\n### Targets\n\n{target_table(targets)}"
+    )
+    return "\n\n".join(sections)

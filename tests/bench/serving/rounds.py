@@ -1,0 +1,98 @@
+"""Contenders take turns, round by round, so that a machine whose speed drifts treats all alike.   Knows no server."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import psutil
+
+from tests.bench.serving.figures import Sample, median, values_of
+
+FAILURES = (RuntimeError, OSError, subprocess.SubprocessError, psutil.Error)
+"""What a contender that does not run ends in."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Somebody who is measured.
+
+    Attributes:
+        title: for the table.
+        measure: one round.
+        exact: every answer must be what the graphs give to the text alone, else the bench fails.
+        is_peer: whoever does not run has an empty row with the reason; a contender of our own fails the bench.
+    """
+
+    title: str
+    measure: Callable[[], Sample]
+    exact: bool = False
+    is_peer: bool = False
+
+
+@dataclass
+class Measured:
+    """Every round of those that ran, in the order of the table, and of the others why not."""
+
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+
+    def median(self, title: str, name: str = "items_per_second") -> float:
+        """The median of a figure of a contender."""
+        return median(values_of(self.samples[title], name))
+
+    def best(self, titles: Sequence[str], name: str = "items_per_second") -> str | None:
+        """Who of these has the highest median; None if none of them ran."""
+        present = [title for title in titles if title in self.samples]
+        return max(present, key=lambda title: self.median(title, name), default=None)
+
+
+class WrongAnswerError(Exception):
+    """An exact contender gave an answer that is not the graphs' own."""
+
+
+def take_turns(contenders: Sequence[Contender], rounds: int) -> Measured:
+    """Measure everybody in every round.
+
+    Raises:
+        WrongAnswerError: an exact contender was not.
+        RuntimeError: a contender of our own failed.
+    """
+    measured, going = Measured(), list(contenders)
+    for number in range(rounds):
+        for contender in tuple(going):
+            try:
+                sample = contender.measure()
+                _check(contender, sample)
+            except FAILURES as error:
+                if not contender.is_peer:
+                    raise
+                going.remove(contender)
+                measured.samples.pop(contender.title, None)
+                measured.absent[contender.title] = why_absent(error)
+                continue
+            measured.samples.setdefault(contender.title, []).append(sample)
+            _tell(f"{number + 1}/{rounds} {contender.title}: {sample.items_per_second:,.0f} texts/s")
+    order = [contender.title for contender in contenders if contender.title in measured.samples]
+    measured.samples = {title: measured.samples[title] for title in order}
+    return measured
+
+
+def why_absent(error: Exception) -> str:
+    """The last line of what went wrong, fit for a table."""
+    text = str(getattr(error, "stderr", "") or error).strip()
+    last = text.splitlines()[-1].strip() if text else type(error).__name__
+    return last.replace("|", "/")[:300]
+
+
+def _check(contender: Contender, sample: Sample) -> None:
+    if contender.exact and sample.agreement < 1:
+        wrong = f"{1 - sample.agreement:.3%} of the answers differ from the graphs' own"
+        raise WrongAnswerError(f"{contender.title}: {wrong}")
+    if sample.items_per_second == 0:
+        raise RuntimeError(f"{contender.title}: no answer within a round; measure for longer")
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

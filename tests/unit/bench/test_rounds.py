@@ -1,0 +1,62 @@
+"""Contenders that take turns."""
+
+import pytest
+
+from tests.bench.serving.comparing import ratio
+from tests.bench.serving.figures import Sample
+from tests.bench.serving.rounds import Contender, Measured, WrongAnswerError, take_turns
+
+
+def contender(title: str, *rates: float, **flags: bool) -> Contender:
+    turns = iter(rates)
+    return Contender(title, lambda: Sample(next(turns), 0), **flags)
+
+
+def failing(title: str, *, is_peer: bool) -> Contender:
+    def measure() -> Sample:
+        raise RuntimeError("a long log\nthe last line")
+
+    return Contender(title, measure, is_peer=is_peer)
+
+
+def test_everybody_is_measured_in_every_round() -> None:
+    order: list[str] = []
+
+    def noting(title: str) -> Contender:
+        def measure() -> Sample:
+            order.append(title)
+            return Sample(1, 0)
+
+        return Contender(title, measure)
+
+    take_turns([noting("a"), noting("b")], 2)
+    assert order == ["a", "b", "a", "b"]
+
+
+def test_a_peer_that_fails_has_a_reason_in_place_of_figures() -> None:
+    measured = take_turns([contender("ours", 1, 2), failing("theirs", is_peer=True)], 2)
+    assert list(measured.samples) == ["ours"]
+    assert measured.absent == {"theirs": "the last line"}
+
+
+def test_a_contender_of_our_own_that_fails_fails_the_bench() -> None:
+    with pytest.raises(RuntimeError, match="the last line"):
+        take_turns([failing("ours", is_peer=False)], 1)
+
+
+def test_an_exact_contender_must_not_differ_once() -> None:
+    wrong = Contender("ours", lambda: Sample(1, 0, agreement=0.999), exact=True)
+    with pytest.raises(WrongAnswerError, match="ours"):
+        take_turns([wrong], 1)
+
+
+def test_the_best_of_ours_is_compared_with_the_best_of_theirs() -> None:
+    measured = Measured({
+        "seqserve, a": [Sample(10, 0)], "seqserve, b": [Sample(30, 0)],
+        "Triton, a": [Sample(15, 0)], "Triton, b": [Sample(5, 0)],
+    })  # fmt: skip
+    assert ratio(measured, ("Triton",), "items_per_second") == [2.0]
+
+
+def test_there_is_no_ratio_to_somebody_who_did_not_run() -> None:
+    assert ratio(Measured({"seqserve": [Sample(10, 0)]}), ("Triton",), "items_per_second") == []

@@ -1,0 +1,392 @@
+"""Decode scheduling: joining, bounds, deadlines, cancellation, failures; driven by a fake step and a manual clock."""
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from service.engine.requests import DecodeOptions, Ending
+from service.engine.rows import GenerationRows
+from service.serving.engines.messages import Decoded, DecodeWork, Event, Failed, Ran, Tokens
+from service.serving.engines.scheduler import Scheduler
+from tests.fakes import CountingRows, ManualClock, Remembering
+
+BATCH_SIZE, MAX_TOKENS = 8, 32
+
+
+def make(model: CountingRows, clock: ManualClock, *, slots: int = 4) -> Scheduler:
+    return Scheduler(
+        7, model, graphs=("encoder", "decoder_step"), slots=slots, max_batch_size=BATCH_SIZE, max_tokens=MAX_TOKENS,
+        padding_budget=1.0, clock=clock,
+    )  # fmt: skip
+
+
+def work(
+    work_id: int,
+    *rows: list[int],
+    limit: int = 3,
+    deadline: float = 1e9,
+    streams: bool = False,
+    beam_size: int = 1,
+    sample_count: int = 1,
+    allow_partial: bool = False,
+) -> DecodeWork:
+    options = DecodeOptions(limit, beam_size=beam_size, hypothesis_count=beam_size, sample_count=sample_count)
+    return DecodeWork(work_id, 7, list(rows), 99.0, deadline, options, streams=streams, allow_partial=allow_partial)
+
+
+def best(decoded: Decoded) -> list[list[int]]:
+    """The best hypothesis of each row."""
+    return [hypotheses[0].token_ids for hypotheses in decoded.rows]
+
+
+def finish(scheduler: Scheduler) -> list[Event]:
+    events: list[Event] = []
+    while scheduler.busy:
+        events += scheduler.turn()
+    return [event for event in events if not isinstance(event, Ran)]
+
+
+def test_all_rows_of_a_request_come_back_in_order() -> None:
+    scheduler = make(CountingRows(ends_at=6), ManualClock())
+    scheduler.submit(work(1, [3], [5], [6]))
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert best(decoded) == [[4, 5, 6], [6], []]
+    assert [row[0].ending for row in decoded.rows] == [Ending.LENGTH, Ending.STOP, Ending.STOP]
+
+
+def test_a_streaming_request_tells_tokens_as_they_come() -> None:
+    scheduler = make(CountingRows(), ManualClock())
+    scheduler.submit(work(1, [3], streams=True))
+    *told, decoded = finish(scheduler)
+    assert [event.token_ids for event in told if isinstance(event, Tokens)] == [[4], [5], [6]]
+    assert isinstance(decoded, Decoded)
+    assert best(decoded) == [[4, 5, 6]]
+
+
+def test_waiting_rows_join_as_soon_as_running_ones_leave() -> None:
+    model = CountingRows()
+    scheduler = make(model, ManualClock(), slots=2)
+    scheduler.submit(work(1, [3], limit=1))
+    scheduler.submit(work(2, [3], limit=3))
+    scheduler.submit(work(3, [3], limit=2))
+    finish(scheduler)
+    assert model.batches == [2, 2, 2]
+
+
+def test_no_turn_lets_more_rows_join_than_its_bound() -> None:
+    model = CountingRows()
+    scheduler = make(model, ManualClock(), slots=100)
+    scheduler.submit(work(1, *([[3]] * (BATCH_SIZE + 3)), limit=5))
+    scheduler.turn()
+    scheduler.turn()
+    assert model.batches == [BATCH_SIZE, BATCH_SIZE + 3]
+
+
+def test_beams_and_greedy_rows_share_a_batch_and_a_wide_beam_waits_its_turn() -> None:
+    model = CountingRows()
+    scheduler = make(model, ManualClock(), slots=4)
+    scheduler.submit(work(1, [3], limit=2))
+    scheduler.submit(work(2, [3], limit=1, beam_size=3))
+    scheduler.submit(work(3, [3], limit=1, beam_size=4))
+    scheduler.submit(work(4, [3], limit=1))  # younger than the wide beam, and not before it
+    answers = [event.work_id for event in finish(scheduler) if isinstance(event, Decoded)]
+    assert (model.batches, answers) == ([4, 1, 4, 1], [2, 1, 3, 4])
+
+
+def test_a_beam_answers_its_hypotheses_best_first() -> None:
+    scheduler = make(CountingRows(), ManualClock())
+    scheduler.submit(work(1, [3], limit=2, beam_size=3))
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    scores = [one.score or 0.0 for one in decoded.rows[0]]
+    assert (len(scores), scores) == (3, sorted(scores, reverse=True))
+    assert best(decoded) == [[4, 5]]
+
+
+def test_an_expired_request_leaves_before_the_next_step() -> None:
+    clock, model = ManualClock(), CountingRows()
+    scheduler = make(model, clock)
+    scheduler.submit(work(1, [3], limit=9, deadline=clock.now + 1))
+    scheduler.submit(work(2, [3], limit=2))
+    scheduler.turn()
+    clock.now += 2
+    events = [event for event in scheduler.turn() if not isinstance(event, Ran)]
+    assert [type(event) for event in events] == [Failed, Decoded]
+    assert model.batches == [2, 1]
+
+
+class SlowRows(CountingRows):
+    """A step takes a while of a manual clock."""
+
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
+        super().__init__()
+        self._clock, self._seconds = clock, seconds
+
+    def step(self, *inputs: Any) -> Any:
+        self._clock.now += self._seconds
+        return super().step(*inputs)
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "steps"),
+    [pytest.param(0.001, 15, id="5 ms before"), pytest.param(0.01, 8, id="two turns before")],
+)
+def test_a_partial_answer_comes_early_enough_to_arrive(step_seconds: float, steps: int) -> None:
+    clock = ManualClock()
+    scheduler = make(SlowRows(clock, step_seconds), clock)
+    seconds = 0.02 if step_seconds < 0.005 else 0.1
+    deadline = clock.now + seconds
+    scheduler.submit(work(1, [3], limit=99, deadline=deadline, allow_partial=True))
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert decoded.rows[0][0].ending is Ending.DEADLINE
+    assert len(decoded.rows[0][0].token_ids) in {steps, steps - 1}
+    assert deadline - clock.now >= max(0.005, 2 * step_seconds) - step_seconds - 1e-9
+
+
+def test_what_has_not_begun_when_the_deadline_nears_is_part_of_the_partial_answer() -> None:
+    clock = ManualClock()
+    scheduler = make(CountingRows(), clock, slots=2)
+    scheduler.submit(work(1, [3], [3], [4], limit=9, deadline=clock.now + 1, allow_partial=True, sample_count=2))
+    scheduler.turn()
+    clock.now += 0.996
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert [[one.token_ids for one in row] for row in decoded.rows] == [[[4], [4]], [[], []], [[], []]]
+    assert {one.ending for row in decoded.rows for one in row} == {Ending.DEADLINE}
+
+
+def test_a_stream_is_told_its_last_tokens_before_its_partial_answer() -> None:
+    clock = ManualClock()
+    scheduler = make(CountingRows(), clock)
+    scheduler.submit(work(1, [3], limit=9, deadline=clock.now + 1, allow_partial=True, streams=True))
+    first = [event for event in scheduler.turn() if isinstance(event, Tokens)]
+    clock.now += 0.997
+    last, decoded = finish(scheduler)
+    assert [event.token_ids for event in first] == [[4]]
+    assert isinstance(last, Tokens)
+    assert (last.token_ids, last.ending) == ([], Ending.DEADLINE)
+    assert isinstance(decoded, Decoded)
+
+
+def test_a_sample_that_is_stopped_leaves_before_the_next_step() -> None:
+    model = CountingRows()
+    scheduler = make(model, ManualClock())
+    scheduler.submit(work(1, [3], limit=3, streams=True, sample_count=3))
+    scheduler.turn()
+    (told,) = scheduler.stop_sample(1, 1)
+    assert isinstance(told, Tokens)
+    assert (told.sample, told.ending) == (1, Ending.STOP)
+    assert scheduler.stop_sample(1, 1) == scheduler.stop_sample(77, 0) == []
+    *_, decoded = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert [one.token_ids for one in decoded.rows[0]] == [[4, 5, 6], [4], [4, 5, 6]]
+    assert model.batches == [3, 2, 2]
+
+
+def test_a_cancelled_request_frees_its_slots_before_the_next_step() -> None:
+    model = CountingRows()
+    scheduler = make(model, ManualClock(), slots=1)
+    scheduler.submit(work(1, [3], limit=9))
+    scheduler.turn()
+    scheduler.cancel(1)
+    scheduler.submit(work(2, [5], limit=1))
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert (decoded.work_id, best(decoded)) == (2, [[6]])
+
+
+def test_a_prompt_that_breaks_the_graph_fails_alone() -> None:
+    scheduler = make(CountingRows(breaks_on=9), ManualClock())
+    scheduler.submit(work(1, [9], limit=1))
+    scheduler.submit(work(2, [3], limit=1))
+    events = finish(scheduler)
+    assert [(type(event), event.work_id) for event in events if isinstance(event, Failed | Decoded)] == [
+        (Failed, 1),
+        (Decoded, 2),
+    ]
+
+
+def test_a_row_that_is_not_finite_fails_its_request_and_no_other() -> None:
+    scheduler = make(CountingRows(poison=4), ManualClock())
+    scheduler.submit(work(1, [3], [8], limit=9))
+    scheduler.submit(work(2, [6], limit=2))
+    failed, decoded = finish(scheduler)
+    assert isinstance(failed, Failed)
+    assert isinstance(decoded, Decoded)
+    assert (failed.work_id, failed.reason, decoded.work_id) == (1, "INFERENCE_FAILED", 2)
+
+
+def test_no_step_waits_for_more_foreign_tokens_than_a_run_may_read() -> None:
+    model = CountingRows(reads_slices=True)
+    scheduler = make(model, ManualClock(), slots=8)
+    scheduler.submit(work(1, [3], limit=99, streams=True))
+    scheduler.turn()
+    steps, runs = len(model.batches), len(model.reads)
+    scheduler.submit(work(2, [5] * 200, [6] * 150, [7], limit=1))
+    told: list[Event] = []
+    while not any(isinstance(event, Decoded) for event in told):
+        told += scheduler.turn()
+    assert len(model.reads) - runs > 10
+    assert len(model.batches) - steps == len(model.reads) - runs  # a step after every run
+    assert max(max(lengths) * len(lengths) for lengths in model.reads) <= MAX_TOKENS
+
+
+def test_a_request_that_is_cancelled_while_it_is_read_frees_its_rows() -> None:
+    model = CountingRows(reads_slices=True)
+    scheduler = make(model, ManualClock(), slots=2)
+    scheduler.submit(work(1, [5] * 200, limit=1, sample_count=2))
+    scheduler.turn()
+    scheduler.cancel(1)
+    scheduler.submit(work(2, [5], limit=1, sample_count=2))
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert (decoded.work_id, model.batches) == (2, [2])
+
+
+def test_what_is_being_read_when_the_deadline_nears_is_part_of_the_partial_answer() -> None:
+    clock = ManualClock()
+    scheduler = make(CountingRows(reads_slices=True), clock)
+    scheduler.submit(work(1, [3], [4] * 200, limit=9, deadline=clock.now + 1, allow_partial=True))
+    scheduler.turn()
+    clock.now += 0.996
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert [row[0].token_ids for row in decoded.rows] == [[4], []]
+
+
+def test_rows_that_are_being_read_keep_their_places() -> None:
+    model = CountingRows(reads_slices=True)
+    scheduler = make(model, ManualClock(), slots=2)
+    scheduler.submit(work(1, [5] * 200, limit=1, sample_count=2))
+    scheduler.submit(work(2, [5], limit=1))
+    answers = [event.work_id for event in finish(scheduler) if isinstance(event, Decoded)]
+    assert answers == [1, 2]
+
+
+class SlowLanguageModel(Remembering):
+    """Reads prompts by its step, which takes a second of a manual clock."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(reads_by_step=True)
+        self._clock = clock
+
+    def step(self, *inputs: Any) -> Any:
+        self._clock.now += 1
+        return super().step(*inputs)
+
+
+def test_prompts_that_the_step_reads_join_at_once_and_the_first_token_is_the_one_after_them() -> None:
+    clock = ManualClock()
+    model = GenerationRows(SlowLanguageModel(clock))
+    scheduler = Scheduler(
+        7, model, graphs=("prefill", "step"), slots=4, max_batch_size=1, max_tokens=1, padding_budget=0.0, clock=clock
+    )
+    scheduler.submit(work(1, [3, 4, 5], limit=2))
+    scheduler.submit(work(2, [3], limit=2))
+    events: list[Event] = []
+    while scheduler.busy:
+        events += scheduler.turn()
+    assert [(event.graph, event.rows) for event in events if isinstance(event, Ran)] == [("step", 2)] * 3 + [
+        ("step", 1)
+    ] * 2
+    # they arrived a second before the clock began
+    answers = {one.work_id: one.first_token_seconds for one in events if isinstance(one, Decoded)}
+    assert answers == {1: pytest.approx(5.0), 2: pytest.approx(3.0)}
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Whatever is submitted, cancelled or expires, in any order: nothing is lost, and slots are never exceeded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = ManualClock()
+        self.model = CountingRows(ends_at=9, reads_slices=True)
+        self.scheduler = make(self.model, self.clock, slots=3)
+        self.open: dict[int, DecodeWork] = {}
+        self.next_id = 0
+        self.stopped: set[int] = set()
+
+    @rule(
+        prompts=st.lists(st.lists(st.integers(3, 11), min_size=1, max_size=14), min_size=1, max_size=4),
+        limit=st.integers(1, 5),
+        patience=st.sampled_from([1.0, 3.0, 1e6]),
+        row_counts=st.sampled_from([(1, 1), (2, 1), (3, 1), (1, 2), (1, 3)]),
+        allow_partial=st.booleans(),
+        streams=st.booleans(),
+    )
+    def submit(
+        self, prompts: list[list[int]], limit: int, patience: float, row_counts: tuple[int, int], *,
+        allow_partial: bool, streams: bool,
+    ) -> None:  # fmt: skip
+        self.next_id += 1
+        deadline = self.clock.now + patience
+        beam_size, sample_count = row_counts
+        added = work(
+            self.next_id, *prompts, limit=limit, deadline=deadline, beam_size=beam_size, sample_count=sample_count,
+            allow_partial=allow_partial, streams=streams,
+        )  # fmt: skip
+        self.open[self.next_id] = added
+        self.scheduler.submit(added)
+
+    @rule(seconds=st.sampled_from([0.5, 0.997, 2.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        if self.open:
+            work_id = data.draw(st.sampled_from(sorted(self.open)))
+            self.scheduler.cancel(work_id)
+            del self.open[work_id]
+
+    @rule(data=st.data())
+    def stop_sample(self, data: st.DataObject) -> None:
+        streaming = [work_id for work_id, one in self.open.items() if one.streams]
+        if streaming:
+            work_id = data.draw(st.sampled_from(streaming))
+            self.stopped.add(work_id)
+            self._take(self.scheduler.stop_sample(work_id, data.draw(st.integers(0, 2))))
+
+    @rule()
+    def turn(self) -> None:
+        self._take(self.scheduler.turn())
+
+    def _take(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Decoded):
+                self._check(self.open.pop(event.work_id), event)
+            elif isinstance(event, Failed):
+                assert self.open.pop(event.work_id).deadline <= self.clock.now
+            elif isinstance(event, Tokens):
+                assert self.open[event.work_id].streams
+
+    def _check(self, asked: DecodeWork, event: Decoded) -> None:
+        for prompt, row in zip(asked.rows, event.rows, strict=True):
+            expected: list[int] = []
+            token = prompt[-1]
+            while token != 9 and len(expected) < asked.options.max_output_token_count:
+                token = 3 + (token - 2) % 9
+                expected.append(token)
+            for hypothesis in row if asked.options.sample_count > 1 else row[:1]:
+                if hypothesis.ending is Ending.DEADLINE:
+                    assert asked.allow_partial
+                    assert self.clock.now < asked.deadline
+                whole = hypothesis.ending is not Ending.DEADLINE and event.work_id not in self.stopped
+                assert hypothesis.token_ids == (expected if whole else expected[: len(hypothesis.token_ids)])
+
+    @invariant()
+    def slots_are_never_exceeded(self) -> None:
+        assert max(self.model.batches, default=0) <= 3
+
+    @invariant()
+    def the_scheduler_is_busy_exactly_while_something_is_open(self) -> None:
+        assert self.scheduler.busy == bool(self.open)
+
+
+TestSchedulerMachine = SchedulerMachine.TestCase
+TestSchedulerMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True)
