@@ -198,7 +198,7 @@ def ordered_stream(client: Any) -> object:
     waiting: queue.Queue[Any] = queue.Queue()
     client.start_stream(lambda result, error: waiting.put((result, error)))
     for index in range(200):
-        client.async_stream_infer(CLASSIFIER, texts(TEXTS * (1 + index % 3)), request_id=str(index))
+        client.async_stream_infer(CLASSIFIER, texts(TEXTS[: 1 + index % 3]), request_id=str(index))
     client.stop_stream()
     return [one["id"] for one in told(waiting)]
 

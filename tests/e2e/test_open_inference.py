@@ -227,7 +227,7 @@ def test_a_parameter_that_cannot_be_is_refused_by_name(stock: Found, case: str, 
         ("another input", INVALID, "inputs[0].name is 'text': the model has no such input"),
         ("nothing", INVALID, "expected one of texts, token_ids, features"),
         ("a token id too many", INVALID, "sequences[0].token_ids[1] is 9999, expected 0 to "),
-        ("no time", "StatusCode.DEADLINE_EXCEEDED", "eadline"),  # in gRPC's words or ours, whoever is first
+        ("no time", "StatusCode.DEADLINE_EXCEEDED", "eadline"),  # of gRPC or of the server, whoever was first
         ("no time in the queue", "StatusCode.DEADLINE_EXCEEDED", "deadline passed"),
         ("decoupled", UNIMPLEMENTED, "ask it by ModelStreamInfer"),
         ("shared input", UNIMPLEMENTED, "inputs[0] is in shared memory"),

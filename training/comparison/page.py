@@ -18,6 +18,7 @@ _HEAD = """# Models
 Written by `python -m training models`, from the cards of bundles and from what `python -m training compare` measured.
 """
 _SCORE = re.compile(r"^\| (?P<name>[^|]+) \| (?P<variant>\w+) \| (?P<value>-?[\d.]+) \|", re.MULTILINE)
+_BEGINS = re.compile(r"^- Begins from the language model of recipe `([^`]+)`", re.MULTILINE)
 _SECONDS = re.compile(r"^- \d+ epochs in (\d+) s", re.MULTILINE)
 
 
@@ -28,16 +29,18 @@ class PublishedModel:
     Attributes:
         manifest: its own.
         score: name and value of its default variant, as the card has them.
-        baseline: the same of what needs no network.
+        baselines: the same measure of what needs no network, by what reached it.
         further: more scores of the default variant.
         seconds: of training.
+        begins_from: recipes of language models that were trained before it.
     """
 
     manifest: Manifest
     score: tuple[str, str]
-    baseline: tuple[str, str]
+    baselines: tuple[tuple[str, str], ...]
     further: tuple[tuple[str, str], ...]
     seconds: int
+    begins_from: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, bundle: OpenedBundle) -> "PublishedModel":
@@ -49,11 +52,16 @@ class PublishedModel:
         card, manifest = bundle.files[CARD_NAME].decode(), bundle.manifest
         rows = [(row["name"], row["variant"], row["value"]) for row in _SCORE.finditer(card)]
         own = [(name, value) for name, variant, value in rows if variant == manifest.default_precision]
-        others = [(name, value) for name, variant, value in rows if variant == "none"]
+        measure = f"{own[0][0]} of " if own else ""
+        others = [
+            (name.removeprefix(measure), value)
+            for name, variant, value in rows
+            if variant == "none" and name.startswith(measure)
+        ]
         seconds = _SECONDS.search(card)
         if not own or not others or seconds is None:
             raise DataError(f"{bundle.path}: expected a card with scores and the time of training")
-        return cls(manifest, own[0], others[0], tuple(own[1:]), int(seconds[1]))
+        return cls(manifest, own[0], tuple(others), tuple(own[1:]), int(seconds[1]), tuple(_BEGINS.findall(card)))
 
     @property
     def size_bytes(self) -> int:
@@ -90,11 +98,11 @@ def _model_row(seeds: Sequence[PublishedModel]) -> str:
     cells = [
         f"`{first.manifest.name}` {first.manifest.version}",
         "; ".join(f"{name} {value}" for name, value in (first.score, *first.further)),
-        " ".join(first.baseline),
+        "; ".join(f"{name} {value}" for name, value in first.baselines),
         spread(values, decimals) + f" ({len(values)})" if len(values) > 1 else "1",
         f"{first.manifest.architecture.parameter_count:,}",
         f"{first.size_bytes / 1e6:.1f}",
-        _duration(first.seconds),
+        ", after ".join([_duration(first.seconds), *(f"`{name}`" for name in first.begins_from)]),
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -173,7 +173,7 @@ def test_the_page_shows_of_a_model_what_its_card_says(
     page = write_page([first, second], [])
     rows = [line for line in page.splitlines() if line.startswith("| `tiny-classification` 1 |")]
     assert len(rows) == 1
-    assert f"| accuracy {first.score[1]} | accuracy of the commonest label 50.00 |" in rows[0]
+    assert f"| accuracy {first.score[1]} | the commonest label 50.00 |" in rows[0]
     assert "(2) |" in rows[0]
     assert rows[0].endswith("| 3 min |")
 
