@@ -51,23 +51,7 @@ def generate_decoding(options: GenerateOptions, tokenizer: Tokenizer, *, limit: 
     Raises:
         InvalidArgumentError: a token is none of the model's, or a number more than it or the server takes.
     """
-    if options.sample_count > slots:
-        raise InvalidArgumentError(
-            f"sample_count is {options.sample_count}, this server decodes at most {slots} samples at once",
-            field="sample_count",
-            limit=slots,
-        )
-    if options.sample_count > 1 and options.sampling.temperature == 0:
-        raise InvalidArgumentError(
-            f"sample_count is {options.sample_count}, and with temperature 0 all samples are the same",
-            field="sample_count",
-        )
-    if options.min_output_token_count > limit:
-        raise InvalidArgumentError(
-            f"min_output_token_count is {options.min_output_token_count}, at most {limit} tokens are produced",
-            field="min_output_token_count",
-            limit=limit,
-        )
+    _require_possible(options, limit, slots)
     biases = [
         (_token_id(tokenizer, text, f"token_biases[{text}]"), bias) for text, bias in options.token_biases.items()
     ]
@@ -91,6 +75,27 @@ def generate_decoding(options: GenerateOptions, tokenizer: Tokenizer, *, limit: 
         keep_state=options.include_state_token,
         state_interval=options.state_token_interval,
     )
+
+
+def _require_possible(options: GenerateOptions, limit: int, slots: int) -> None:
+    """Refuse numbers that contradict one another, or are more than model or server takes."""
+    if options.sample_count > slots:
+        raise InvalidArgumentError(
+            f"sample_count is {options.sample_count}, this server decodes at most {slots} samples at once",
+            field="sample_count",
+            limit=slots,
+        )
+    if options.sample_count > 1 and options.sampling.temperature == 0:
+        raise InvalidArgumentError(
+            f"sample_count is {options.sample_count}, and with temperature 0 all samples are the same",
+            field="sample_count",
+        )
+    if options.min_output_token_count > limit:
+        raise InvalidArgumentError(
+            f"min_output_token_count is {options.min_output_token_count}, at most {limit} tokens are produced",
+            field="min_output_token_count",
+            limit=limit,
+        )
 
 
 def _token_id(tokenizer: Tokenizer, text: str, field: str) -> int:
