@@ -12,7 +12,7 @@ import sys
 import msgspec
 
 from service.serving.engines.engine_loop import EngineLimits, EngineLoop, run_engine
-from service.serving.engines.messages import COMMAND, FRAME_HEADER, Command, Event, Stop, frame
+from service.serving.engines.messages import COMMAND, Command, Event, FrameBuffer, Stop, frame
 
 RECEIVE_BYTES = 1 << 18
 
@@ -24,7 +24,7 @@ class Channel:
         self._connection = connection
         self._poll = select.poll()  # unlike select, it takes any descriptor number
         self._poll.register(connection, select.POLLIN)
-        self._buffer = bytearray()
+        self._frames = FrameBuffer()
 
     def receive(self, timeout: float | None) -> list[Command]:
         """Wait up to `timeout` seconds for commands; a closed socket reads as Stop."""
@@ -33,25 +33,11 @@ class Channel:
         data = self._connection.recv(RECEIVE_BYTES)
         if not data:
             return [Stop()]
-        self._buffer += data
-        return self._take_whole_frames()
+        return [COMMAND.decode(body) for body in self._frames.take(data)]
 
     def send(self, events: list[Event]) -> None:
         """Tell the front; waits while it does not read."""
         self._connection.sendall(frame(events))
-
-    def _take_whole_frames(self) -> list[Command]:
-        commands: list[Command] = []
-        position = 0
-        while len(self._buffer) - position >= FRAME_HEADER.size:
-            (length,) = FRAME_HEADER.unpack_from(self._buffer, position)
-            end = position + FRAME_HEADER.size + length
-            if end > len(self._buffer):
-                break
-            commands.append(COMMAND.decode(self._buffer[position + FRAME_HEADER.size : end]))
-            position = end
-        del self._buffer[:position]
-        return commands
 
 
 def main() -> None:

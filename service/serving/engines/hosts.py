@@ -8,16 +8,16 @@ import contextlib
 import logging
 import queue
 import socket
+import subprocess
 import sys
 import threading
-from asyncio.subprocess import Process
 from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 from service.serving.engines.engine_loop import LOADING_POLL_SECONDS, EngineLimits, EngineLoop, run_engine
-from service.serving.engines.messages import EVENTS, FRAME_HEADER, Command, Event, Stop, frame
+from service.serving.engines.messages import EVENTS, Command, Event, FrameBuffer, Stop, frame
 
 logger = logging.getLogger(__name__)
 
@@ -154,59 +154,89 @@ class ProcessHost:
 
     def __init__(self, limits: EngineLimits) -> None:
         self._limits = limits
-        self._process: Process | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._closing = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: _Channel | None = None
 
     async def start(self, deliver: Deliver, lost: Lost) -> None:
         """Start the process. A dead process is told by the end of its stream."""
         ours, theirs = socket.socketpair()
-        number, limits = str(theirs.fileno()), msgspec.json.encode(self._limits).decode()
-        command = (sys.executable, "-m", "service.engine_process", number, limits)
-        with theirs:
-            try:
-                self._process = await asyncio.create_subprocess_exec(*command, pass_fds=[theirs.fileno()])
-            except OSError:
-                ours.close()
-                raise
-        reader, self._writer = await asyncio.open_connection(sock=ours)
-        self._reading = asyncio.create_task(self._read(reader, deliver, lost), name="engine")
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
+            self._process = _start_process(theirs.fileno(), self._limits)
+            undo.pop_all()
+        self._channel = channel = _Channel(deliver, lost)
+        channel.transport, _ = await asyncio.get_running_loop().create_connection(lambda: channel, sock=ours)
 
     @property
     def congested(self) -> bool:
         """Whether the engine leaves too much unread."""
-        return self._writer is not None and self._writer.transport.get_write_buffer_size() > MOST_WAITING_BYTES
+        return self._channel is not None and self._channel.unread_bytes > MOST_WAITING_BYTES
 
     def send(self, command: Command) -> None:
         """Hand a command over."""
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(frame(command))
+        if self._channel is not None:
+            self._channel.send(command)
 
     async def close(self) -> None:
         """Stop the process; kill it if it does not end in time."""
-        self._closing = True
-        if self._process is None or self._writer is None or self._reading is None:
+        if self._process is None or self._channel is None:
             return
+        self._channel.closing = True
         self.send(Stop())
         try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._process.wait()
-        except TimeoutError:
+            await asyncio.to_thread(self._process.wait, STOP_SECONDS)
+        except subprocess.TimeoutExpired:
             self._process.kill()
-            await self._process.wait()
-        await self._reading
-        self._writer.close()
+            await asyncio.to_thread(self._process.wait)
+        await self._channel.closed
 
-    async def _read(self, reader: asyncio.StreamReader, deliver: Deliver, lost: Lost) -> None:
+
+class _Channel(asyncio.Protocol):
+    """The front's end of the socket to an engine process; what comes is delivered without a task between.
+
+    Args:
+        deliver: takes what the engine tells.
+        lost: is told why the stream ended, unless it is `closing`.
+    """
+
+    def __init__(self, deliver: Deliver, lost: Lost) -> None:
+        self._deliver = deliver
+        self._lost = lost
+        self._frames = FrameBuffer()
+        self.transport: asyncio.Transport | None = None
+        self._end = "its process ended"
+        self.closing = False
+        self.closed = asyncio.get_running_loop().create_future()
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much of what was sent is still here."""
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
+
+    def send(self, command: Command) -> None:
+        """Write a command, unless the stream has ended."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(frame(command))
+
+    def data_received(self, data: bytes) -> None:
+        """Deliver the events of every message that is whole."""
         try:
-            while True:
-                (length,) = FRAME_HEADER.unpack(await reader.readexactly(FRAME_HEADER.size))
-                deliver(EVENTS.decode(await reader.readexactly(length)))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            reason = "its process ended"
+            for body in self._frames.take(data):
+                self._deliver(EVENTS.decode(body))
         except Exception as error:
             logger.exception("engine_unreadable")
-            reason = f"what it said could not be read: {type(error).__name__}"
-        if not self._closing:
-            lost(reason)
+            self._end = f"what it said could not be read: {type(error).__name__}"
+            if self.transport is not None:
+                self.transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Tell that the engine is gone."""
+        self.closed.set_result(None)
+        if not self.closing:
+            self._lost(self._end)
+
+
+def _start_process(descriptor: int, limits: EngineLimits) -> "subprocess.Popen[bytes]":
+    """Start an engine on an inherited socket. Not by the event loop: its fork would run gRPC's handlers."""
+    command = (sys.executable, "-m", "service.engine_process", str(descriptor), msgspec.json.encode(limits).decode())
+    return subprocess.Popen(command, pass_fds=[descriptor])  # noqa: S603 - our own module

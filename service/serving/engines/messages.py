@@ -200,3 +200,25 @@ def frame(message: Command | list[Event]) -> bytes:
     """A message as it goes over a byte stream: length, then MessagePack."""
     body = _ENCODER.encode(message)
     return FRAME_HEADER.pack(len(body)) + body
+
+
+class FrameBuffer:
+    """Bytes as they come off a byte stream, cut into messages."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def take(self, received: bytes) -> list[bytearray]:
+        """Add what was received; the messages that are whole now, without their headers."""
+        self._bytes += received
+        whole: list[bytearray] = []
+        position = 0
+        while len(self._bytes) - position >= FRAME_HEADER.size:
+            (length,) = FRAME_HEADER.unpack_from(self._bytes, position)
+            end = position + FRAME_HEADER.size + length
+            if end > len(self._bytes):
+                break
+            whole.append(self._bytes[position + FRAME_HEADER.size : end])
+            position = end
+        del self._bytes[:position]
+        return whole
