@@ -3,10 +3,11 @@
 Started by `service.workers.supervisor`, never by hand. It ends when it is told to or when the supervisor is gone.
 """
 
-import asyncio
 import logging
 import signal
 import sys
+
+import uvloop
 
 from service.app import serve_as_worker
 from service.settings import ServiceSettings
@@ -20,7 +21,7 @@ def main() -> None:
     settings = ServiceSettings.model_validate_json(sys.argv[3])
     log_format = f"%(asctime)s %(levelname)s worker-{worker} %(name)s %(message)s"
     logging.basicConfig(level=settings.log_level.upper(), format=log_format, stream=sys.stderr)
-    asyncio.run(serve_as_worker(settings, descriptor))
+    uvloop.run(serve_as_worker(settings, descriptor))
 
 
 if __name__ == "__main__":
