@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, TypeAlias
 
 import grpc
@@ -85,6 +86,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._metrics = metrics
         self._series: dict[str, MethodSeries] = {}
         self._max_seconds: dict[str, float | None] = {}
+        self._handlers: dict[str, Handler] = {}
         self._running: set[asyncio.Task[Any]] = set()
         self._undecodable = OncePerSecond()
         self._unknown = metrics.add_method("unary", UNKNOWN, UNKNOWN, GO_CODES.values())
@@ -116,13 +118,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """Give a handler that does what the server's own does, and all the rest."""
+        """Give a handler that does what the server's own does, and all the rest; made at a method's first call."""
+        method = handler_call_details.method
+        if method in self._handlers:
+            return self._handlers[method]
         handler = await continuation(handler_call_details)
         if handler is None:
             self._unknown.started.inc()
             self._unknown.handled[GO_CODES[grpc.StatusCode.UNIMPLEMENTED]].inc()
             return None
-        return self._surrounded(handler, handler_call_details.method)
+        return self._handlers.setdefault(method, self._surrounded(handler, method))
 
     def _surrounded(self, handler: Handler, method: str) -> Handler:
         kinds = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
@@ -132,21 +137,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         received = self._received_stream if handler.request_streaming else self._received
 
         async def answer(request: Any, context: Context) -> Any:
-            async with self._counted(series, context), self._translated(context):
-                reply = await behaviour(received(request, series, context), context)
+            with self._counted(series, context):
+                try:
+                    reply = await behaviour(received(request, series, context), context)
+                except BaseException as error:  # panics of libraries are no Exception
+                    await _abort(error, context)
+                    raise
                 series.sent.inc()
                 return reply
 
         async def answer_in_parts(request: Any, context: Context) -> None:
-            async with (
-                self._counted(series, context),
-                self._translated(context),
-                aclosing(behaviour(received(request, series, context), context)) as replies,
-                _closed_in_time(replies, context, max_seconds),
-            ):
-                async for reply in replies:
-                    await context.write(reply)
-                    series.sent.inc()
+            with self._counted(series, context):
+                try:
+                    async with (
+                        aclosing(behaviour(received(request, series, context), context)) as replies,
+                        _closed_in_time(replies, context, max_seconds),
+                    ):
+                        async for reply in replies:
+                            await context.write(reply)
+                            series.sent.inc()
+                except BaseException as error:  # panics of libraries are no Exception
+                    await _abort(error, context)
+                    raise
 
         return _MAKE_HANDLER[handler.request_streaming, handler.response_streaming](
             answer_in_parts if handler.response_streaming else answer,
@@ -176,42 +188,50 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             byte_count=request.byte_count,
         )
 
-    @asynccontextmanager
-    async def _counted(self, series: MethodSeries, context: Context) -> AsyncIterator[None]:
-        """Count a call from start to end, however it ends."""
+    def _counted(self, series: MethodSeries, context: Context) -> "_CountedCall":
         task = asyncio.current_task()
         if task is not None:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        series.started.inc()
-        began = time.perf_counter()
-        code = grpc.StatusCode.UNKNOWN
-        try:
-            yield
-            code = _code_set(context) or grpc.StatusCode.OK
-        except asyncio.CancelledError:
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
-            raise
-        except grpc.aio.BaseError:  # aborted, or the client is gone
-            code = _code_set(context) or grpc.StatusCode.CANCELLED
-            raise
-        finally:
-            series.handled[GO_CODES[code]].inc()
-            series.handling_seconds.observe(time.perf_counter() - began)
+        return _CountedCall(series, context)
 
-    @asynccontextmanager
-    async def _translated(self, context: Context) -> AsyncIterator[None]:
-        """Turn errors into statuses; the one place where calls are aborted. Cancellation passes."""
-        try:
-            yield
-        except ServiceError as error:
-            await context.abort_with_status(to_status(error))
-        except grpc.aio.BaseError:
-            raise
-        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - the top: unknown errors, panics too, become INTERNAL with an id
-            await context.abort_with_status(to_internal_status(error))
+
+class _CountedCall:
+    """Counts a call from start to end, however it ends. A class, for a generator around every call costs more."""
+
+    def __init__(self, series: MethodSeries, context: Context) -> None:
+        self._series = series
+        self._context = context
+
+    def __enter__(self) -> None:
+        self._series.started.inc()
+        self._began = time.perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._series.handled[GO_CODES[self._code(error)]].inc()
+        self._series.handling_seconds.observe(time.perf_counter() - self._began)
+
+    def _code(self, error: BaseException | None) -> grpc.StatusCode:
+        if error is None:
+            return _code_set(self._context) or grpc.StatusCode.OK
+        if isinstance(error, asyncio.CancelledError):
+            expired = self._context.time_remaining() == 0
+            return grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
+        if isinstance(error, grpc.aio.BaseError):  # aborted, or the client is gone
+            return _code_set(self._context) or grpc.StatusCode.CANCELLED
+        return grpc.StatusCode.UNKNOWN
+
+
+async def _abort(error: BaseException, context: Context) -> None:
+    """Turn an error into a status; the one place where calls are aborted. Returns for what gRPC is to see as it is."""
+    if isinstance(error, ServiceError):
+        await context.abort_with_status(to_status(error))
+    if not isinstance(
+        error, grpc.aio.BaseError | asyncio.CancelledError | GeneratorExit | KeyboardInterrupt | SystemExit
+    ):
+        await context.abort_with_status(to_internal_status(error))
 
 
 @asynccontextmanager
