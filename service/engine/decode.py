@@ -98,15 +98,17 @@ class DecodeLoop:
             return self._advance(np.flatnonzero(~reading), logits[~reading])
         return self._advance(np.arange(count), logits)
 
-    def unwritten(self, key: int) -> bool:
-        """Whether a request is here that has written nothing yet: its prompt is read, too, where steps do that."""
-        rows = self._rows_of(key)
-        return bool(len(rows)) and not self._slots.length[rows].any()
+    def unwritten(self) -> set[int]:
+        """The requests here that have written nothing yet: their prompts are read, too, where steps do that."""
+        keys, lengths = self._slots.key[: self.count], self._slots.length[: self.count]
+        return set(keys.tolist()) - set(keys[lengths > 0].tolist())
 
     def news(self) -> list[News]:
         """What streaming requests have written since the last call, in the order in which it may be told."""
         slots, count = self._slots, self.count
         news, self._last_news = self._last_news, []
+        if not slots.streaming[:count].any():
+            return news
         rows = np.flatnonzero(slots.streaming[:count] & (slots.length[:count] > slots.told[:count]))
         return news + [self._records.news(row, None) for row in rows.tolist()]
 
@@ -214,7 +216,7 @@ class DecodeLoop:
         self._force(rows, logits)
         sizes = slots.beam_size[rows]
         ended: list[int] = []
-        for size in np.unique(sizes).tolist():
+        for size in sorted(set(sizes.tolist())):
             chosen = np.flatnonzero(sizes == size)
             of_size = logits if len(chosen) == len(rows) else logits[chosen]
             advance = self._write if size == 1 else self._expand

@@ -74,6 +74,8 @@ class Slots:
     def read_on(self) -> BoolArray:
         """Let rows that are not through with their prompt read its next token at the next step; [count] which are."""
         reading: BoolArray = self.unread_count[: self.count] > 0
+        if not reading.any():
+            return reading
         rows = np.flatnonzero(reading)
         self.unread_count[rows] -= 1
         self.inputs[rows] = self.unread[rows, self.unread_count[rows]]
@@ -119,7 +121,10 @@ class Slots:
         """
         self.count -= len(rows)
         targets = rows[rows < self.count]
-        sources = np.setdiff1d(np.arange(self.count, self.count + len(rows)), rows)
+        freed = set(rows.tolist())
+        sources = np.array(
+            [row for row in range(self.count, self.count + len(rows)) if row not in freed], dtype=np.intp
+        )
         lists = self.coverage, self.forced, self.unread
         for array in (*self._settings(), *self._histories(), *lists, self.state):
             array[targets] = array[sources]

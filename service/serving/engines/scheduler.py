@@ -240,7 +240,7 @@ class Scheduler:
 
     def _note_first_tokens(self, now: float) -> None:
         """Note the time for works of which a sequence has written since they joined, or ended."""
-        unwritten = {id(owner) for key, (owner, _) in self._running.items() if self._loop.unwritten(key)}
+        unwritten = {id(self._running[key][0]) for key in self._loop.unwritten() & self._running.keys()}
         for pending in self._starting:
             pending.first_token = None if id(pending) in unwritten else now
         self._starting = [pending for pending in self._starting if pending.first_token is None]
