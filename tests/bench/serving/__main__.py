@@ -59,8 +59,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--models",
         type=Path,
-        default=published if published.is_dir() else BUILD / "models",
-        help="repository of bundles, of which one per task is taken",
+        default=published if any(published.glob("*/*/manifest.json")) else BUILD / "models",
+        help="repository of bundles, of which one per task is taken [default: bundles, else .build/models]",
     )
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("SEQSERVE_DATA"), help="folder of the real corpora (SEQSERVE_DATA)"
