@@ -73,8 +73,10 @@ def _asked(client: Client, model: Model) -> tuple[str, str]:
 
 
 def _rain(client: Client, model: Model) -> str:
-    """What a model of readings makes of each day of a cold front; of features that it does not know, of none."""
-    known = {feature.name for feature in model.features}
-    days = [{name: value for name, value in day.items() if name in known} for day in COLD_FRONT]
+    """What a model of readings makes of each day of a cold front; what was not read that day is not told."""
+    days = [
+        {feature.name: day.get(feature.name, feature.imputed_value or 0.0) for feature in model.features}
+        for day in COLD_FRONT
+    ]
     steps = client.label(model.name, [days]).sequences[0].steps
     return ", ".join(f"{step.best.label} ({step.best.probability:.2f})" for step in steps)
