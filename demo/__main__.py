@@ -1,5 +1,6 @@
 """Train a small model per task, serve them, ask them, and show what they looked at.   Uses only what a user has."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -10,13 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.labelling import forecast, resolve_clues, tag
+from demo.published import ask_published
 from demo.server import ServerProcess, start_server
 from seqserve import Client
 from training.reporting.heat_maps import draw_attention
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / ".build"
-MODELS, PICTURES = BUILD / "models", BUILD / "demo"
+MODELS, PUBLISHED = BUILD / "models", ROOT / "bundles"
+PICTURES, SERVED = BUILD / "demo", BUILD / "demo" / "models"
 LECTURE_SENTENCE = "The black dog jumped over the cat"
 SHOWN_METRICS = (
     "grpc_server_handled_total",
@@ -40,9 +43,18 @@ def train() -> None:
 def start() -> ServerProcess:
     """Start the service as a process of its own."""
     console.rule("2. serve")
-    server = start_server(MODELS)
+    server = start_server(gather())
     console.print(f"the service is process {server.process.pid}: gRPC on {server.target}, {server.metrics_url}")
     return server
+
+
+def gather() -> Path:
+    """Put the trained and the published models into one repository: copies, for a bundle may not be a link."""
+    shutil.rmtree(SERVED, ignore_errors=True)
+    for repository in (MODELS, PUBLISHED):
+        for model in repository.glob("*/"):
+            shutil.copytree(model, SERVED / model.name)
+    return SERVED
 
 
 def ask(client: Client) -> None:
@@ -58,6 +70,7 @@ def ask(client: Client) -> None:
     resolve_clues(client, console)
     generate(client)
     translate(client)
+    ask_published(client, console, PUBLISHED)
 
 
 def classify(client: Client) -> None:

@@ -26,6 +26,7 @@ from training.run.checkpoint import load_checkpoint
 from training.run.loop import BEST, LAST, TrainingOutcome, best_validation, train
 from training.run.observers import Observer
 from training.settings.recipe import Recipe, load_recipe
+from training.tracking.log_file import LogFile
 from training.tracking.mlflow import open_mlflow_run
 from training.tracking.tensorboard import open_event_files
 
@@ -108,7 +109,7 @@ def train_run(
     A language model that it begins from is trained before it, in the same way.
 
     Args:
-        run: what to train; event files for TensorBoard go into its folder.
+        run: what to train; `log.txt` and event files for TensorBoard go into its folder.
         progress: as `train`.
         mlflow: where the numbers go besides, if anywhere; see `open_mlflow_run`.
         processes: as `train`.
@@ -125,6 +126,7 @@ def train_run(
     with ExitStack() as stack:
         observers: list[Observer] = []
         if processes.is_first:
+            observers.append(LogFile(run.folder, run.recipe, metric=task.metric))
             observers.append(stack.enter_context(open_event_files(run.folder, metric=task.metric)))
         if processes.is_first and mlflow is not None:
             tracked = open_mlflow_run(mlflow, run.recipe, run_sha256=run.sha256, metric=task.metric)

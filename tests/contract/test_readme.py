@@ -32,7 +32,8 @@ def test_everything_in_the_readme_tree_exists() -> None:
 
 
 def test_every_tracked_top_level_name_and_every_subpackage_is_in_the_readme_tree() -> None:
-    ignored = set((ROOT / ".gitignore").read_text().replace("/", "").split()) | {".git", ".gitignore", ".dockerignore"}
+    ignored = set((ROOT / ".gitignore").read_text().replace("/", "").split())
+    ignored |= {".git", ".gitignore", ".gitattributes", ".dockerignore"}
     top = {
         Path(path.name) for path in ROOT.iterdir() if path.name not in ignored and not path.name.endswith(".egg-info")
     }

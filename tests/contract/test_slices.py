@@ -19,7 +19,7 @@ from service.runtime.models import ClassifierModel, LabellerModel, LanguageModel
 from service.serving.engines.batcher import BatchedGraph, Batcher
 from service.serving.engines.engine_loop import batched_graph
 from service.serving.engines.messages import Classified, ClassifyWork
-from tests.contract.test_exactness import random_sequences, random_steps
+from tests.exactness import random_steps
 from tests.trained import exported_in_both
 
 PRECISIONS = ("fp32", "int8")
@@ -101,7 +101,7 @@ def test_no_bit_after_a_prompt_depends_on_where_it_was_cut(
 ) -> None:
     model = load_model(bundles["sample-melody"])
     assert isinstance(model, LanguageModel)
-    prompts = random_sequences(70, model.spec.text.vocabulary_size, np.random.default_rng(4))
+    prompts = [np.array(steps, dtype=np.int64) for steps in random_steps(model, 70, np.random.default_rng(4))]
     rows = GenerationRows(model)
     whole = read(rows, prompts, max_rows=1, max_tokens=WHOLE)
     assert read(rows, prompts, max_rows=max_rows, max_tokens=max_tokens) == whole

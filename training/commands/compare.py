@@ -13,9 +13,11 @@ from training.comparison.page import PublishedModel, write_page
 from training.comparison.plan import load_comparison
 from training.comparison.results import read_measurements, write_measurements
 from training.comparison.runs import Places, missing_measurements
+from training.comparison.tables import REPOSITORY, fill_pages
 from training.run.loop import new_progress
 
 _RESULTS, _PAGE = Path("docs/comparisons.json"), Path("docs/models.md")
+_PUBLISHED, _README = Path(REPOSITORY), "README.md"
 
 Results = Annotated[Path, typer.Option(help="What was measured so far.", metavar="FILE.json")]
 
@@ -42,15 +44,26 @@ def compare(
 def models(
     repositories: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders of bundles: published ones first, then other seeds.", metavar="[DIR]..."),
+        typer.Argument(
+            help="Folders of bundles: published ones first, then other seeds.",
+            metavar="[DIR]...",
+            show_default=str(_PUBLISHED),
+        ),
     ] = None,
     results: Results = _RESULTS,
     output: Annotated[Path, typer.Option(help="The page to write.", metavar="FILE.md")] = _PAGE,
 ) -> None:
-    """Write the page of all models and comparisons, from the bundles' cards and what `compare` measured."""
-    found = [PublishedModel.of(bundle) for folder in repositories or [] for bundle in _bundles(folder)]
-    output.write_text(write_page(found, read_measurements(results)))
-    typer.echo(output)
+    """Write the page of all models and comparisons, from the bundles' cards and what `compare` measured.
+
+    Where the first folder is bundles/, the tables in README.md and bundles/README.md are written, too.
+    """
+    published, *others = repositories or [_PUBLISHED]
+    found = [PublishedModel.of(bundle) for bundle in _bundles(published)]
+    seeds = [PublishedModel.of(bundle) for folder in others for bundle in _bundles(folder)]
+    output.write_text(write_page([*found, *seeds], read_measurements(results)))
+    pages = fill_pages([Path(_README), published / _README], found) if published == _PUBLISHED else []
+    for page in (output, *pages):
+        typer.echo(page)
 
 
 def _bundles(repository: Path) -> Iterator[OpenedBundle]:

@@ -19,6 +19,8 @@ Written by `python -m training models`, from the cards of bundles and from what 
 """
 _SCORE = re.compile(r"^\| (?P<name>[^|]+) \| (?P<variant>\w+) \| (?P<value>-?[\d.]+) \|", re.MULTILINE)
 _BEGINS = re.compile(r"^- Begins from the language model of recipe `([^`]+)`", re.MULTILINE)
+_CORPUS = re.compile(r"^- (?:Corpus `[^`]+`: )?(.+)$", re.MULTILINE)
+_LICENCE = re.compile(r"^- `([^`]+)`: licence: (.+?)\. Credit: (.+)\.$", re.MULTILINE)
 _SECONDS = re.compile(r"^- \d+ epochs in (\d+) s", re.MULTILINE)
 
 
@@ -33,6 +35,8 @@ class PublishedModel:
         further: more scores of the default variant.
         seconds: of training.
         begins_from: recipes of language models that were trained before it.
+        learnt_from: what its own corpus is.
+        licences: of every corpus that has gone into it: name, licence, whom to credit.
     """
 
     manifest: Manifest
@@ -41,6 +45,8 @@ class PublishedModel:
     further: tuple[tuple[str, str], ...]
     seconds: int
     begins_from: tuple[str, ...] = ()
+    learnt_from: str = ""
+    licences: tuple[tuple[str, str, str], ...] = ()
 
     @classmethod
     def of(cls, bundle: OpenedBundle) -> "PublishedModel":
@@ -61,7 +67,17 @@ class PublishedModel:
         seconds = _SECONDS.search(card)
         if not own or not others or seconds is None:
             raise DataError(f"{bundle.path}: expected a card with scores and the time of training")
-        return cls(manifest, own[0], tuple(others), tuple(own[1:]), int(seconds[1]), tuple(_BEGINS.findall(card)))
+        data = _CORPUS.search(card.partition("## Data\n")[2])
+        return cls(
+            manifest,
+            own[0],
+            tuple(others),
+            tuple(own[1:]),
+            int(seconds[1]),
+            begins_from=tuple(_BEGINS.findall(card)),
+            learnt_from=data[1] if data else "",
+            licences=tuple((name, licence, credit) for name, licence, credit in _LICENCE.findall(card)),
+        )
 
     @property
     def size_bytes(self) -> int:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from service.bundle.manifest import Manifest
+from service.bundle.manifest import Classification, Labelling, Manifest
 from service.bundle.store import WEIGHTS_NAME
 from training.data.examples import AnySplits
 from training.evaluation.evaluate import Evaluations
 from training.export.bundle import Draft
-from training.export.origins import origin_of
+from training.export.origins import describe_terms, origin_of
 from training.preparation.provenance import data_sha256, source_commit
 from training.run.checkpoint import Epoch
 from training.run.machine import describe_machine
@@ -24,10 +24,8 @@ _PURPOSE: Mapping[Task, str] = MappingProxyType(
     }
 )
 
-_SAMPLE_LIMITS = (
-    "Made to show and to test the system. It knows the words and patterns of a small generated corpus and "
-    "nothing else; what it says about other text means nothing."
-)
+TERMS = "Licence and attribution"
+"""Title of the section of that."""
 _MEASURED = (
     "Differences are absolute, the largest of all outputs over the golden runs, from PyTorch in float32, met at export."
 )
@@ -37,6 +35,17 @@ _EMULATED = (
 )
 _LIMITS = (
     "It knows what its corpus shows: other subjects, longer texts and rare words are answered badly, with confidence."
+)
+_TASK_LIMITS: Mapping[Task, str] = MappingProxyType(
+    {
+        "classification": "Every text gets one of its {labels} labels, also one that has nothing to do with them. It "
+        "takes at most {tokens} tokens.",
+        "generation": "It goes on with a text and does nothing else; what it states is made up. It takes a beginning "
+        "of at most {tokens} tokens.",
+        "labelling": "Every step gets one of its {labels} labels. It takes at most {tokens} steps at once.",
+        "translation": "It translates a sentence at a time, of at most {tokens} tokens, and knows nothing of the one "
+        "before. Whatever it is given it takes for its source language.",
+    }
 )
 
 
@@ -58,16 +67,16 @@ def write_card(
         evaluations: of its variants.
         pretraining: recipes of the language models that it begins from, the nearest first.
     """
-    manifest = draft.manifest
+    manifest, corpora = draft.manifest, [one.data.corpus for one in (recipe, *pretraining)]
     sections = [
         f"# {manifest.name} {manifest.version}\n\n{_PURPOSE[recipe.task]}",
         f"## Model\n\n{_model(manifest)}",
         f"## Data\n\n{_data(recipe, splits, pretraining)}",
         f"## Training\n\n{_training(manifest, recipe, epochs)}",
-        f"## Terms\n\n{_terms(recipe, pretraining)}",
+        f"## {TERMS}\n\n{describe_terms(corpora)}",
         f"## Scores\n\n{_scores(evaluations)}{_reported(recipe)}",
         f"## Variants\n\n{describe_variants(draft, recipe.export.weights)}",
-        f"## Limits\n\n{_SAMPLE_LIMITS if (recipe.data.corpus or '').startswith('sample-') else _LIMITS}",
+        f"## Limits\n\n{describe_limits(manifest, corpora)}",
         f"## Known failures\n\n{_failures(next(iter(evaluations.values())))}",
         f"## Recipe\n\n```json\n{recipe.model_dump_json(indent=2)}\n```",
     ]
@@ -115,11 +124,6 @@ def _data(recipe: Recipe, splits: AnySplits, pretraining: Sequence[Recipe] = ())
 def _origin(recipe: Recipe) -> str:
     what = origin_of(recipe.data.corpus).what
     return what if recipe.data.corpus is None else f"Corpus `{recipe.data.corpus}`: {what}"
-
-
-def _terms(recipe: Recipe, pretraining: Sequence[Recipe]) -> str:
-    """What the terms of all data mean for who uses the weights, each once."""
-    return "\n\n".join(dict.fromkeys(origin_of(one.data.corpus).terms for one in (recipe, *pretraining)))
 
 
 def _repeated(splits: AnySplits) -> str:
@@ -200,6 +204,14 @@ def _remarks(manifest: Manifest, weights: str) -> list[str]:
     if weights == "fp16":
         remarks.append("They were rounded before anything was exported: every variant is of the rounded weights.")
     return remarks
+
+
+def describe_limits(manifest: Manifest, corpora: Sequence[str | None]) -> str:
+    """Return what a model of these corpora, the first its own, cannot be asked."""
+    spec = manifest.spec
+    labels = len(spec.labels) if isinstance(spec, Classification | Labelling) else 0
+    of_task = _TASK_LIMITS[spec.task].format(labels=labels, tokens=f"{spec.max_token_count:,}")
+    return "\n\n".join(filter(None, [origin_of(corpora[0]).limits, of_task, _LIMITS]))
 
 
 def _failures(evaluation: Evaluation) -> str:

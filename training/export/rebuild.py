@@ -3,18 +3,28 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast, get_args
+from typing import NamedTuple, cast, get_args
 
 from service.bundle.manifest import Manifest, Precision, text_specs
 from service.bundle.store import CARD_NAME, WEIGHTS_NAME, OpenedBundle, open_bundle
 from training.errors import ExportError
 from training.export.bundle import Draft, Release, draft_release, exported_with, made_now
-from training.export.card import describe_variants
+from training.export.card import TERMS, describe_limits, describe_variants
+from training.export.origins import describe_terms, origin_of
 from training.export.trained import TrainedModel
 from training.export.weights import StoredWeights, read_weights
 from training.settings.recipe import ExportSettings
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+_CORPUS = re.compile(r"\bCorpus `([^`]+)`: .*")
+_OLD_TITLES = {"Terms": TERMS}
+
+
+class _Section(NamedTuple):
+    """Of a card."""
+
+    title: str
+    body: str
 
 
 def parse_precisions(text: str) -> list[Precision]:
@@ -37,7 +47,8 @@ def publish_rebuilt(
 ) -> Path:
     """Build the network of a published bundle in PyTorch, export it anew and publish it; returns the new folder.
 
-    Golden runs are made anew. Scores are the ones in the old card, said to be of the old bundle.
+    Golden runs are made anew. Scores are the ones in the old card; where the graphs are not the very same, they are
+    said to be of the old bundle. What a card says of licences and limits is worded anew.
 
     Args:
         folder: of the bundle to start from.
@@ -83,28 +94,67 @@ def _new_settings(old: ExportSettings, precisions: Sequence[Precision] | None) -
 
 
 def _card(parent: OpenedBundle, draft: Draft, export: ExportSettings) -> str:
-    """The old card with its variants replaced, and a section that says what is of the old bundle."""
-    head, *sections = re.split(r"\n\n(?=## )", parent.files[CARD_NAME].decode().strip())
+    """The old card, but for what follows from the manifest and the names of the corpora: that is worded anew.
+
+    Where a graph is another, a section says what is of the old bundle, and the scores are said to be that one's.
+    """
+    head, *rest = re.split(r"\n\n(?=## )", parent.files[CARD_NAME].decode().strip())
     _, _, purpose = head.partition("\n")
     manifest, old = draft.manifest, f"{parent.manifest.name}@{parent.manifest.version}"
-    scores = next((section for section in sections if section.startswith("## Scores")), "")
-    begin = [f"# {manifest.name} {manifest.version}\n{purpose}".rstrip(), _origin(parent, manifest, scores)]
-    kept = [section for section in sections if not section.startswith("## Variants\n")]
-    measured = [re.sub(r"\A## Scores\n", f"## Scores of {old}\n", section) for section in kept]
-    return "\n\n".join([*begin, f"## Variants\n\n{describe_variants(draft, export.weights)}", *measured]) + "\n"
+    sections = _reworded([_section(text) for text in rest], draft, export)
+    if not _same_graphs(parent, draft):
+        anew = _Section("Exported anew", _origin(parent, manifest, sections))
+        sections = [
+            anew,
+            *(one._replace(title=f"Scores of {old}") if one.title == "Scores" else one for one in sections),
+        ]
+    begin = f"# {manifest.name} {manifest.version}\n{purpose}".rstrip()
+    return "\n\n".join([begin, *(f"## {title}\n\n{body}" for title, body in sections)]) + "\n"
 
 
-def _origin(parent: OpenedBundle, manifest: Manifest, scores: str) -> str:
+def _section(text: str) -> _Section:
+    title, _, body = text.removeprefix("## ").partition("\n\n")
+    return _Section(_OLD_TITLES.get(title, title), body)
+
+
+def _reworded(sections: list[_Section], draft: Draft, export: ExportSettings) -> list[_Section]:
+    """The sections in their order, those without a measurement as this version of the project words them."""
+    data = next((one.body for one in sections if one.title == "Data"), "")
+    corpora: list[str | None] = [*_CORPUS.findall(data)] or [None]
+    if TERMS not in {one.title for one in sections}:
+        place = next((index for index, one in enumerate(sections) if one.title.startswith("Scores")), len(sections))
+        sections.insert(place, _Section(TERMS, ""))
+    bodies = {
+        "Data": _CORPUS.sub(lambda found: f"Corpus `{found[1]}`: {origin_of(found[1]).what}", data),
+        TERMS: describe_terms(corpora),
+        "Variants": describe_variants(draft, export.weights),
+        "Limits": describe_limits(draft.manifest, corpora),
+    }
+    return [_Section(one.title, bodies.get(one.title, one.body)) for one in sections]
+
+
+def _same_graphs(parent: OpenedBundle, draft: Draft) -> bool:
+    """Whether what was exported is the old bundle, byte for byte, but for its card and its recorded runs."""
+    recorded = {variant.golden.file for variant in draft.manifest.variants.values()}
+    names = {CARD_NAME, *recorded}
+    old, new = (
+        {name: entry for name, entry in manifest.files.items() if name not in names}
+        for manifest in (parent.manifest, draft.manifest)
+    )
+    return old == new
+
+
+def _origin(parent: OpenedBundle, manifest: Manifest, sections: Sequence[_Section]) -> str:
     """Say what was made anew, and of which bundle the scores are: of the parent, or of one before it."""
     producer, old = manifest.producer, f"{parent.manifest.name}@{parent.manifest.version}"
-    earlier = re.match(r"## Scores of (\S+)\n", scores)
-    measured = earlier[1] if earlier else old
+    scores = next((one for one in sections if one.title.startswith("Scores")), _Section("Scores", ""))
+    measured = scores.title.removeprefix("Scores of ") if scores.title != "Scores" else old
     lines = [
         f"- From the weights in {old}, SHA-256 of its manifest `{parent.digest}`",
         f"- By seqserve {producer.seqserve}, PyTorch {producer.torch}, {manifest.created_time}",
         f"- No data was read: golden runs were made anew; scores and failures below are those of {measured}",
     ]
-    unmeasured = [precision for precision in manifest.variants if f" | {precision} | " not in scores]
+    unmeasured = [precision for precision in manifest.variants if f" | {precision} | " not in scores.body]
     if unmeasured:
         lines.append(f"- Not measured: {', '.join(unmeasured)}")
-    return "\n".join(["## Exported anew\n", *lines])
+    return "\n".join(lines)

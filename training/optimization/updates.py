@@ -82,6 +82,8 @@ class Learner:
             share = self.processes.share(batch)
             if share is None:
                 continue
+            if self.settings.consistency:
+                share = share.twice()  # each half meets its own dropout masks
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
                 loss = self.task.loss(share, self.step)
             torch.autograd.backward(loss.total)

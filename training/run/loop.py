@@ -33,7 +33,7 @@ from training.run.checkpoint import (
 )
 from training.run.epoch_meter import EpochMeter
 from training.run.machine import changed_conditions, find_device, found_conditions, random_state, restore_random_state
-from training.run.observers import Announcer, Observer
+from training.run.observers import Announcer, Observer, epoch_line
 from training.tasks.base import Task
 
 LAST, BEST = "last.pt", "best.pt"
@@ -238,7 +238,8 @@ class _Run:
         self.epochs = (*self.epochs, epoch)
         self._save(None)
         self.announcer.epoch(epoch)
-        self.progress.console.print(_line(epoch, self.task), highlight=False, soft_wrap=True)
+        line = epoch_line(epoch, self.recipe, self.task.metric)
+        self.progress.console.print(line, highlight=False, soft_wrap=True)
 
     def _save(self, meter: EpochMeter | None) -> None:
         """Write the last state, within an epoch (with its meter) or between two. The first process does it."""
@@ -279,11 +280,3 @@ def new_progress(console: Console) -> Progress:
 def best_validation(validations: Sequence[Validation], *, higher_is_better: bool) -> Validation:
     """Return the first of the validations with the best value."""
     return max(validations, key=lambda validation: validation.value if higher_is_better else -validation.value)
-
-
-def _line(epoch: Epoch, task: Task) -> str:
-    return (
-        f"{task.recipe.name} epoch {epoch.number}/{task.recipe.training.epochs}: loss {epoch.loss:.3f}, "
-        f"validation {task.metric} {epoch.value:.2f}, {epoch.seconds:.1f} s, "
-        f"{epoch.tokens_per_second:,.0f} tokens/s, {epoch.waiting_share:.1%} of training waited for data"
-    )

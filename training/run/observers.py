@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from training.run.checkpoint import Epoch
+from training.settings.recipe import Recipe
 
 _GROUP_SIZE = 50
 """Updates that are told at once: reading a number from a GPU waits for all of its work."""
@@ -63,3 +64,12 @@ class Announcer:
             for observer in self.observers:
                 observer.on_update(step, loss, learning_rate, gradient_norm)
         self.waiting.clear()
+
+
+def epoch_line(epoch: Epoch, recipe: Recipe, metric: str) -> str:
+    """Say what an epoch came to, in one line."""
+    return (
+        f"{recipe.name} epoch {epoch.number}/{recipe.training.epochs}: loss {epoch.loss:.3f}, "
+        f"validation {metric} {epoch.value:.2f}, {epoch.seconds:.1f} s, "
+        f"{epoch.tokens_per_second:,.0f} tokens/s, {epoch.waiting_share:.1%} of training waited for data"
+    )

@@ -79,6 +79,9 @@ class TrainingSettings(StrictModel):
     """Weights that are validated, kept and exported: an average of those that are trained. Left out: these."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the probability that the loss spreads evenly over all labels or tokens."""
+    consistency: Annotated[float, Field(ge=0, le=100, exclude_if=lambda value: value == 0)] = 0.0
+    """How much two predictions of the same example through different dropout masks are asked to agree. Each batch is
+    then read twice. Left out of a run's number where it is 0: runs from before there was it keep theirs."""
     teacher_forcing_ratio: Fraction = 1.0
     """Probability that the decoder is fed the true previous token and not its own. Translation only."""
     teacher_forcing_schedule: TeacherForcingSchedule = "constant"

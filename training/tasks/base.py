@@ -12,8 +12,10 @@ from service.text.tokenizer import Tokenizer
 from training.data.encoding.batches import Batch, Padded, Steps, plan_batches, shuffled_batches
 from training.data.encoding.tokenization import PAD_ID, train_tokenizer
 from training.errors import DataError, RecipeError
+from training.models.layers.cross_entropy import Objective
 from training.models.layers.vocabulary import Readout
 from training.settings.recipe import Recipe, TokenizerSettings
+from training.settings.training import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,10 @@ class Task(Protocol):
         ...
 
     def loss(self, batch: Batch, step: int = 0, /) -> Loss:
-        """Return the loss of a batch; `step` counts the updates of the weights so far."""
+        """Return the loss of a batch; `step` counts the updates of the weights so far.
+
+        Where the recipe asks for consistency, the second half of the batch's rows are those of the first once more.
+        """
         ...
 
     def validate(self) -> float:
@@ -124,11 +129,16 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def token_loss(readout: Readout, vectors: Tensor, expected: Tensor, *, label_smoothing: float) -> Loss:
+def token_loss(readout: Readout, vectors: Tensor, expected: Tensor, objective: Objective) -> Loss:
     """Cross-entropy over the real tokens of `expected` [rows, time]; `vectors` [rows, time, embedding] predict them."""
     real = expected != PAD_ID
     predicted = expected[real]  # [positions]
-    return Loss(readout.loss(vectors[real], predicted, label_smoothing=label_smoothing), len(predicted))
+    return Loss(readout.loss(vectors[real], predicted, objective), len(predicted))
+
+
+def objective_of(settings: TrainingSettings) -> Objective:
+    """Return what a recipe asks of predictions."""
+    return Objective(settings.label_smoothing, settings.consistency)
 
 
 def given(settings: TokenizerSettings | None) -> TokenizerSettings:

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from training.data.encoding.batches import Batch, ordered_batches
 from training.data.encoding.lengths import refuse_too_long, tell_left_out
@@ -14,6 +13,7 @@ from training.data.encoding.tokenization import PAD_ID
 from training.data.examples import LabelledText, Splits
 from training.data.load import select_examples
 from training.models.classifier import Classifier
+from training.models.layers.cross_entropy import cross_entropy
 from training.scoring.scores import accuracy
 from training.settings.recipe import Recipe
 from training.tasks.base import (
@@ -23,6 +23,7 @@ from training.tasks.base import (
     batch_count,
     device_of,
     given,
+    objective_of,
     require_examples,
     tensors,
     training_batches,
@@ -56,9 +57,7 @@ class ClassificationTask(CarriesNothing):
         """Cross-entropy of the labels."""
         logits, _ = self.model(*tensors(batch.columns[0], device_of(self.model)))
         expected = self.label_ids[torch.from_numpy(batch.indices)].to(logits.device)
-        smoothing = self.recipe.training.label_smoothing
-        total = functional.cross_entropy(logits, expected, reduction="sum", label_smoothing=smoothing)
-        return Loss(total, len(expected))
+        return Loss(cross_entropy(logits, expected, objective_of(self.recipe.training)), len(expected))
 
     def validate(self) -> float:
         """Accuracy in percent."""

@@ -13,6 +13,7 @@ from training.data.encoding.tokenization import BOS_ID, EOS_ID, PAD_ID, encode_l
 from training.data.examples import PlainText, Splits
 from training.data.load import select_examples
 from training.models.language_model import LanguageModel
+from training.models.layers.cross_entropy import Objective
 from training.scoring.scores import likelihood_score
 from training.settings.recipe import Recipe
 from training.tasks.base import (
@@ -22,6 +23,7 @@ from training.tasks.base import (
     batch_count,
     device_of,
     given,
+    objective_of,
     require_examples,
     tensors,
     token_loss,
@@ -77,12 +79,11 @@ class TextsTask(CarriesNothing, GenerationTask):
         """Cross-entropy of each next token."""
         token_ids, _ = tensors(batch.columns[0], device_of(self.model))
         vectors, _ = self.model.vectors(token_ids[:, :-1])
-        smoothing = self.recipe.training.label_smoothing
-        return token_loss(self.model.readout, vectors, token_ids[:, 1:], label_smoothing=smoothing)
+        return token_loss(self.model.readout, vectors, token_ids[:, 1:], objective_of(self.recipe.training))
 
 
 def rows_loss(model: LanguageModel, token_ids: Tensor, *, batch_tokens: int) -> Loss:
-    """Cross-entropy of each next token of `token_ids` [rows, time], without smoothing.
+    """Cross-entropy of each next token of `token_ids` [rows, time], and nothing else.
 
     Long rows are read in parts of at most `batch_tokens` tokens, the state carried, so that memory has a bound.
     """
@@ -92,7 +93,7 @@ def rows_loss(model: LanguageModel, token_ids: Tensor, *, batch_tokens: int) -> 
     for start in range(0, time - 1, width):
         part = token_ids[:, start : start + width + 1]
         vectors, state = model.vectors(part[:, :-1], state)
-        loss = token_loss(model.readout, vectors, to_predict(part[:, 1:]), label_smoothing=0.0)
+        loss = token_loss(model.readout, vectors, to_predict(part[:, 1:]), Objective())
         total, count = total + loss.total.cpu(), count + loss.count
     return Loss(total, count)
 

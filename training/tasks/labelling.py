@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from service.bundle.manifest import FeatureInput
 from training.data.encoding.batches import Batch, FloatArray, Steps, ordered_batches, pad
@@ -24,6 +23,7 @@ from training.data.labels import Labelled, Scheme, known_labels, require_known_l
 from training.data.load import select_examples
 from training.errors import DataError
 from training.models.labeller import Labeller
+from training.models.layers.cross_entropy import cross_entropy
 from training.scoring.label_scores import label_log_loss, word_scores
 from training.settings.recipe import Recipe
 from training.tasks.base import (
@@ -33,6 +33,7 @@ from training.tasks.base import (
     batch_count,
     device_of,
     given,
+    objective_of,
     require_examples,
     tensors,
     training_batches,
@@ -85,14 +86,9 @@ class LabellingTask(CarriesNothing):
         logits = self.model.label(*tensors(batch.columns[0], device_of(self.model)))  # [rows, time, labels]
         padded = pad([self.label_ids[index] for index in batch.indices], pad_id=_IGNORED)
         expected = torch.from_numpy(padded.values).to(logits.device)  # [rows, time]
-        total = functional.cross_entropy(
-            logits.flatten(0, 1),
-            expected.flatten(),
-            ignore_index=_IGNORED,
-            reduction="sum",
-            label_smoothing=self.recipe.training.label_smoothing,
-        )
-        return Loss(total, int((expected != _IGNORED).sum()))
+        labelled = expected != _IGNORED
+        total = cross_entropy(logits[labelled], expected[labelled], objective_of(self.recipe.training))
+        return Loss(total, int(labelled.sum()))
 
     def validate(self) -> float:
         """The metric. One direction reads each sequence whole; both read pieces of what the service takes at most."""

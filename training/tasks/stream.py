@@ -15,7 +15,7 @@ from training.errors import DataError
 from training.models.language_model import LanguageModel
 from training.settings.recipe import Recipe
 from training.settings.windows import WindowSettings
-from training.tasks.base import Loss, Text, device_of, tensors, token_loss
+from training.tasks.base import Loss, Text, device_of, objective_of, tensors, token_loss
 from training.tasks.generation import GenerationTask, encode_texts, learn_text, to_predict
 
 _VALIDATION_ROW = 4096
@@ -64,8 +64,8 @@ class StreamTask(GenerationTask):
         begins = int(batch.indices[0]) == 0
         vectors, state = self.model.vectors(token_ids[:, :-1], None if begins else self._memory.state)
         self._memory.state = state.detach()
-        smoothing = self.recipe.training.label_smoothing
-        return token_loss(self.model.readout, vectors, to_predict(token_ids[:, 1:]), label_smoothing=smoothing)
+        expected = to_predict(token_ids[:, 1:])
+        return token_loss(self.model.readout, vectors, expected, objective_of(self.recipe.training))
 
     def carried_state(self) -> dict[str, Tensor]:
         """As `Task`."""

@@ -23,6 +23,7 @@ from training.tasks.base import (
     batch_count,
     device_of,
     given,
+    objective_of,
     require_examples,
     tensors,
     token_loss,
@@ -67,8 +68,7 @@ class TranslationTask(CarriesNothing):
         if ratio < 1:
             inputs = self._mix_in_own_tokens(source_ids, source_lengths, inputs, ratio)
         vectors = self.model.vectors(source_ids, source_lengths, inputs)
-        smoothing = settings.label_smoothing
-        return token_loss(self.model.readout, vectors, target_ids[:, 1:], label_smoothing=smoothing)
+        return token_loss(self.model.readout, vectors, target_ids[:, 1:], objective_of(settings))
 
     def validate(self) -> float:
         """BLEU of greedy translations of sources from all over the split: in some corpora the short ones come first."""

@@ -12,6 +12,7 @@ from tests.bench.serving.load.processes import ROOT
 from tests.bench.serving.page import written
 from tests.bench.serving.parts.bench import Bench, Part
 from tests.bench.serving.parts.classification import classification
+from tests.bench.serving.parts.floor import floor
 from tests.bench.serving.parts.generation import generation
 from tests.bench.serving.parts.growth import growth
 from tests.bench.serving.parts.startup import startup
@@ -19,6 +20,7 @@ from tests.bench.serving.parts.toolkits import toolkits
 from tests.bench.serving.parts.translation import modes, translation
 
 PARTS: Mapping[str, Part] = {
+    "floor": floor,
     "translation": translation,
     "modes": modes,
     "classification": classification,
@@ -59,8 +61,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--models",
         type=Path,
-        default=published if published.is_dir() else BUILD / "models",
-        help="repository of bundles, of which one per task is taken",
+        default=published if any(published.glob("*/*/manifest.json")) else BUILD / "models",
+        help="repository of bundles, of which one per task is taken [default: bundles, else .build/models]",
     )
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("SEQSERVE_DATA"), help="folder of the real corpora (SEQSERVE_DATA)"

@@ -35,6 +35,10 @@ class Padded:
         lengths = self.lengths[chosen]
         return Padded(self.values[chosen, : lengths.max()], lengths)
 
+    def twice(self) -> "Padded":
+        """Return all rows, and then all of them once more."""
+        return Padded(np.concatenate([self.values, self.values]), np.concatenate([self.lengths, self.lengths]))
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -56,6 +60,10 @@ class Batch:
     def rows(self, chosen: slice) -> "Batch":
         """Return some of the rows, at least one, as wide as the longest of them."""
         return Batch(self.indices[chosen], tuple(column.rows(chosen) for column in self.columns))
+
+    def twice(self) -> "Batch":
+        """Return all rows, and then all of them once more."""
+        return Batch(np.concatenate([self.indices, self.indices]), tuple(column.twice() for column in self.columns))
 
 
 def pad(sequences: Sequence[Steps], *, pad_id: int, time_multiple: int = 1) -> Padded:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.models.layers.cross_entropy import linear_cross_entropy
+from training.models.layers.cross_entropy import Objective, linear_cross_entropy
 from training.models.layers.embedding import TokenEmbedding
 from training.settings.model import ModelSettings
 
@@ -43,10 +43,10 @@ class Readout(nn.Module):
         """Return logits [..., vocabulary] of what `project` gave."""
         return functional.linear(self.dropout(projected), self.weight, self.bias)
 
-    def loss(self, projected: Tensor, expected: Tensor, *, label_smoothing: float) -> Tensor:
+    def loss(self, projected: Tensor, expected: Tensor, objective: Objective) -> Tensor:
         """Sum the cross-entropy of `expected` [positions] given what `project` gave for them [positions, embedding]."""
         vectors = self.dropout(projected)
-        return linear_cross_entropy(vectors, self.weight, self.bias, expected, label_smoothing=label_smoothing)
+        return linear_cross_entropy(vectors, self.weight, self.bias, expected, objective)
 
 
 def new_embedding(vocabulary_size: int, settings: ModelSettings) -> TokenEmbedding:

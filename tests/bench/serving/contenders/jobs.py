@@ -24,6 +24,8 @@ CORPORA: dict[Task, tuple[str, ...]] = {
     "generation": ("nottingham-abc", "sample-melodies"),
 }
 """Of each task the corpus of real texts, and the samples; the recipe's own corpus comes before both."""
+PREFERRED = ("sst2-pretrained", "en-it", "melody")
+"""Of several models for a task, those whose texts are sentences or tunes: not names, nor whole reviews."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def prepare_job(task: Task, models: Path, *, precision: Precision, data: Path | 
     """Choose the bundle of a task, put it into a repository of its own, and find out the right answers.
 
     Args:
-        task: one bundle of it is taken: the newest version of the first name without `sample-`, else of the first.
+        task: one bundle of it is taken, as `find_bundle` does.
         models: the repository of bundles.
         precision: to serve in; a bundle with another default is exported anew if it has weights.
         data: the folder of the real corpora, or None.
@@ -86,7 +88,7 @@ def prepare_job(task: Task, models: Path, *, precision: Precision, data: Path | 
 
 
 def find_bundle(task: Task, models: Path) -> OpenedBundle:
-    """The newest version of the model of a task that the project publishes, or of its sample."""
+    """The newest version of a task's model: of a preferred one, else of any that is published, else of a sample."""
     found = []
     for folder in sorted(path for path in models.iterdir() if path.is_dir()):
         versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
@@ -96,7 +98,12 @@ def find_bundle(task: Task, models: Path) -> OpenedBundle:
                 found.append(bundle)
     if not found:
         raise DataError(f"{models}: expected a bundle for {task}, there is none")
-    return min(found, key=lambda bundle: bundle.manifest.name.startswith("sample-"))
+    return min(found, key=_rank)
+
+
+def _rank(bundle: OpenedBundle) -> int:
+    name = bundle.manifest.name
+    return 0 if name in PREFERRED else 2 if name.startswith("sample-") else 1
 
 
 def _in_precision(bundle: OpenedBundle, precision: Precision, repository: Path) -> Path:

@@ -14,7 +14,7 @@ from service.runtime.session import Array
 from service.serving.engines.engine_loop import decoding_rows, resident_rows
 from service.serving.engines.resident import ResidentRows
 from tests.bundles import tiny_bundle
-from tests.contract.test_exactness import RecordingLoop, Trace, random_options, random_sequences
+from tests.exactness import RecordingLoop, Trace, decode_requests, random_steps
 
 SLOTS = 17
 
@@ -50,10 +50,7 @@ def answers(rows: RowModel, requests: list[DecodeRequest]) -> dict[int, tuple[Tr
 @MODELS
 def test_every_answer_has_the_same_bits(task: str, plain: bool) -> None:
     model, random = tiny(task, plain=plain), np.random.default_rng(5)
-    requests = [
-        DecodeRequest(key, sequence, random_options(model, key, random))
-        for key, sequence in enumerate(random_sequences(60, 20, random))
-    ]
+    requests = decode_requests(model, random_steps(model, 60, random), random)
     assert answers(resident_rows(model, SLOTS), requests) == answers(decoding_rows(model), requests)
 
 

@@ -178,6 +178,39 @@ def test_the_page_shows_of_a_model_what_its_card_says(
     assert rows[0].endswith("| 3 min |")
 
 
+def test_pages_with_markers_get_tables_of_the_models_in_bundles(
+    make_recipe: MakeRecipe,
+    tiny_splits: dict[str, AnySplits],
+    training: Callable[..., tuple[int, str]],
+    tmp_path: Path,
+) -> None:
+    model = published(tmp_path / "bundles", make_recipe("classification"), tiny_splits["classification"])
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("a\n<!-- models: begin -->\nold\n<!-- models: end -->\nb\n")
+    (tmp_path / "bundles" / "README.md").write_text("c\n<!-- licences: begin -->\n<!-- licences: end -->\nd\n")
+    assert training("models") == (0, "docs/models.md\nREADME.md\nbundles/README.md\n")
+    link, size = "tiny-classification/1/MODEL_CARD.md", f"{model.size_bytes / 1e6:.1f}"
+    assert (tmp_path / "README.md").read_text() == (
+        "a\n<!-- models: begin -->\n"
+        "| model | task, and what it was learnt from | score | without a network | MB |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        f"| [`tiny-classification`](bundles/{link}) | classification: origin not recorded | accuracy {model.score[1]} "
+        f"| the commonest label 50.00 | {size} |\n"
+        "<!-- models: end -->\nb\n"
+    )
+    row = f"| [`tiny-classification`]({link}) | `tiny` | not recorded | not recorded |"
+    assert row in (tmp_path / "bundles" / "README.md").read_text().splitlines()
+
+
+def test_models_of_another_folder_leave_the_tables_alone(
+    training: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("<!-- models: begin -->\nold\n<!-- models: end -->\n")
+    assert training("models", "elsewhere") == (0, "docs/models.md\n")
+    assert "old" in (tmp_path / "README.md").read_text()
+
+
 def test_a_card_without_scores_is_an_error(
     make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], tmp_path: Path
 ) -> None:

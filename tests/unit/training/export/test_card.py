@@ -2,11 +2,12 @@
 
 import pytest
 
+from tests.bundles import tiny_bundle
 from training.data.corpora import CORPORA
 from training.data.examples import LabelledText, Splits
 from training.data.load import SAMPLES
 from training.export import card
-from training.export.origins import ORIGINS
+from training.export.origins import ORIGINS, describe_terms
 from training.settings.evaluation import EvaluationSettings
 from training.settings.recipe import Recipe
 
@@ -47,8 +48,23 @@ def test_the_licence_of_every_corpus_is_known() -> None:
     assert set(ORIGINS) == {*SAMPLES, *CORPORA}
 
 
-def test_a_card_says_what_the_terms_of_all_data_mean_for_the_weights() -> None:
-    terms = card._terms(recipe(corpus="wnut17"), [recipe(corpus="imdb-text"), recipe(corpus="sst2-text")])
-    assert terms == f"{ORIGINS['wnut17'].terms}\n\n{ORIGINS['imdb'].terms}"
-    own = {"format": "tsv", "text": "text", "label": "label", "training": "a", "validation": "b", "test": "c"}
-    assert "own files" in card._terms(recipe(files=own), [])
+def test_a_card_names_each_licence_and_credit_once_and_what_all_terms_mean_for_the_weights() -> None:
+    wnut, imdb = ORIGINS["wnut17"], ORIGINS["imdb-text"]
+    assert describe_terms(["wnut17", "imdb-text", "wnut17"]) == (
+        f"- `wnut17`: licence: {wnut.licence}. Credit: {wnut.credit}.\n"
+        f"- `imdb-text`: licence: {imdb.licence}. Credit: {imdb.credit}.\n\n{wnut.terms}\n\n{imdb.terms}"
+    )
+    assert describe_terms(["imdb-text", "sst2-text"]).count(imdb.terms) == 1
+    assert "own files" in describe_terms([None])
+
+
+def test_every_corpus_has_a_credit_and_says_what_its_terms_mean() -> None:
+    assert [name for name, origin in ORIGINS.items() if not (origin.licence and origin.credit and origin.terms)] == []
+
+
+def test_limits_tell_of_corpus_task_and_lengths() -> None:
+    manifest, _ = tiny_bundle("classification")
+    limits = card.describe_limits(manifest, ["sst2-stsa", "imdb-text"])
+    assert limits.startswith(ORIGINS["sst2-stsa"].limits)
+    assert "one of its 2 labels" in limits
+    assert "at most 64 tokens" in limits

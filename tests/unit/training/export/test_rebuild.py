@@ -1,5 +1,6 @@
 """Export from a bundle alone: the same graphs byte for byte, other variants, and what stands in the way in one line."""
 
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from training.data.examples import AnySplits
 from training.errors import ExportError
 from training.evaluation.evaluate import evaluate_variants
 from training.export.bundle import draft_bundle, is_published
-from training.export.card import write_card
+from training.export.card import TERMS, write_card
 from training.export.rebuild import parse_precisions, publish_rebuilt
 from training.preparation.prepare import prepare
 from training.run.checkpoint import Epoch
@@ -139,11 +140,31 @@ def test_the_card_of_what_was_exported_twice_names_the_bundle_that_was_measured(
     publish: Publish, tmp_path: Path
 ) -> None:
     once = publish_rebuilt(publish("classification"), tmp_path / "other", precisions=["fp32", "fp16"], version=2)
-    card = (publish_rebuilt(once, tmp_path / "third", version=3) / CARD).read_text()
+    card = (publish_rebuilt(once, tmp_path / "third", precisions=["fp16"], version=3) / CARD).read_text()
     assert card.count("## Exported anew\n") == 2
     assert card.count("scores and failures below are those of tiny-classification@1\n") == 2
     assert card.count("- Not measured: fp16\n") == 2
     assert card.count("## Scores of tiny-classification@1\n") == 1
+
+
+def test_the_card_of_the_same_graphs_keeps_its_scores_and_words_the_rest_anew(publish: Publish, tmp_path: Path) -> None:
+    bundle = open_bundle(publish("classification", weights="fp16"))
+    before = bundle.files[CARD].decode()
+    older = before.replace("`tiny`: origin not recorded", "`tiny`: old words").replace(f"## {TERMS}", "## Terms")
+    older = re.sub(r"(?<=## Limits\n\n).*", "None.", older)
+    (tmp_path / "older").mkdir()
+    folder = with_files(bundle, {CARD: older.encode()}, tmp_path / "older")
+    assert (publish_rebuilt(folder, tmp_path / "newer") / CARD).read_text() == before
+
+
+def test_a_card_that_says_nothing_of_licences_is_given_a_section_of_them(publish: Publish, tmp_path: Path) -> None:
+    bundle = open_bundle(publish("classification", weights="fp16"))
+    before = bundle.files[CARD].decode()
+    silent = re.sub(rf"## {TERMS}\n.*?(?=## )", "", before, flags=re.DOTALL)
+    assert TERMS not in silent
+    (tmp_path / "silent").mkdir()
+    folder = with_files(bundle, {CARD: silent.encode()}, tmp_path / "silent")
+    assert (publish_rebuilt(folder, tmp_path / "newer") / CARD).read_text() == before
 
 
 def test_a_bundle_is_published_once_per_settings(publish: Publish, make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -177,8 +198,12 @@ def test_a_bundle_whose_weights_have_another_hash_is_refused(publish: Publish, t
 
 def with_weights(folder: Path, raw: bytes, repository: Path) -> Path:
     """The bundle with other weights under a right hash."""
-    bundle = open_bundle(folder)
-    files = {**bundle.files, "weights.safetensors": raw}
+    return with_files(open_bundle(folder), {"weights.safetensors": raw}, repository)
+
+
+def with_files(bundle: OpenedBundle, others: Mapping[str, bytes], repository: Path) -> Path:
+    """The bundle with other files under right hashes."""
+    files = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files} | dict(others)
     entries = {name: file_entry(data) for name, data in files.items()}
     return publish_bundle(repository, bundle.manifest.model_copy(update={"files": entries}), files)
 

@@ -54,6 +54,23 @@ def test_micro_batches_give_the_update_of_one_large_batch() -> None:
         np.testing.assert_allclose(found[name], weight, rtol=0, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize(("dropout", "differs"), [(0.0, False), (0.5, True)])
+def test_consistency_costs_where_two_readings_of_a_batch_differ(dropout: float, differs: bool) -> None:
+    losses = []
+    for consistency in (0.0, 100.0):
+        recipe = tiny_recipe(dropout=dropout)
+        training = recipe.training.model_copy(update={"consistency": consistency})
+        own = learner(recipe.model_copy(update={"training": training}))
+        assert isinstance(own.task, TranslationTask)
+        update = own.update(batch_of(own.task, 10_000), 0.02)
+        losses.append((update.loss_count, update.mean_loss.item()))
+    (once, plain), (twice, asked) = losses
+    assert twice == 2 * once
+    assert (asked > 1.05 * plain) == differs
+    if not differs:
+        assert asked == pytest.approx(plain, rel=1e-5)
+
+
 def test_bfloat16_trains_finite_losses_into_float32_weights(tmp_path: Path) -> None:
     settings = {"epochs": 6, "patience": 6}
     losses = {}

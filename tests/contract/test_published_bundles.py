@@ -1,0 +1,94 @@
+"""The published bundles are sound, small and complete, can be made again, and are what pages say of them."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service.__main__ import app
+from service.bundle.store import CARD_NAME, WEIGHTS_NAME, OpenedBundle, open_bundle
+from tests.published import PUBLISHED, each_published_bundle, needs_bundles, nothing_is_published, published_folders
+from tests.trained import ROOT
+from training.comparison.page import PublishedModel, write_page
+from training.comparison.tables import filled
+from training.export.origins import ORIGINS
+from training.export.rebuild import publish_rebuilt
+from training.export.weights import stored_precision
+
+MOST_BYTES = 80_000_000
+SECTIONS = (
+    *("Model", "Data", "Training", "Licence and attribution", "Scores", "Variants", "Limits", "Known failures"),
+    "Recipe",
+)
+
+pytestmark = needs_bundles
+
+
+@pytest.fixture(scope="module")
+def bundles() -> list[OpenedBundle]:
+    return [open_bundle(folder) for folder in published_folders()]
+
+
+def test_there_are_published_bundles() -> None:
+    assert not nothing_is_published()
+    assert [folder for folder in published_folders() if (folder / "manifest.json").exists()]
+
+
+def test_all_of_them_are_small_enough_to_be_cloned() -> None:
+    assert sum(path.stat().st_size for path in PUBLISHED.rglob("*") if path.is_file()) <= MOST_BYTES
+
+
+@pytest.mark.parametrize("folder", each_published_bundle())
+def test_the_service_finds_a_published_bundle_sound(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["check", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert f"{folder.parent.name}@{folder.name} " in done.output
+    assert "int8: proven on cpu" in done.output
+
+
+@pytest.mark.parametrize("folder", each_published_bundle())
+def test_a_published_bundle_serves_int8_and_carries_its_weights_in_float16(folder: Path) -> None:
+    assert open_bundle(folder).manifest.default_precision == "int8"
+    assert stored_precision(folder / WEIGHTS_NAME) == "fp16"
+
+
+@pytest.mark.parametrize("folder", each_published_bundle())
+def test_a_card_has_every_section_and_the_licence_of_every_corpus(folder: Path) -> None:
+    bundle = open_bundle(folder)
+    card = bundle.files[CARD_NAME].decode()
+    bodies = {title: card.partition(f"\n## {title}\n")[2].partition("\n## ")[0].strip() for title in SECTIONS}
+    assert [title for title, body in bodies.items() if not body] == []
+    model = PublishedModel.of(bundle)
+    assert {corpus for corpus, _, _ in model.licences} <= set(ORIGINS)
+    terms = bodies["Licence and attribution"]
+    assert [corpus for corpus, _, _ in model.licences if ORIGINS[corpus].terms not in terms] == []
+    assert len(model.licences) >= 1
+
+
+def test_a_bundle_is_made_again_from_itself_byte_for_byte(bundles: list[OpenedBundle], tmp_path: Path) -> None:
+    smallest = min(bundles, key=lambda bundle: sum(entry.size_bytes for entry in bundle.manifest.files.values()))
+    again = open_bundle(publish_rebuilt(smallest.path, tmp_path))
+    recorded = {variant.golden.file for variant in smallest.manifest.variants.values()}
+    files, own = again.manifest.files, smallest.manifest.files
+    assert files.keys() == own.keys()
+    assert [name for name in own.keys() - {CARD_NAME} - recorded if files[name] != own[name]] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "bundles/README.md"])
+def test_the_tables_of_models_are_what_the_cards_say(bundles: list[OpenedBundle], page: str) -> None:
+    path = ROOT / page
+    models = [PublishedModel.of(bundle) for bundle in bundles]
+    within = path.parent == PUBLISHED
+    assert path.read_text() == filled(path.read_text(), models, within=within), "run: python -m training models"
+
+
+def test_the_page_of_models_is_what_the_cards_say(bundles: list[OpenedBundle]) -> None:
+    """But for the column of other seeds, which are in no repository."""
+    rows = [_row(line) for line in (ROOT / "docs" / "models.md").read_text().splitlines()]
+    expected = [_row(write_page([PublishedModel.of(bundle)], []).splitlines()[-1]) for bundle in bundles]
+    assert [row for row in expected if row not in rows] == [], "run: python -m training models"
+
+
+def _row(line: str) -> list[str]:
+    cells = line.split(" | ")
+    return cells[:3] + cells[4:]

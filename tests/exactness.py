@@ -1,0 +1,193 @@
+"""Whether an answer depends on its neighbours: the same requests alone, and in a crowd; what differs is counted.
+
+For tests of invariant 1, whatever the model and wherever its sequences are from. Junk in the padding, groups of random
+sizes, joining at random times, all modes of decoding; bits are compared, not numbers.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from service.bundle.manifest import GraphRole, text_specs
+from service.bundle.store import OpenedBundle
+from service.engine.classify import logits_by_row
+from service.engine.constraints import Constraints
+from service.engine.decode import DecodeLoop
+from service.engine.requests import DecodeOptions, DecodeRequest, Finished, Hypothesis
+from service.engine.sampling import Sampling
+from service.engine.steps import FloatArray, IntArray, RowModel, Step
+from service.runtime.models import ClassifierModel, LabellerModel, LanguageModel, LoadedModel, TranslationModel
+from service.runtime.session import GraphSession, open_session
+from service.serving.engines.engine_loop import batched_graph, decoding_rows
+
+Trace: TypeAlias = list[bytes]
+LONGEST = 64
+
+
+def bits_of(logits: FloatArray) -> bytes:
+    """What stands for the bits of a row: the rows themselves would be gigabytes."""
+    return hashlib.blake2b(logits.tobytes(), digest_size=16).digest()
+
+
+class RecordingLoop(DecodeLoop):
+    """Keeps the bits of the logits of every row, and what is found."""
+
+    def __init__(self, model: RowModel, *, capacity: int) -> None:
+        super().__init__(model, capacity=capacity)
+        self.traces: dict[int, Trace] = {}
+        self.found: dict[int, list[Hypothesis] | None] = {}
+
+    def _advance(self, rows: IntArray, logits: FloatArray) -> list[Finished]:
+        slots = self._slots
+        for row in np.lexsort((slots.rank[rows], slots.key[rows])):
+            if np.isfinite(slots.total[rows[row]]):  # the empty places of a beam are nobody's
+                self.traces.setdefault(int(slots.key[rows[row]]), []).append(bits_of(logits[row]))
+        finished = super()._advance(rows, logits)
+        self.found |= {one.key: one.hypotheses for one in finished}
+        return finished
+
+    def answers(self) -> dict[int, tuple[Trace, str]]:
+        """Per request, the bits of its logits and all that it was answered."""
+        return {key: (trace, repr(_plain(self.found[key]))) for key, trace in self.traces.items()}
+
+
+def _plain(hypotheses: list[Hypothesis] | None) -> list[object]:
+    return [
+        (one.token_ids, one.ending, one.score, one.log_probabilities, one.aligned,
+         None if one.attention is None else one.attention.tolist())
+        for one in hypotheses or []
+    ]  # fmt: skip
+
+
+def stock_quantised(bundle: OpenedBundle, model: LoadedModel, folder: Path) -> LoadedModel:
+    """The same model with every graph quantised by onnxruntime's `quantize_dynamic`."""
+    sessions: dict[GraphRole, GraphSession] = {}
+    for role, graph in bundle.manifest.variants["fp32"].graphs.items():
+        source, target = folder / f"{role}.onnx", folder / f"{role}.int8.onnx"
+        source.write_bytes(bundle.files[graph.file])
+        quantize_dynamic(source, target, weight_type=QuantType.QInt8)
+        assert any("Dynamic" in node.op_type for node in onnx.load(target).graph.node)
+        sessions[role] = open_session(target.read_bytes(), graph, where=target.name)
+    return replace(model, precision="int8", sessions=sessions)
+
+
+def random_steps(model: LoadedModel, count: int, random: np.random.Generator) -> list[Sequence[Step]]:
+    """Sequences of every length from 1 to 63, in random order: ids that are not special, or rows of scaled features."""
+    texts = text_specs(model.spec)
+    lengths = random.permutation(np.resize(np.arange(1, LONGEST), count))
+    if texts:
+        return [random.integers(4, texts[0].vocabulary_size, length).tolist() for length in lengths]
+    width = int(model.sessions["labeller"].graph.inputs[0].shape[2])
+    return [random.normal(0, 1, (length, width)).tolist() for length in lengths]
+
+
+def groups(count: int, random: np.random.Generator) -> Iterator[npt.NDArray[np.intp]]:
+    """Random groups of 1 to 17 out of `count`."""
+    order = random.permutation(count)
+    while len(order):
+        size = int(random.integers(1, 18))
+        yield order[:size]
+        order = order[size:]
+
+
+def differences(model: LoadedModel, sequences: Sequence[Sequence[Step]] | None = None, *, most_tokens: int = 12) -> int:
+    """How many sequences' answers change with the company they are in.
+
+    Args:
+        model: in one precision.
+        sequences: as its graphs take them; None: random ones.
+        most_tokens: of an answer that is decoded.
+    """
+    random = np.random.default_rng(5)
+    if isinstance(model, ClassifierModel | LabellerModel):
+        return batched_differences(model, sequences or random_steps(model, 130, random), random)
+    requests = decode_requests(model, sequences or random_steps(model, 80, random), random, most_tokens=most_tokens)
+    return decoding_differences(model, requests, random)
+
+
+def batched_differences(
+    model: ClassifierModel | LabellerModel, sequences: Sequence[Sequence[Step]], random: np.random.Generator
+) -> int:
+    """How many rows' logits change with the batch they are in, its padding, and the junk in that padding."""
+    graph = batched_graph(model)
+    junk = [step for sequence in sequences[:32] for step in sequence]
+
+    def run(group: Sequence[Sequence[Step]], padding: int) -> list[bytes]:
+        longest = max(map(len, group)) + padding
+        padded = [[*row, *(junk[int(random.integers(len(junk)))] for _ in range(longest - len(row)))] for row in group]
+        steps, _ = graph.pad(padded)
+        lengths = np.array([len(row) for row in group], dtype=np.int64)
+        return [bits_of(row) for row in logits_by_row(graph.run(steps, lengths), lengths)]
+
+    alone = [run([sequence], 0)[0] for sequence in sequences]
+    different = 0
+    for group in groups(len(sequences), random):
+        together = run([sequences[index] for index in group], int(random.integers(0, 9)))
+        different += sum(bits != alone[index] for bits, index in zip(together, group, strict=True))
+    return different
+
+
+def decoding_differences(
+    model: LanguageModel | TranslationModel, requests: Sequence[DecodeRequest], random: np.random.Generator
+) -> int:
+    """How many requests' logits change when they join a running batch at random times, and neighbours leave."""
+    rows = decoding_rows(model)
+    alone: dict[int, tuple[Trace, str]] = {}
+    for request in requests:
+        loop = RecordingLoop(rows, capacity=request.options.row_count)
+        loop.join([request])
+        while loop.count:
+            loop.step()
+        alone |= loop.answers()
+    crowd = RecordingLoop(rows, capacity=17)
+    waiting = list(requests)
+    while waiting or crowd.count:
+        joining: list[DecodeRequest] = []
+        for _ in range(int(random.integers(0, 6))):
+            taken = sum(request.options.row_count for request in joining)
+            if waiting and taken + waiting[-1].options.row_count <= crowd.free:
+                joining.append(waiting.pop())
+        crowd.join(joining)
+        crowd.step()
+    together = crowd.answers()
+    assert together.keys() == alone.keys()
+    return sum(together[key] != alone[key] for key in alone)
+
+
+def decode_requests(
+    model: LanguageModel | TranslationModel,
+    sequences: Sequence[Sequence[Step]],
+    random: np.random.Generator,
+    *,
+    most_tokens: int = 12,
+) -> list[DecodeRequest]:
+    """A request for each prompt or source, every mode in turn, each for another number of tokens."""
+    return [
+        DecodeRequest(
+            key,
+            np.array(sequence, dtype=np.int64),
+            _options(model, key, int(random.integers(1, most_tokens + 1))),
+        )
+        for key, sequence in enumerate(sequences)
+    ]
+
+
+def _options(model: LanguageModel | TranslationModel, key: int, limit: int) -> DecodeOptions:
+    """Greedy, sampled, with cuts, several samples, beams of several widths."""
+    attends = isinstance(model, TranslationModel) and model.has_attention
+    modes = (
+        DecodeOptions(limit),
+        DecodeOptions(limit, Sampling(1.0, seed=key), keep_scores=True),
+        DecodeOptions(limit, Sampling(1.3, top_k=40, top_p=0.9, min_p=0.01, seed=key), sample_count=3),
+        DecodeOptions(limit, Sampling(0.8, seed=key), 2, Constraints(2, 1.3, 2, ((5, 1.5), (6, -np.inf)))),
+        DecodeOptions(limit, beam_size=2, hypothesis_count=2, keep_attention=attends, keep_alignment=attends),
+        DecodeOptions(limit, beam_size=5, hypothesis_count=3, length_penalty=0.6, coverage_penalty=0.2 * attends),
+    )
+    return modes[key % len(modes)]
