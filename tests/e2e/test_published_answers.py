@@ -13,10 +13,8 @@ import pytest
 from demo.published import COLD_FRONT, FINE_WEEK
 from seqserve import Client, ModelState
 from tests.e2e.calls import running_server
-from tests.published import PUBLISHED, each_published_bundle, needs_bundles, published_folders
+from tests.published import PUBLISHED, each_published_bundle, published_folders
 from training.evaluation.tunes import check_tunes
-
-pytestmark = needs_bundles
 
 
 @dataclass(frozen=True)
