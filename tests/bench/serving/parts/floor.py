@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
 
 from tests.bench.serving.contenders.servers import Server, free_port, is_listening, running, seqserve_server
 from tests.bench.serving.figures import Sample, median, values_of, with_spread
@@ -25,6 +24,9 @@ FRAME = bytes(5)
 
 def floor(bench: Bench) -> str:
     """The server's own `ServerLive` beside Triton's, and beside a server that does nothing else."""
+    h2load = shutil.which("h2load")
+    if h2load is None:
+        return "## An empty call\n\nNot measured: `h2load` is not installed (Debian: nghttp2-client)."
     job = bench.job("classification")
     openers: Mapping[str, Callable[[], AbstractContextManager[Server]]] = {
         "grpc.aio, and nothing else": _empty_server,
@@ -45,25 +47,23 @@ def floor(bench: Bench) -> str:
                     raise
                 absent[title] = why_absent(error)
                 continue
-            contenders.append(_contender(title, server, frame, bench.seconds))
+            contenders.append(_contender(title, server, [h2load, f"--data={frame}"], bench.seconds))
         measured = take_turns(contenders, bench.rounds)
     measured.absent.update(absent)
     load = f"`h2load`, {CONNECTIONS} connections with {CALLS_PER_CONNECTION} calls in flight each, `{METHOD}`"
     return "\n\n".join(["## An empty call", circumstances(bench.effort, load), _table(measured)])
 
 
-def _contender(title: str, server: Server, frame: Path, seconds: float) -> Contender:
-    return Contender(title, lambda: _measure(server, frame, seconds), is_peer=True)
+def _contender(title: str, server: Server, command: list[str], seconds: float) -> Contender:
+    return Contender(title, lambda: _measure(server, command, seconds), is_peer=title.startswith("Triton"))
 
 
-def _measure(server: Server, frame: Path, seconds: float) -> Sample:
-    """Put h2load on a server.   Raises RuntimeError where it is missing, or not every call was answered."""
-    h2load = shutil.which("h2load")
-    if h2load is None:
-        raise RuntimeError("h2load is not installed (Debian: nghttp2-client)")
-    command = [h2load, f"--duration={seconds:g}", f"--clients={CONNECTIONS}"]
-    command += [f"--max-concurrent-streams={CALLS_PER_CONNECTION}", "--threads=1", f"--data={frame}"]
-    command += ["--header=content-type: application/grpc", "--header=te: trailers", f"http://{server.target}/{METHOD}"]
+def _measure(server: Server, command: list[str], seconds: float) -> Sample:
+    """Put h2load on a server.   Raises RuntimeError where not every call was answered."""
+    options = [f"--duration={seconds:g}", f"--clients={CONNECTIONS}", "--threads=1"]
+    options += [f"--max-concurrent-streams={CALLS_PER_CONNECTION}"]
+    options += ["--header=content-type: application/grpc", "--header=te: trailers"]
+    command = [*command, *options, f"http://{server.target}/{METHOD}"]
     before = cpu_seconds([server.pid])
     output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 60).stdout
     used = cpu_seconds([server.pid]) - before
