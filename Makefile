@@ -26,7 +26,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	@echo "installing into $(VENV): locked requirements first, then torch $(TORCH_VERSION) in a step of its own"
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --use-pep517 --require-hashes -r requirements/dev.txt # by itself an old pip cannot build seqeval
 	$(PIP) install $(TORCH_PIP_ARGS) torch==$(TORCH_VERSION)
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
