@@ -134,6 +134,15 @@ def batched_differences(
     return different
 
 
+def take_some(waiting: list[DecodeRequest], free: int, count: int) -> list[DecodeRequest]:
+    """Take up to `count` requests from the end of those that wait, as far as their rows fit into `free` ones."""
+    taken: list[DecodeRequest] = []
+    while waiting and len(taken) < count and waiting[-1].options.row_count <= free:
+        free -= waiting[-1].options.row_count
+        taken.append(waiting.pop())
+    return taken
+
+
 def decoding_differences(
     model: LanguageModel | TranslationModel, requests: Sequence[DecodeRequest], random: np.random.Generator
 ) -> int:
@@ -149,12 +158,7 @@ def decoding_differences(
     crowd = RecordingLoop(rows, capacity=17)
     waiting = list(requests)
     while waiting or crowd.count:
-        joining: list[DecodeRequest] = []
-        for _ in range(int(random.integers(0, 6))):
-            taken = sum(request.options.row_count for request in joining)
-            if waiting and taken + waiting[-1].options.row_count <= crowd.free:
-                joining.append(waiting.pop())
-        crowd.join(joining)
+        crowd.join(take_some(waiting, crowd.free, int(random.integers(0, 6))))
         crowd.step()
     together = crowd.answers()
     assert together.keys() == alone.keys()

@@ -21,6 +21,7 @@ from service.engine.sampling import Sampling
 from service.engine.steps import Carried, FloatArray, IntArray
 from service.runtime.models import LabellerModel, LanguageModel, load_model
 from service.serving.engines.engine_loop import batched_graph
+from tests.exactness import take_some
 from tests.trained import exported_in_both, trained_models
 
 COUNT = 24
@@ -60,11 +61,7 @@ def decoded(rows: GenerationRows, requests: Sequence[DecodeRequest], random: np.
     told: dict[int, list[News]] = {request.key: [] for request in requests}
     waiting = list(requests)[::-1]
     while waiting or loop.count:
-        joining: list[DecodeRequest] = []
-        for _ in range(int(random.integers(1, 6))):
-            taken = sum(request.options.row_count for request in joining)
-            if waiting and taken + waiting[-1].options.row_count <= loop.free:
-                joining.append(waiting.pop())
+        joining = take_some(waiting, loop.free, int(random.integers(1, 6)))
         for advance in (lambda joining=joining: loop.join(joining), loop.step):
             advance()
             for news in loop.news():
