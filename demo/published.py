@@ -48,10 +48,16 @@ def ask_published(client: Client, console: Console, bundles: Path) -> None:
     if not models:
         return
     table = Table("model", "asked", "answer", title="the published models")
+    written: list[str] = []
     for model in models:
         asked, answer = _asked(client, model)
-        table.add_row(model.name, escape(asked), escape(answer))
+        if model.task is Task.GENERATION:
+            written.append(f"{model.name} goes on:\n{asked}{answer}\n")
+        else:
+            table.add_row(model.name, escape(asked), escape(answer))
     console.print(table)
+    for text in written:  # lines of a tune or a play would be cut in a column
+        console.print(escape(text), soft_wrap=True)
 
 
 def _asked(client: Client, model: Model) -> tuple[str, str]:
