@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from training.settings.recipe import Recipe
 
 TOLERANCE = 1e-5
 """Of a loss, relative: sums in another order. About 1e-7 is what is seen."""
+_GLOO_ABORTED = "Signal 6 (SIGABRT)"
+"""What torchrun reports where a process aborts itself, as gloo's own threads can (pytorch/gloo#514, open). Seen once
+in hundreds of runs, on a busy machine. Such a run is begun again, once; a second time is a failure."""
 
 
 def torchrun(folder: Path, settings: dict[str, Any], moment: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -32,9 +36,17 @@ def torchrun(folder: Path, settings: dict[str, Any], moment: str | None = None) 
         launcher += ["--monitor-interval", "5"]
     job = ["-m", "tests.training_process", str(folder), json.dumps(settings), *([] if moment is None else [moment])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*launcher, *job], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=180
-    )
+    is_new = not folder.exists()
+    finished = _run([*launcher, *job], environment)
+    if moment is None and _GLOO_ABORTED in finished.stderr:
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
+        finished = _run([*launcher, *job], environment)
+    return finished
+
+
+def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=180)
 
 
 def curve(folder: Path) -> list[float]:
@@ -62,7 +74,8 @@ def test_two_processes_have_the_loss_curve_of_one(settings: dict[str, Any], tmp_
 
 def test_a_lost_process_is_one_line_and_the_others_go_on_to_the_same_weights(tmp_path: Path) -> None:
     settings = {"epochs": 2, "checkpoint_steps": 2}
-    assert torchrun(tmp_path / "whole", settings).returncode == 0
+    finished = torchrun(tmp_path / "whole", settings)
+    assert finished.returncode == 0, finished.stderr
     killed = torchrun(tmp_path / "killed", settings, "second process, at the fourth update")
     lines = [line for line in killed.stderr.splitlines() if line.startswith("error: ")]
     assert killed.returncode != 0
@@ -70,7 +83,8 @@ def test_a_lost_process_is_one_line_and_the_others_go_on_to_the_same_weights(tmp
     assert "another one is gone" in lines[0]
     assert "goes on from the last checkpoint" in lines[0]
     assert load_checkpoint(tmp_path / "killed" / "last.pt", run_sha256=RUN).step == 2
-    assert torchrun(tmp_path / "killed", settings).returncode == 0
+    finished = torchrun(tmp_path / "killed", settings)
+    assert finished.returncode == 0, finished.stderr
     resumed, whole = (load_checkpoint(tmp_path / name / "last.pt", run_sha256=RUN) for name in ("killed", "whole"))
     assert [epoch.loss for epoch in resumed.epochs] == [epoch.loss for epoch in whole.epochs]
     for key, weight in whole.weights.items():
