@@ -120,8 +120,8 @@ def train_run(
     """
     pretrained = None
     if run.pretraining is not None:
-        language_model, _ = train_run(run.pretraining, progress, mlflow=mlflow, processes=processes)
-        pretrained = Pretrained.of(language_model)
+        begun, _ = train_run(run.pretraining, progress, mlflow=mlflow, processes=processes)
+        pretrained = Pretrained.of(begun)
     task = prepare(run.recipe, run.splits, pretrained)
     with ExitStack() as stack:
         observers: list[Observer] = []

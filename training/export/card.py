@@ -65,7 +65,7 @@ def write_card(
         splits: the recipe's examples.
         epochs: of its training.
         evaluations: of its variants.
-        pretraining: recipes of the language models that it begins from, the nearest first.
+        pretraining: recipes of the models that it begins from, the nearest first.
     """
     manifest, corpora = draft.manifest, [one.data.corpus for one in (recipe, *pretraining)]
     sections = [
@@ -83,6 +83,8 @@ def write_card(
     return "\n\n".join(sections) + "\n"
 
 
+_BEGUN: Mapping[Task, str] = MappingProxyType({"generation": "language model", "classification": "classifier"})
+"""What another model can begin from, by its recipe's task."""
 _OPTIONS = (
     "residual",
     "layer_norm",
@@ -114,7 +116,7 @@ def _data(recipe: Recipe, splits: AnySplits, pretraining: Sequence[Recipe] = ())
         f"- {_origin(recipe)}",
         f"- Training / validation / test examples: {counts}; {_repeated(splits)}",
         f"- SHA-256 of all examples: `{data_sha256(splits)}`",
-        *(f"- Begins from the language model of recipe `{one.name}`. {_origin(one)}" for one in pretraining),
+        *(f"- Begins from the {_BEGUN[one.task]} of recipe `{one.name}`. {_origin(one)}" for one in pretraining),
     ]
     if recipe.data.shuffle_labels:
         lines.append("- **Labels were shuffled: this is a negative control and has learnt nothing true.**")

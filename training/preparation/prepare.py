@@ -25,10 +25,10 @@ def prepare(recipe: Recipe, splits: AnySplits, pretrained: Pretrained | None = N
     Args:
         recipe: what to train.
         splits: its examples.
-        pretrained: the language model that `recipe.pretraining` names; its tokenizer is used, and its weights.
+        pretrained: the model that `recipe.pretraining` names; its tokenizer is used, and its weights.
 
     Raises:
-        RecipeError: the corpus is for another task, or the model's sizes are not those of the language model.
+        RecipeError: the corpus is for another task, or the model's sizes are not those of the one it begins from.
         DataError: nothing is left to train or validate on.
     """
     if (recipe.pretraining is None) != (pretrained is None):

@@ -1,4 +1,4 @@
-"""Begins a model from the weights of a language model.   Knows names and shapes of weights; trains and reads nothing.
+"""Begins a model from the weights of another.   Knows names and shapes of weights; trains and reads nothing.
 
 Layers are known by the names of their parts: every model of one text calls them `embedding` and `recurrent`.
 """
@@ -16,6 +16,7 @@ from training.models.language_model import LanguageModel
 from training.settings.model import ModelSettings
 from training.settings.pretraining import PretrainingSettings
 from training.tasks.base import Task, Text
+from training.tasks.classification import ClassificationTask
 from training.tasks.generation import GenerationTask
 
 _BACKWARD = "_reverse"
@@ -26,7 +27,7 @@ _SHARED_SETTINGS = ("cell", "layers", "embedding_size", "hidden_size", "residual
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A trained language model, as what another model begins from."""
+    """A trained language model or classifier, as what another model begins from."""
 
     recipe: str
     """Its name."""
@@ -39,10 +40,10 @@ class Pretrained:
         """Take what a trained task has.
 
         Raises:
-            ValueError: it is no language model.
+            ValueError: it is neither of the two.
         """
-        if not isinstance(task, GenerationTask):
-            raise ValueError(f"recipe {task.recipe.name} is not for generation")  # noqa: TRY004 - of a value that was read
+        if not isinstance(task, GenerationTask | ClassificationTask):
+            raise ValueError(f"recipe {task.recipe.name} is for neither generation nor classification")  # noqa: TRY004 - of a value that was read
         return cls(task.recipe.name, task.recipe.model, task.text, task.model.state_dict())
 
 

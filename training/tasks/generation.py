@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from training.data.encoding.batches import Batch, ordered_batches
 from training.data.encoding.lengths import refuse_too_long, tell_left_out
 from training.data.encoding.tokenization import BOS_ID, EOS_ID, PAD_ID, encode_long, is_character_level
-from training.data.examples import PlainText, Splits
+from training.data.examples import LabelledText, PlainText, Splits
 from training.data.load import select_examples
 from training.models.language_model import LanguageModel
 from training.models.layers.cross_entropy import Objective
@@ -29,6 +29,8 @@ from training.tasks.base import (
     token_loss,
     training_batches,
 )
+
+_Read = TypeVar("_Read", PlainText, LabelledText)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def encode_texts(text: Text, examples: Sequence[PlainText]) -> list[list[int]]:
     return [[BOS_ID, *encode_long(text.tokenizer, example.text), EOS_ID] for example in examples]
 
 
-def learn_text(recipe: Recipe, splits: Splits[PlainText]) -> Text:
+def learn_text(recipe: Recipe, splits: Splits[_Read]) -> Text:
     """Learn the tokenizer of a recipe.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A model begins from a language model: its tokenizer, its weights where they fit, its pace, its run."""
+"""A model begins from another: its tokenizer, its weights where they fit, its pace, its run."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -218,6 +218,20 @@ test = "reviews.tsv"
 text = "text"
 label = "label"
 """
+TAGGER = f"""
+name = "tiny-tags"
+task = "labelling"
+{COMMON}
+training = {{ epochs = 2, batch_tokens = 64, threads = 1 }}
+tokenizer = {{ kind = "words" }}
+[data.files]
+format = "conll"
+token_column = 1
+tag_column = 2
+training = "tags.conll"
+validation = "tags.conll"
+test = "tags.conll"
+"""
 
 
 @pytest.fixture
@@ -288,6 +302,35 @@ def test_a_language_model_may_begin_from_another(folder: Path) -> None:
     assert text.raw == task.text.raw
 
 
+def test_a_classifier_may_begin_from_a_classifier(folder: Path) -> None:
+    second = CLASSIFIER.replace("tiny-reviews", "tiny-second").replace("language-model.toml", "classifier.toml")
+    (folder / "second.toml").write_text(second)
+    run = opened(folder, "second")
+    assert [one.recipe.name for one in run.begins_from] == ["tiny-reviews", "tiny-text"]
+    assert run.pretraining is not None
+    with Progress(disable=True) as progress:
+        begun, _ = train_run(run.pretraining, progress)
+        task = prepare(run.recipe, run.splits, Pretrained.of(begun))
+        outcome = train_run(run, progress)[1]
+    ours, theirs = task.model.state_dict(), begun.model.state_dict()
+    same = {name.partition(".")[0] for name in theirs if torch.equal(ours[name], theirs[name])}
+    assert same == {"embedding", "recurrent"}, "the output layer is learnt anew"
+    published, _ = publish_run(run, task, outcome, folder / "models")
+    assert "- Begins from the classifier of recipe `tiny-reviews`." in (published / "MODEL_CARD.md").read_text()
+
+
+def test_a_classifier_that_others_begin_from_may_have_its_own_tokenizer(folder: Path) -> None:
+    alone = CLASSIFIER.replace('pretraining = { recipe = "language-model.toml" }', 'tokenizer = { kind = "words" }')
+    (folder / "language-model.toml").write_text(alone.replace("tiny-reviews", "tiny-first"))
+    run = opened(folder)
+    text = pretraining_text(run.recipe, data_folder=None, files_folder=folder)
+    assert text is not None
+    with Progress(disable=True) as progress:
+        task, _ = train_run(run, progress)
+    assert isinstance(task, ClassificationTask)
+    assert text.raw == task.text.raw
+
+
 @pytest.mark.parametrize(
     ("language_model", "message"),
     [
@@ -299,9 +342,16 @@ def test_a_language_model_may_begin_from_another(folder: Path) -> None:
             id="circle",
         ),
         pytest.param(
-            CLASSIFIER.replace('pretraining = { recipe = "language-model.toml" }', 'tokenizer = { kind = "words" }'),
-            r"language-model\.toml: expected a recipe for generation, for tiny-reviews to begin from",
+            TAGGER,
+            r"language-model\.toml: tiny-reviews .* generation or classification, and this one is for labelling",
             id="another task",
+        ),
+        pytest.param(
+            CLASSIFIER.replace(
+                'pretraining = { recipe = "language-model.toml" }', 'tokenizer = { kind = "words" }'
+            ).replace("hidden_size = 12", "hidden_size = 12, bidirectional = true"),
+            r"language-model\.toml: expected a model of one direction, for tiny-reviews to begin from, not of both",
+            id="both directions",
         ),
         pytest.param(
             LANGUAGE_MODEL.replace("hidden_size = 12", "hidden_size = 16"),
