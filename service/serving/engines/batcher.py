@@ -16,7 +16,7 @@ import numpy.typing as npt
 from service.engine.batches import padding_ratio, pick_batch, slice_length
 from service.engine.classify import logits_by_row, probabilities_by_row
 from service.engine.steps import FloatArray, IntArray, Step
-from service.errors import DeadlineExceededError, InferenceFailedError
+from service.errors import DeadlineExceededError, InferenceFailedError, ServiceError
 from service.serving.engines.messages import Classified, ClassifyWork, Event, Failed, Ran
 from service.state.contents import STATE_DTYPE
 
@@ -138,9 +138,9 @@ class Batcher:
         if pending is not None:
             self._waiting = deque(row for row in self._waiting if row.pending is not pending)
 
-    def abandon(self, message: str) -> list[Event]:
+    def abandon(self, error: ServiceError) -> list[Event]:
         """Fail everything that waits."""
-        return self._fail(set(self._works), message)
+        return self._fail(set(self._works), error)
 
     def turn(self) -> list[Event]:
         """Drop what has expired, run one batch, and tell what came of it."""
@@ -177,12 +177,12 @@ class Batcher:
         except InferenceFailedError as error:
             if len(batch) > 1:  # one bad row must not fail the others
                 return [event for row in batch for event in self._run([row])]
-            return self._fail({batch[0].pending.work.work_id}, error.message)
+            return self._fail({batch[0].pending.work.work_id}, error)
         ended = self._clock()
         ratio = padding_ratio(lengths, steps.shape[1])
         ran = Ran(self._model_id, self._graph.name, len(batch), ratio, ended - begun)
         bad = self._note(batch, lengths, logits, states, begun)
-        events = self._fail(bad, f"what the {self._graph.name} gave is not finite")
+        events = self._fail(bad, InferenceFailedError(f"what the {self._graph.name} gave is not finite"))
         self._waiting.extend(row for row in batch if row.left and row.pending.work.work_id in self._works)
         return [ran, *events, *self._answer(batch, ended)]
 
@@ -238,10 +238,10 @@ class Batcher:
                 events.append(Classified(work.work_id, answers, *times, states, pending.logits))
         return events
 
-    def _fail(self, work_ids: set[int], message: str) -> list[Event]:
+    def _fail(self, work_ids: set[int], error: ServiceError) -> list[Event]:
         for work_id in work_ids:
             self.cancel(work_id)
-        return [Failed(work_id, InferenceFailedError.reason, message) for work_id in sorted(work_ids)]
+        return [Failed(work_id, error.reason, error.message) for work_id in sorted(work_ids)]
 
 
 def _state(raw: bytes) -> FloatArray | None:

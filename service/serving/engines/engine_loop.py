@@ -21,7 +21,7 @@ from service.engine.batches import pad_features, pad_ids
 from service.engine.profile import learn_batch_size
 from service.engine.rows import GenerationRows, TranslationRows
 from service.engine.steps import RowModel, Step
-from service.errors import ModelNotReadyError, ServiceError
+from service.errors import InferenceFailedError, ModelNotReadyError, ServiceError
 from service.runtime.bound import BoundStep
 from service.runtime.models import (
     ClassifierModel,
@@ -112,7 +112,7 @@ class TaskQueue(Protocol):
         """Do one batch or step."""
         ...
 
-    def abandon(self, message: str) -> list[Event]:
+    def abandon(self, error: ServiceError) -> list[Event]:
         """Fail everything that waits or runs."""
         ...
 
@@ -124,7 +124,8 @@ class EngineLoop:
         self._limits = limits
         self._queues: dict[int, TaskQueue] = {}
         self._opened: queue.SimpleQueue[_Opened] = queue.SimpleQueue()
-        self._loading = 0
+        self._loading: set[int] = set()
+        self._unwanted: set[int] = set()  # models that were to be forgotten while they were being opened
 
     @property
     def busy(self) -> bool:
@@ -134,7 +135,7 @@ class EngineLoop:
     @property
     def loading(self) -> bool:
         """Whether a model is being opened, so that a turn may soon have something to tell."""
-        return self._loading > 0
+        return bool(self._loading)
 
     def handle(self, command: Command) -> list[Event]:
         """Take one command; what it leads to comes from this call or from later turns."""
@@ -148,10 +149,10 @@ class EngineLoop:
         elif isinstance(command, StopSample):
             return [event for waiting in self._queues.values() for event in _stop_sample(waiting, command)]
         elif isinstance(command, Load):
-            self._loading += 1
+            self._loading.add(command.model_id)
             threading.Thread(target=self._open, args=(command,), name="load", daemon=True).start()
         elif isinstance(command, Unload):
-            self._queues.pop(command.model_id, None)
+            return self._unload(command.model_id)
         return []
 
     def turn(self) -> list[Event]:
@@ -161,6 +162,12 @@ class EngineLoop:
             if waiting.busy:
                 events += _turn(waiting)
         return events
+
+    def _unload(self, model_id: int) -> list[Event]:
+        if model_id in self._loading:
+            self._unwanted.add(model_id)
+        gone = self._queues.pop(model_id, None)
+        return [] if gone is None else gone.abandon(ModelNotReadyError("the model was unloaded"))
 
     def _submit(self, work: ClassifyWork | DecodeWork) -> list[Event]:
         match self._queues.get(work.model_id), work:
@@ -196,7 +203,10 @@ class EngineLoop:
         while not self._opened.empty():
             opened = self._opened.get()
             model_id, model = opened.model_id, opened.result
-            self._loading -= 1
+            self._loading.discard(model_id)
+            if model_id in self._unwanted:
+                self._unwanted.discard(model_id)
+                model = "the model was unloaded before it was open"
             if isinstance(model, str):
                 events.append(LoadFailed(model_id, model))
                 continue
@@ -239,7 +249,7 @@ def _turn(waiting: TaskQueue) -> list[Event]:
         return waiting.turn()
     except Exception as error:
         logger.exception("turn_failed")
-        return waiting.abandon(f"the model failed: {type(error).__name__}")
+        return waiting.abandon(InferenceFailedError(f"the model failed: {type(error).__name__}"))
 
 
 def run_engine(

@@ -22,7 +22,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
 
 class Unload(msgspec.Struct, frozen=True, tag=True):
-    """Forget a model. Its work is done or cancelled by then."""
+    """Forget a model, be it still being opened. Work that it has not done by then is answered by Failed."""
 
     model_id: int
 

@@ -206,6 +206,8 @@ class EnginePool:
         except BaseException:
             self.unload(command.model_id)
             raise
+        if command.model_id not in self._models:
+            raise BundleError("an engine that was started meanwhile could not open it")
         self._models[command.model_id].digest = loaded[0].digest
         return command.model_id, loaded[0]
 
@@ -312,7 +314,7 @@ class EnginePool:
             problem = await self._reload_problem(engine, model)
         except EngineLostError:
             return  # its successor tries again
-        if problem:
+        if problem and model_id in self._models:
             logger.error("reload_failed model=%s problem=%s", model.name, problem)
             for listener in self._reload_listeners:
                 listener(model_id, problem)

@@ -13,7 +13,7 @@ from service.engine.decode import DecodeLoop
 from service.engine.prompts import PromptReader
 from service.engine.requests import DecodeRequest, Ending, Finished, Hypothesis
 from service.engine.steps import Carried, FloatArray, IntArray, RowModel, Started
-from service.errors import DeadlineExceededError, InferenceFailedError
+from service.errors import DeadlineExceededError, InferenceFailedError, ServiceError
 from service.serving.engines.messages import Decoded, DecodedHypothesis, DecodeWork, Event, Failed, Ran, Tokens
 from service.state.contents import STATE_DTYPE, CarriedRow
 
@@ -140,9 +140,9 @@ class Scheduler:
         keys = [key for key, (owner, _) in self._running.items() if owner.work.work_id == work_id]
         return [event for key in keys for event in self._take(self._loop.stop(key, sample))]
 
-    def abandon(self, message: str) -> list[Event]:
+    def abandon(self, error: ServiceError) -> list[Event]:
         """Fail everything that waits or runs."""
-        return self._fail(list(self._works.values()), message)
+        return self._fail(list(self._works.values()), error)
 
     def turn(self) -> list[Event]:
         """Drop what has expired, read, let those join that are through, make one step; tell what came of it."""
@@ -207,7 +207,7 @@ class Scheduler:
         read = self._reader.read()
         for key, message in read.failed:
             if key in self._reading:  # else another of its request failed, too
-                events += self._fail([self._reading[key][0]], message)
+                events += self._fail([self._reading[key][0]], InferenceFailedError(message))
         for requests, started in read.batches:
             here = [place for place, request in enumerate(requests) if request.key in self._reading]
             joining = [requests[place] for place in here]
@@ -232,7 +232,7 @@ class Scheduler:
         try:
             finished = self._loop.step()
         except InferenceFailedError as error:
-            return self._fail([pending for pending, _ in self._running.values()], error.message)
+            return self._fail([pending for pending, _ in self._running.values()], error)
         now = self._clock()
         if self._starting:
             self._note_first_tokens(now)
@@ -253,7 +253,7 @@ class Scheduler:
                 continue  # its request failed in this very step, by another of its sequences
             pending, row = self._running.pop(one.key)
             if one.hypotheses is None:
-                events += self._fail([pending], "the logits of a step are not finite")
+                events += self._fail([pending], InferenceFailedError("the logits of a step are not finite"))
                 continue
             pending.ended[row] = [_decoded(hypothesis) for hypothesis in one.hypotheses]
             events += self._answer(pending)
@@ -270,11 +270,11 @@ class Scheduler:
         queued, computed = pending.begun - work.arrival, self._clock() - pending.begun
         return [Decoded(work.work_id, rows, queued, computed, first)]
 
-    def _fail(self, failed: Iterable[_Pending], message: str) -> list[Event]:
+    def _fail(self, failed: Iterable[_Pending], error: ServiceError) -> list[Event]:
         work_ids = sorted({pending.work.work_id for pending in failed} & self._works.keys())
         for work_id in work_ids:
             self.cancel(work_id)
-        return [Failed(work_id, InferenceFailedError.reason, message) for work_id in work_ids]
+        return [Failed(work_id, error.reason, error.message) for work_id in work_ids]
 
     def _tell_tokens(self) -> list[Event]:
         events: list[Event] = []

@@ -11,13 +11,13 @@ import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
-from service.errors import EngineLostError, QueueFullError
+from service.errors import BundleError, EngineLostError, QueueFullError
 from service.metrics import Metrics
 from service.serving.catalog import Catalog
 from service.serving.engines import pool as pool_module
 from service.serving.engines.engine_loop import EngineLimits
 from service.serving.engines.hosts import Deliver, Lost, ProcessHost
-from service.serving.engines.messages import ClassifyWork, Command, Event, Load, Loaded, Ping, Pong, Unload
+from service.serving.engines.messages import ClassifyWork, Command, Event, Load, Loaded, LoadFailed, Ping, Pong, Unload
 from service.serving.engines.pool import EnginePool
 from tests.bundles import publish_tiny
 
@@ -61,12 +61,12 @@ class ScriptedHost:
 
 
 @asynccontextmanager
-async def pool_of(*hosts: ScriptedHost, hung_seconds: float = 30.0) -> AsyncIterator[EnginePool]:
-    """A pool of one engine; when one is lost, the next of `hosts` takes its place."""
+async def pool_of(*hosts: ScriptedHost, hung_seconds: float = 30.0, count: int = 1) -> AsyncIterator[EnginePool]:
+    """A pool of the first `count` hosts; when one is lost, the next takes its place."""
     waiting = list(hosts)
     pool = EnginePool(
         lambda: waiting.pop(0),
-        count=1,
+        count=count,
         metrics=Metrics(CollectorRegistry()),
         on_change=lambda up: None,
         hung_seconds=hung_seconds,
@@ -161,6 +161,47 @@ async def test_a_model_that_the_new_engine_opens_differently_is_reported() -> No
         await until(lambda: pool.up)
         assert [number for number, _ in told] == [model_id]
         assert "no longer the one" in told[0][1]
+
+
+class Slow(ScriptedHost):
+    """An engine that opens a bundle when the test says so."""
+
+    def send(self, command: Command) -> None:
+        if isinstance(command, Load):
+            self.sent.append(command)
+        else:
+            super().send(command)
+
+    def open(self) -> None:
+        self._deliver([Loaded(command.model_id, "digest", "fp32", "cpu", 0.1) for command in self.loads])
+
+    @property
+    def loads(self) -> list[Load]:
+        return [command for command in self.sent if isinstance(command, Load)]
+
+
+class Refusing(ScriptedHost):
+    """An engine that opens nothing."""
+
+    def send(self, command: Command) -> None:
+        if isinstance(command, Load):
+            refusal: list[Event] = [LoadFailed(command.model_id, "it is broken")]
+            asyncio.get_running_loop().call_soon(self._deliver, refusal)
+        else:
+            super().send(command)
+
+
+async def test_a_load_ends_in_an_error_if_an_engine_that_is_started_meanwhile_cannot_open_the_bundle() -> None:
+    lost, slow = ScriptedHost(), Slow()
+    async with pool_of(lost, slow, Refusing(), count=2) as pool:
+        pool.on_reload_failed(lambda model_id, why: pool.unload(model_id))  # as the catalog does
+        await pool.start()
+        lost._lost("killed")
+        loading = asyncio.create_task(pool.load("m", "path", "cpu"))
+        await until(lambda: any(isinstance(command, Unload) for command in slow.sent))
+        slow.open()
+        with pytest.raises(BundleError, match="started meanwhile"):
+            await loading
 
 
 async def test_a_load_that_was_given_up_leaves_nothing_behind() -> None:
