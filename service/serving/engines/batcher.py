@@ -117,6 +117,7 @@ class Batcher:
         self._clock = clock
         self._works: dict[int, _Pending] = {}
         self._waiting: deque[_Row] = deque()  # first in line first
+        self._events: list[Event] = []  # what is to be told; here, so that an error on the way costs nobody his answer
 
     @property
     def busy(self) -> bool:
@@ -124,13 +125,14 @@ class Batcher:
         return bool(self._works)
 
     def submit(self, work: ClassifyWork) -> None:
-        """Queue the rows of a work."""
+        """Queue the rows of a work. Whatever cannot be read of it leaves nothing behind."""
         pending = _Pending(
             work, [None] * len(work.rows), [b""] * len(work.rows), [[]] * len(work.rows) if work.keep_logits else []
         )
-        self._works[work.work_id] = pending
         begin = [_state(raw) for raw in work.states] or [None] * len(work.rows)
-        self._waiting.extend(_Row(pending, index, begin[index]) for index in range(len(work.rows)))
+        rows = [_Row(pending, index, begin[index]) for index in range(len(work.rows))]
+        self._works[work.work_id] = pending
+        self._waiting.extend(rows)
 
     def cancel(self, work_id: int) -> None:
         """Drop a work, if it is still here."""
@@ -140,22 +142,24 @@ class Batcher:
 
     def abandon(self, error: ServiceError) -> list[Event]:
         """Fail everything that waits."""
-        return self._fail(set(self._works), error)
+        self._fail(set(self._works), error)
+        return self._take_events()
 
     def turn(self) -> list[Event]:
         """Drop what has expired, run one batch, and tell what came of it."""
-        events = self._expire()
+        self._expire()
         if self._waiting:
-            events += self._run(self._take_batch())
+            self._run(self._take_batch())
+        return self._take_events()
+
+    def _take_events(self) -> list[Event]:
+        events, self._events = self._events, []
         return events
 
-    def _expire(self) -> list[Event]:
+    def _expire(self) -> None:
         now = self._clock()
-        expired = [work_id for work_id, pending in self._works.items() if pending.work.deadline <= now]
-        for work_id in expired:
-            self.cancel(work_id)
-        message = "the deadline passed while the sequence waited for a batch"
-        return [Failed(work_id, DeadlineExceededError.reason, message) for work_id in expired]
+        expired = {work_id for work_id, pending in self._works.items() if pending.work.deadline <= now}
+        self._fail(expired, DeadlineExceededError("the deadline passed while the sequence waited for a batch"))
 
     def _take_batch(self) -> list[_Row]:
         window = [self._waiting[i] for i in range(min(len(self._waiting), WINDOW_BATCHES * self._max_batch_size))]
@@ -169,22 +173,24 @@ class Batcher:
             del self._waiting[position]
         return [window[position] for position in chosen]
 
-    def _run(self, batch: list[_Row]) -> list[Event]:
+    def _run(self, batch: list[_Row]) -> None:
         begun = self._clock()
         steps, lengths = self._graph.pad([row.next_steps(self._longest) for row in batch])
         try:
             logits, states = self._compute(batch, steps, lengths)
         except InferenceFailedError as error:
-            if len(batch) > 1:  # one bad row must not fail the others
-                return [event for row in batch for event in self._run([row])]
-            return self._fail({batch[0].pending.work.work_id}, error)
+            if len(batch) == 1:
+                self._fail({batch[0].pending.work.work_id}, error)
+            for row in batch if len(batch) > 1 else ():  # one bad row must not fail the others
+                self._run([row])
+            return
         ended = self._clock()
         ratio = padding_ratio(lengths, steps.shape[1])
-        ran = Ran(self._model_id, self._graph.name, len(batch), ratio, ended - begun)
+        self._events.append(Ran(self._model_id, self._graph.name, len(batch), ratio, ended - begun))
         bad = self._note(batch, lengths, logits, states, begun)
-        events = self._fail(bad, InferenceFailedError(f"what the {self._graph.name} gave is not finite"))
+        self._fail(bad, InferenceFailedError(f"what the {self._graph.name} gave is not finite"))
         self._waiting.extend(row for row in batch if row.left and row.pending.work.work_id in self._works)
-        return [ran, *events, *self._answer(batch, ended)]
+        self._answer(batch, ended)
 
     def _compute(
         self, batch: list[_Row], steps: npt.NDArray[Any], lengths: IntArray
@@ -218,9 +224,8 @@ class Batcher:
             row.logits += of_row[place].tolist() if pending.work.keep_logits else []
         return bad
 
-    def _answer(self, batch: list[_Row], ended: float) -> list[Event]:
-        """The answers to works of which this batch read the last."""
-        events: list[Event] = []
+    def _answer(self, batch: list[_Row], ended: float) -> None:
+        """Answer works of which this batch read the last."""
         for row in batch:
             pending, work = row.pending, row.pending.work
             if row.left:
@@ -235,13 +240,12 @@ class Batcher:
                 begun = work.arrival if pending.begun is None else pending.begun
                 states = pending.states if work.keep_states else []
                 times = begun - work.arrival, ended - begun
-                events.append(Classified(work.work_id, answers, *times, states, pending.logits))
-        return events
+                self._events.append(Classified(work.work_id, answers, *times, states, pending.logits))
 
-    def _fail(self, work_ids: set[int], error: ServiceError) -> list[Event]:
-        for work_id in work_ids:
+    def _fail(self, work_ids: set[int], error: ServiceError) -> None:
+        for work_id in sorted(work_ids):
+            self._events.append(Failed(work_id, error.reason, error.message))
             self.cancel(work_id)
-        return [Failed(work_id, error.reason, error.message) for work_id in sorted(work_ids)]
 
 
 def _state(raw: bytes) -> FloatArray | None:

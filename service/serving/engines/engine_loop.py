@@ -144,15 +144,14 @@ class EngineLoop:
         if isinstance(command, Ping):
             return [Pong()]
         if isinstance(command, Cancel):
-            for waiting in self._queues.values():
-                waiting.cancel(command.work_id)
-        elif isinstance(command, StopSample):
-            return [event for waiting in self._queues.values() for event in _stop_sample(waiting, command)]
-        elif isinstance(command, Load):
+            return self._everywhere(lambda waiting: waiting.cancel(command.work_id))
+        if isinstance(command, StopSample):
+            return self._everywhere(lambda waiting: _stop_sample(waiting, command))
+        if isinstance(command, Unload):
+            return self._unload(command.model_id)
+        if isinstance(command, Load):
             self._loading.add(command.model_id)
             threading.Thread(target=self._open, args=(command,), name="load", daemon=True).start()
-        elif isinstance(command, Unload):
-            return self._unload(command.model_id)
         return []
 
     def turn(self) -> list[Event]:
@@ -160,7 +159,7 @@ class EngineLoop:
         events = self._take_opened() if self._loading else []
         for waiting in self._queues.values():
             if waiting.busy:
-                events += _turn(waiting)
+                events += _guarded(waiting, _turn)
         return events
 
     def _unload(self, model_id: int) -> list[Event]:
@@ -170,14 +169,23 @@ class EngineLoop:
         return [] if gone is None else gone.abandon(ModelNotReadyError("the model was unloaded"))
 
     def _submit(self, work: ClassifyWork | DecodeWork) -> list[Event]:
-        match self._queues.get(work.model_id), work:
-            case Batcher() as batcher, ClassifyWork():
-                batcher.submit(work)
-            case Scheduler() as scheduler, DecodeWork():
-                scheduler.submit(work)
-            case _:
-                return [Failed(work.work_id, ModelNotReadyError.reason, "the engine does not hold this model")]
+        """Queue a work. One that cannot be read fails alone."""
+        try:
+            match self._queues.get(work.model_id), work:
+                case Batcher() as batcher, ClassifyWork():
+                    batcher.submit(work)
+                case Scheduler() as scheduler, DecodeWork():
+                    scheduler.submit(work)
+                case _:
+                    return [Failed(work.work_id, ModelNotReadyError.reason, "the engine does not hold this model")]
+        except Exception as error:
+            logger.exception("work_unreadable")
+            return [Failed(work.work_id, InferenceFailedError.reason, f"the work failed: {type(error).__name__}")]
         return []
+
+    def _everywhere(self, act: Callable[[TaskQueue], list[Event] | None]) -> list[Event]:
+        """Have every model do something, whichever it concerns."""
+        return [event for waiting in self._queues.values() for event in _guarded(waiting, act)]
 
     def _open(self, command: Load) -> None:
         """Open and prove a bundle, on a thread of its own, so that running models go on."""
@@ -244,11 +252,15 @@ def _stop_sample(waiting: TaskQueue, command: StopSample) -> list[Event]:
 
 
 def _turn(waiting: TaskQueue) -> list[Event]:
-    """One turn of one model. Whatever goes wrong in it costs that model's requests, and nobody else's."""
+    return waiting.turn()
+
+
+def _guarded(waiting: TaskQueue, act: Callable[[TaskQueue], list[Event] | None]) -> list[Event]:
+    """What comes of something that one model does. What goes wrong in it costs that model's requests alone."""
     try:
-        return waiting.turn()
+        return act(waiting) or []
     except Exception as error:
-        logger.exception("turn_failed")
+        logger.exception("model_failed")
         return waiting.abandon(InferenceFailedError(f"the model failed: {type(error).__name__}"))
 
 

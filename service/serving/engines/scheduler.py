@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -99,10 +100,11 @@ class Scheduler:
         max_tokens: int, padding_budget: float, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._timed = _TimedRows(model, model_id, graphs, clock)
-        self._loop = DecodeLoop(self._timed, capacity=slots)
-        self._reader = PromptReader(
-            self._timed, max_rows=max_batch_size, max_tokens=max_tokens, padding_budget=padding_budget
+        self._make_loop = partial(DecodeLoop, self._timed, capacity=slots)
+        self._make_reader = partial(
+            PromptReader, self._timed, max_rows=max_batch_size, max_tokens=max_tokens, padding_budget=padding_budget
         )
+        self._loop, self._reader = self._make_loop(), self._make_reader()
         self._clock = clock
         self._keys = itertools.count()
         self._works: dict[int, _Pending] = {}
@@ -112,6 +114,7 @@ class Scheduler:
         self._starting: list[_Pending] = []  # works that have yet to make their first step
         self._turn_begun: float | None = None  # when the last turn began, if work was left
         self._turn_seconds = 0.0
+        self._events: list[Event] = []  # what is to be told; here, so that an error on the way costs nobody his answer
 
     @property
     def busy(self) -> bool:
@@ -137,37 +140,49 @@ class Scheduler:
 
     def stop_sample(self, work_id: int, sample: int) -> list[Event]:
         """End one sample of a streaming work, if it still runs."""
-        keys = [key for key, (owner, _) in self._running.items() if owner.work.work_id == work_id]
-        return [event for key in keys for event in self._take(self._loop.stop(key, sample))]
+        for key in [key for key, (owner, _) in self._running.items() if owner.work.work_id == work_id]:
+            self._take(self._loop.stop(key, sample))
+        return self._take_events()
 
     def abandon(self, error: ServiceError) -> list[Event]:
-        """Fail everything that waits or runs."""
-        return self._fail(list(self._works.values()), error)
+        """Fail everything that waits or runs, and begin anew: an error may have come when rows were half changed."""
+        self._events += [Failed(work_id, error.reason, error.message) for work_id in self._works]
+        for entries in (self._works, self._waiting, self._reading, self._running, self._starting):
+            entries.clear()
+        self._loop, self._reader = self._make_loop(), self._make_reader()
+        self._turn_begun = None
+        return self._take_events()
 
     def turn(self) -> list[Event]:
         """Drop what has expired, read, let those join that are through, make one step; tell what came of it."""
         now = self._clock()
         if self._turn_begun is not None:
             self._turn_seconds = max(now - self._turn_begun, TURN_MEMORY * self._turn_seconds)
-        events = self._expire(now) + self._cut_short(now)
+        self._expire(now)
+        self._cut_short(now)
         self._admit()
-        events += self._read()
+        self._read()
         if self._running:
-            events += self._step()
+            self._step()
         self._turn_begun = now if self._works else None
+        return self._take_events()
+
+    def _take_events(self) -> list[Event]:
         ran, self._timed.ran = self._timed.ran, []
+        events, self._events = self._events, []
         return ran + events
 
-    def _cut_short(self, now: float) -> list[Event]:
+    def _cut_short(self, now: float) -> None:
         """Answer works whose deadline is near with what they have, if they allow it."""
         margin = max(LEAST_MARGIN_SECONDS, MARGIN_TURNS * self._turn_seconds)
         near = [one for one in self._works.values() if one.work.allow_partial and one.work.deadline - margin <= now]
-        return [event for pending in near for event in self._cut(pending, now)]
+        for pending in near:
+            self._cut(pending, now)
 
-    def _cut(self, pending: _Pending, now: float) -> list[Event]:
+    def _cut(self, pending: _Pending, now: float) -> None:
         pending.begun = now if pending.begun is None else pending.begun
-        keys = [key for key, (owner, _) in self._running.items() if owner is pending]
-        events = [event for key in keys for event in self._take(self._loop.cut(key))]
+        for key in [key for key, (owner, _) in self._running.items() if owner is pending]:
+            self._take(self._loop.cut(key))
         unwritten = [row for owner, row in (*self._waiting, *self._reading.values()) if owner is pending]
         if unwritten:
             self._waiting = deque(entry for entry in self._waiting if entry[0] is not pending)
@@ -175,15 +190,12 @@ class Scheduler:
             for row in unwritten:
                 nothing = DecodedHypothesis([], Ending.DEADLINE)
                 pending.ended[row] = [nothing] * pending.work.options.sample_count
-            events += self._answer(pending)
-        return events
+            self._answer(pending)
 
-    def _expire(self, now: float) -> list[Event]:
-        expired = [work_id for work_id, pending in self._works.items() if pending.work.deadline <= now]
-        for work_id in expired:
-            self.cancel(work_id)
-        message = "the deadline passed before every sequence was decoded"
-        return [Failed(work_id, DeadlineExceededError.reason, message) for work_id in expired]
+    def _expire(self, now: float) -> None:
+        expired = [pending for pending in self._works.values() if pending.work.deadline <= now]
+        if expired:
+            self._fail(expired, DeadlineExceededError("the deadline passed before every sequence was decoded"))
 
     def _admit(self) -> None:
         """Let the oldest sequences begin, as far as there is room for their rows."""
@@ -201,20 +213,18 @@ class Scheduler:
                 self._run(request.key, pending, row)
                 self._loop.join([request])
 
-    def _read(self) -> list[Event]:
+    def _read(self) -> None:
         """Read as much as one turn may, and let those join that are through."""
-        events: list[Event] = []
         read = self._reader.read()
         for key, message in read.failed:
             if key in self._reading:  # else another of its request failed, too
-                events += self._fail([self._reading[key][0]], InferenceFailedError(message))
+                self._fail([self._reading[key][0]], InferenceFailedError(message))
         for requests, started in read.batches:
             here = [place for place, request in enumerate(requests) if request.key in self._reading]
             joining = [requests[place] for place in here]
             for request in joining:
                 self._run(request.key, *self._reading.pop(request.key))
-            events += self._take(self._loop.join(joining, started.rows(np.array(here, dtype=np.intp))))
-        return events
+            self._take(self._loop.join(joining, started.rows(np.array(here, dtype=np.intp))))
 
     def _run(self, key: int, pending: _Pending, row: int) -> None:
         """Note that a sequence is in the loop from now on."""
@@ -228,15 +238,16 @@ class Scheduler:
             self._reader.drop(key)
             del self._reading[key]
 
-    def _step(self) -> list[Event]:
+    def _step(self) -> None:
         try:
             finished = self._loop.step()
         except InferenceFailedError as error:
-            return self._fail([pending for pending, _ in self._running.values()], error)
+            self._fail([pending for pending, _ in self._running.values()], error)
+            return
         now = self._clock()
         if self._starting:
             self._note_first_tokens(now)
-        return self._take(finished)
+        self._take(finished)
 
     def _note_first_tokens(self, now: float) -> None:
         """Note the time for works of which a sequence has written since they joined, or ended."""
@@ -245,46 +256,42 @@ class Scheduler:
             pending.first_token = None if id(pending) in unwritten else now
         self._starting = [pending for pending in self._starting if pending.first_token is None]
 
-    def _take(self, finished: list[Finished]) -> list[Event]:
+    def _take(self, finished: list[Finished]) -> None:
         """Tell the tokens that streams wait for, then what has ended."""
-        events = self._tell_tokens()
+        self._tell_tokens()
         for one in finished:
             if one.key not in self._running:
                 continue  # its request failed in this very step, by another of its sequences
             pending, row = self._running.pop(one.key)
             if one.hypotheses is None:
-                events += self._fail([pending], InferenceFailedError("the logits of a step are not finite"))
+                self._fail([pending], InferenceFailedError("the logits of a step are not finite"))
                 continue
             pending.ended[row] = [_decoded(hypothesis) for hypothesis in one.hypotheses]
-            events += self._answer(pending)
-        return events
+            self._answer(pending)
 
-    def _answer(self, pending: _Pending) -> list[Event]:
-        """The answer to a work, if all its rows have ended."""
+    def _answer(self, pending: _Pending) -> None:
+        """Answer a work, if all its rows have ended."""
         rows = [row for row in pending.ended if row is not None]
         if len(rows) < len(pending.ended) or pending.begun is None:
-            return []
+            return
         work = self._works.pop(pending.work.work_id).work
         written = any(hypothesis.token_ids for row in rows for hypothesis in row)
         first = None if pending.first_token is None or not written else pending.first_token - work.arrival
         queued, computed = pending.begun - work.arrival, self._clock() - pending.begun
-        return [Decoded(work.work_id, rows, queued, computed, first)]
+        self._events.append(Decoded(work.work_id, rows, queued, computed, first))
 
-    def _fail(self, failed: Iterable[_Pending], error: ServiceError) -> list[Event]:
-        work_ids = sorted({pending.work.work_id for pending in failed} & self._works.keys())
-        for work_id in work_ids:
+    def _fail(self, failed: Iterable[_Pending], error: ServiceError) -> None:
+        for work_id in sorted({pending.work.work_id for pending in failed} & self._works.keys()):
+            self._events.append(Failed(work_id, error.reason, error.message))
             self.cancel(work_id)
-        return [Failed(work_id, error.reason, error.message) for work_id in work_ids]
 
-    def _tell_tokens(self) -> list[Event]:
-        events: list[Event] = []
+    def _tell_tokens(self) -> None:
         for news in self._loop.news():
             pending, _ = self._running[news.key]
             queued = (pending.begun or pending.work.arrival) - pending.work.arrival
             told = news.token_ids, queued, news.sample, news.ending, news.log_probabilities, news.alternatives
             carried = None if news.carried is None else _carried_row(news.carried)
-            events.append(Tokens(pending.work.work_id, *told, carried))
-        return events
+            self._events.append(Tokens(pending.work.work_id, *told, carried))
 
 
 def _request(key: int, work: DecodeWork, row: int) -> DecodeRequest:

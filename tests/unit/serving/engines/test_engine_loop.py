@@ -1,26 +1,38 @@
-"""The engine and its models: what is forgotten is gone, and whoever waits for it is told."""
+"""The engine and its models: one that is forgotten is gone, one that breaks goes on, and whoever waits is told."""
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from service.engine.batches import pad_ids
 from service.engine.requests import DecodeOptions
-from service.errors import ModelNotReadyError
+from service.engine.steps import Classify, FloatArray, IntArray
+from service.errors import InferenceFailedError, ModelNotReadyError
+from service.serving.engines.batcher import BatchedGraph, Batcher
 from service.serving.engines.engine_loop import EngineLimits, EngineLoop
 from service.serving.engines.messages import (
+    Cancel,
+    Classified,
     ClassifyWork,
     Command,
+    Decoded,
     DecodeWork,
     Event,
     Failed,
     Load,
     Loaded,
     LoadFailed,
+    StopSample,
     Unload,
 )
+from service.serving.engines.scheduler import Scheduler
 from tests.bundles import publish_tiny
+from tests.fakes import CountingRows, lengths_classifier
 
 MODEL = 7
 
@@ -40,12 +52,12 @@ def loaded(engine: EngineLoop) -> list[Event]:
     return events
 
 
-def classify(work_id: int) -> ClassifyWork:
-    return ClassifyWork(work_id, MODEL, [[3]], time.monotonic(), time.monotonic() + 20)
+def classify(work_id: int, *, token: int = 3) -> ClassifyWork:
+    return ClassifyWork(work_id, MODEL, [[token]], time.monotonic(), time.monotonic() + 20)
 
 
-def decode(work_id: int) -> DecodeWork:
-    return DecodeWork(work_id, MODEL, [[3]], time.monotonic(), time.monotonic() + 20, DecodeOptions(5))
+def decode(work_id: int, *, limit: int = 5, seconds: float = 20.0) -> DecodeWork:
+    return DecodeWork(work_id, MODEL, [[3]], time.monotonic(), time.monotonic() + seconds, DecodeOptions(limit))
 
 
 WORKS = [
@@ -76,3 +88,93 @@ def test_work_that_an_unloaded_model_has_is_answered(
     events = engine.handle(Unload(MODEL))
     assert events == [Failed(number, ModelNotReadyError.reason, "the model was unloaded") for number in (1, 2)]
     assert not engine.busy
+
+
+class Brittle(CountingRows):
+    """Breaks once, when the first row leaves: its request has ended by then, and the row is not free yet."""
+
+    broke = False
+
+    def moved(self, *, sources: bool) -> None:
+        if self.batches and not self.broke:
+            self.broke = True
+            raise TypeError("a move that nobody expected")
+
+
+@pytest.fixture
+def stepping(engine: EngineLoop) -> EngineLoop:
+    """An engine with one model, which breaks once."""
+    engine._queues[MODEL] = Scheduler(
+        MODEL, Brittle(), graphs=("encoder", "decoder_step"), slots=2, max_batch_size=4, max_tokens=99,
+        padding_budget=1.0,
+    )  # fmt: skip
+    return engine
+
+
+def told(events: list[Event]) -> list[tuple[int, str]]:
+    """Who is told what, apart from measurements."""
+    return [
+        (event.work_id, event.reason if isinstance(event, Failed) else type(event).__name__)
+        for event in events
+        if isinstance(event, Failed | Decoded | Classified)
+    ]
+
+
+def finished(engine: EngineLoop) -> list[Event]:
+    events: list[Event] = []
+    while engine.busy:
+        events += engine.turn()
+    return events
+
+
+def test_an_error_in_a_turn_loses_no_answer_and_leaves_every_row_free(stepping: EngineLoop) -> None:
+    stepping.handle(decode(1, limit=1))
+    stepping.handle(decode(2))
+    stepping.handle(decode(3, seconds=-1.0))
+    assert told(stepping.turn()) == [(3, "DEADLINE_EXCEEDED"), (1, "INFERENCE_FAILED"), (2, "INFERENCE_FAILED")]
+    for number in (4, 5):
+        stepping.handle(decode(number))
+    assert told(finished(stepping)) == [(4, "Decoded"), (5, "Decoded")]
+
+
+def test_an_error_while_a_work_is_cancelled_costs_its_model_alone(stepping: EngineLoop) -> None:
+    stepping.handle(decode(1))
+    stepping.handle(decode(2))
+    stepping.turn()
+    assert told(stepping.handle(Cancel(1))) == [(2, "INFERENCE_FAILED")]
+    stepping.handle(decode(3))
+    assert told(finished(stepping)) == [(3, "Decoded")]
+
+
+def test_an_error_while_a_sample_is_stopped_costs_its_model_alone(stepping: EngineLoop) -> None:
+    stepping.handle(decode(1))
+    stepping.turn()
+    assert told(stepping.handle(StopSample(1, 0))) == [(1, "INFERENCE_FAILED")]
+    stepping.handle(decode(2))
+    assert told(finished(stepping)) == [(2, "Decoded")]
+
+
+def test_an_error_among_rows_that_run_one_by_one_loses_no_answer(engine: EngineLoop) -> None:
+    def run(token_ids: IntArray, lengths: IntArray) -> FloatArray:
+        if len(token_ids) > 1:
+            raise InferenceFailedError("the graph broke")
+        if token_ids[0, 0] == 4:
+            raise TypeError("a value that nobody expected")
+        return np.zeros((1, 2), dtype=np.float32)
+
+    engine._queues[MODEL] = batcher_of(run)
+    engine.handle(classify(1))
+    engine.handle(classify(2, token=4))
+    assert told(engine.turn()) == [(1, "Classified"), (2, "INFERENCE_FAILED")]
+
+
+def test_a_work_that_cannot_be_read_fails_alone(engine: EngineLoop) -> None:
+    engine._queues[MODEL] = batcher_of(lengths_classifier())
+    engine.handle(classify(1))
+    assert told(engine.handle(replace(classify(2), states=[b"abc"]))) == [(2, "INFERENCE_FAILED")]
+    assert told(finished(engine)) == [(1, "Classified")]
+
+
+def batcher_of(run: Classify) -> Batcher:
+    graph = BatchedGraph("classifier", partial(pad_ids, pad_id=0), run)
+    return Batcher(MODEL, graph, max_batch_size=4, max_tokens=99, padding_budget=1.0)
