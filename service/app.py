@@ -7,9 +7,10 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -23,7 +24,7 @@ from service.serving.engines.hosts import Host, InlineHost, ProcessHost, ThreadH
 from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
 from service.settings import DevicePlan, ServiceSettings
-from service.state.keys import ephemeral_key_file, read_keys
+from service.state.keys import copied_key_file, ephemeral_key_file, read_keys
 from service.state.tokens import StateTokens
 from service.transport.http import open_metrics_server
 from service.transport.port import own_port, shared_port
@@ -105,6 +106,15 @@ def make_tokens(settings: ServiceSettings) -> StateTokens | None:
     return StateTokens(read_keys(settings.state_keys), lifetime_seconds=settings.state_token_seconds)
 
 
+def _key_file(settings: ServiceSettings, workers: int) -> AbstractContextManager[Path | None]:
+    """Where the processes of this server read keys, be it at its start or when one is replaced; the same for all."""
+    if settings.ephemeral_state_key:
+        return ephemeral_key_file()
+    if settings.state_keys is None or workers == 1:
+        return nullcontext(settings.state_keys)
+    return copied_key_file(settings.state_keys)
+
+
 def choose_devices(plan: DevicePlan, why_unavailable: Callable[[str], str] = why_unavailable) -> tuple[str, ...]:
     """Decide between cpu and cuda for every choice of the plan; what cannot be had is refused, never replaced.
 
@@ -149,7 +159,7 @@ async def serve(settings: ServiceSettings) -> None:
     if settings.repository_control and workers > 1:
         raise SettingsError(f"repository_control reaches one worker alone, and workers is {workers}")
     make_tokens(settings)
-    with ephemeral_key_file() if settings.ephemeral_state_key else nullcontext(settings.state_keys) as keys:
+    with _key_file(settings, workers) as keys:
         settings = settings.model_copy(update={"state_keys": keys, "ephemeral_state_key": False})
         await (_serve_alone(settings) if workers == 1 else _serve_with_workers(settings))
 

@@ -80,19 +80,38 @@ def new_key_line(key_id: str) -> str:
 def ephemeral_key_file() -> Iterator[Path]:
     """A key file that only this user may read, with a key of its own, gone in the end.
 
-    A file, so that workers get it the same way as a lasting one: not on their command line, which everybody sees.
-
     Raises:
         SettingsError: there is no folder for temporary files.
     """
+    with _private_file(new_key_line(f"ephemeral-{secrets.token_hex(4)}"), setting="ephemeral_state_key") as path:
+        yield path
+
+
+@contextmanager
+def copied_key_file(path: Path) -> Iterator[Path]:
+    """A copy of the keys that only this user may read, gone in the end.
+
+    A worker that is started later reads the keys that the others have, whatever has become of `path`.
+
+    Raises:
+        SettingsError: as of `read_keys`, or there is no folder for temporary files.
+    """
+    lines = "".join(f"{key.id} {key.secret.hex()}\n" for key in read_keys(path))
+    with _private_file(lines, setting="state_keys") as copy:
+        yield copy
+
+
+@contextmanager
+def _private_file(text: str, *, setting: str) -> Iterator[Path]:
+    """A file, and not the command line of the workers that read it, which everybody sees."""
     with ExitStack() as undo:
         try:
             path = Path(undo.enter_context(TemporaryDirectory(prefix="seqserve-keys-"))) / "state-keys"  # in mode 700
             path.touch(mode=0o600)
-            path.write_text(new_key_line(f"ephemeral-{secrets.token_hex(4)}"))
+            path.write_text(text)
         except OSError as error:
-            problem = f"ephemeral_state_key: no temporary file can be written: {error.strerror}"
-            raise SettingsError(problem, setting="ephemeral_state_key") from error
+            problem = f"{setting}: no temporary file can be written: {error.strerror}"
+            raise SettingsError(problem, setting=setting) from error
         yield path
 
 

@@ -20,7 +20,7 @@ class Status(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """A worker cannot start with these settings, nor will the next."""
+    """A worker cannot start with these settings as things are; it ends."""
 
     message: str
 

@@ -97,7 +97,7 @@ class Supervisor:
             announce: called once, when every worker listens.
 
         Raises:
-            SettingsError: a worker refused its settings.
+            SettingsError: a worker refused its settings before all had come up.
         """
         tasks = [asyncio.create_task(self._supervise(worker), name="worker supervisor") for worker in self._workers]
         waiting = asyncio.create_task(self._wait_for_all(announce))
@@ -198,13 +198,19 @@ class Supervisor:
 
     def _take(self, worker: _Worker, news: Status | Refused | Page) -> None:
         if isinstance(news, Refused):
-            raise SettingsError(news.message)
-        if isinstance(news, Page):
+            self._take_refusal(worker, news.message)
+        elif isinstance(news, Page):
             future = worker.pages.get(news.number)
             if future is not None and not future.done():
                 future.set_result(news.families)
         else:
             self._set_status(worker, news)
+
+    def _take_refusal(self, worker: _Worker, message: str) -> None:
+        """End the server at its start; once it has served, something else has changed, and the others go on."""
+        if not self._all_listened:
+            raise SettingsError(message)
+        logger.error("worker_refused worker=%d problem=%s", worker.number, message)
 
     def _set_status(self, worker: _Worker, status: Status) -> None:
         worker.status = status

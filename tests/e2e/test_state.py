@@ -20,6 +20,7 @@ from tests.e2e.calls import (
     GENERATOR,
     Client,
     client_of,
+    eventually,
     publish_all,
     refused,
     rows,
@@ -28,7 +29,7 @@ from tests.e2e.calls import (
     text,
 )
 from tests.e2e.test_commands import LEAN, run
-from tests.e2e.test_workers import new_connection
+from tests.e2e.test_workers import SLOW_START_SECONDS, new_connection
 
 PROMPT, COUNT = "X:1\nK:G\n", 200
 DAYS = [{"temperature": 4.0 + day, "humidity": 60.0, "wind": 1.0} for day in range(12)]
@@ -161,6 +162,27 @@ def test_workers_share_an_ephemeral_key_which_nobody_sees(models: Path, monkeypa
     assert len(texts) == 1
     assert min(answered) > 0, "all sixteen connections ended at one worker, as happens once in 32,768 times"
     assert not Path(path).exists()
+
+
+def test_a_worker_that_is_replaced_has_the_keys_that_the_server_began_with(models: Path, tmp_path: Path) -> None:
+    keys = key_file(tmp_path, new_key_line("first"))
+    with running_server(models, *LEAN, "--workers", "2", "--state-keys", str(keys)) as server:
+        with client_of(server) as client:
+            token = token_of(client)
+        keys.write_text(new_key_line("second"))
+        psutil.Process(server.process.pid).children()[0].kill()
+        eventually(lambda: sum(sample(server, restarts(worker)) for worker in "01") == 1)
+        ready = [f'seqserve_worker_ready{{worker="{worker}"}}' for worker in "01"]
+        eventually(lambda: all(sample(server, series) for series in ready), seconds=SLOW_START_SECONDS)
+        for _ in range(16):
+            with new_connection(server.target) as channel:
+                assert Client(server.target, channel).generate(state_token=token)
+        answered = [sample(server, f'{ANSWERED},worker="{worker}"}}') for worker in "01"]
+    assert min(answered) > 0, "all sixteen connections ended at one worker, as happens once in 32,768 times"
+
+
+def restarts(worker: str) -> str:
+    return f'seqserve_worker_restarts_total{{worker="{worker}"}}'
 
 
 def test_keys_are_rotated_by_their_ids(models: Path, keys: Path, keyed_client: Client, tmp_path: Path) -> None:

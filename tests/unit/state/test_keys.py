@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import SettingsError
-from service.state.keys import Key, ephemeral_key_file, new_key_line, read_keys
+from service.state.keys import Key, copied_key_file, ephemeral_key_file, new_key_line, read_keys
 
 SECRET, OTHER = "ab" * 32, "0C" * 40
 
@@ -79,6 +79,17 @@ def test_a_new_line_is_a_key_of_its_own(tmp_path: Path) -> None:
     first, second = read_keys(written(tmp_path, new_key_line("a") + new_key_line("b")))
     assert (first.id, second.id, len(first.secret)) == ("a", "b", 32)
     assert first.secret != second.secret
+
+
+def test_a_copy_keeps_the_keys_for_this_user_alone_whatever_becomes_of_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, f"# ours\n2026-08 {SECRET}\nold {OTHER}", 0o440)
+    keys = read_keys(path)
+    with copied_key_file(path) as copy:
+        path.unlink()
+        assert read_keys(copy) == keys
+        assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+        assert stat.S_IMODE(copy.parent.stat().st_mode) == 0o700
+    assert not copy.parent.exists()
 
 
 def test_an_ephemeral_key_without_a_folder_for_it_is_a_setting_that_cannot_be(

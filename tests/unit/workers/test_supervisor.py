@@ -158,6 +158,19 @@ async def test_a_worker_that_refuses_its_settings_ends_the_server() -> None:
     assert not parts.announced
 
 
+async def test_a_worker_that_refuses_its_settings_once_the_server_has_served_is_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    programs = ["tell(Status(True, True)); listen()", "tell(Refused('models is gone'))", GOOD]
+    async with running(lambda number, start: GOOD if number else programs[start - 1]) as parts:
+        await until(lambda: parts.announced)
+        await parts.supervisor.collect()
+        ready = ("seqserve_worker_ready", {"worker": "0"})
+        await until(lambda: parts.started == [3, 1] and parts.registry.get_sample_value(*ready) == 1)
+        assert parts.supervisor.ready
+        assert "worker_refused worker=0 problem=models is gone" in caplog.messages
+
+
 async def test_a_drain_ends_every_worker_and_restarts_none() -> None:
     async with running(lambda number, start: GOOD) as parts:
         await until(lambda: parts.announced)
