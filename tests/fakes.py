@@ -24,9 +24,10 @@ class CountingRows:
 
     def __init__(
         self, *, ends_at: int | None = None, poison: int | None = None, breaks_on: int | None = None,
-        reads_slices: bool = False,
+        reads_slices: bool = False, time_multiple: int = 1,
     ) -> None:  # fmt: skip
         self.reads_slices = reads_slices
+        self.time_multiple = time_multiple
         self.reads: list[list[int]] = []
         """Per run that reads, the tokens of each row, the one that is added included."""
         self._ends_at = ends_at
@@ -48,7 +49,8 @@ class CountingRows:
         lasts = [[first, *sequence.tolist()][-1] for first, sequence in zip(before, sequences, strict=True)]
         first = np.array(lasts, dtype=np.int64)
         lengths = np.array(self.reads[-1], dtype=np.int64)
-        return Started(np.zeros((rows, 1), dtype=np.float32), None, first, None, None, lengths, int(lengths.max()))
+        time = -(-int(lengths.max()) // self.time_multiple) * self.time_multiple
+        return Started(np.zeros((rows, 1), dtype=np.float32), None, first, None, None, lengths, time)
 
     def moved(self, *, sources: bool) -> None:
         """Nothing."""

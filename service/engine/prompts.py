@@ -91,9 +91,9 @@ class PromptReader:
         prompts are idle, so further runs follow as far as `max_tokens` go.
         """
         left, batches, failed = self._max_tokens, list[ReadBatch](), list[tuple[int, str]]()
-        while self._prompts and (left == self._max_tokens or self._next_length(self._prompts[0]) <= left):
+        while self._prompts and (left == self._max_tokens or self._padded_length(self._prompts[0]) <= left):
             prompts = self._take_similar(left)
-            left -= len(prompts) * max(self._next_length(prompt) for prompt in prompts)
+            left -= len(prompts) * max(self._padded_length(prompt) for prompt in prompts)
             reading = self._run(prompts)
             batches += reading.batches
             failed += reading.failed
@@ -103,7 +103,7 @@ class PromptReader:
         """Take the first in line, and others of similar length."""
         window = [self._prompts[i] for i in range(min(len(self._prompts), WINDOW_SEQUENCES))]
         chosen = pick_batch(
-            [self._next_length(prompt) for prompt in window],
+            [self._padded_length(prompt) for prompt in window],
             max_rows=self._max_rows,
             padding_budget=self._padding_budget,
             max_tokens=max_tokens,
@@ -115,6 +115,11 @@ class PromptReader:
     def _next_length(self, prompt: _Prompt) -> int:
         longest = slice_length(self._max_tokens, self._max_rows) if self._model.reads_slices else prompt.left
         return min(prompt.left, longest)
+
+    def _padded_length(self, prompt: _Prompt) -> int:
+        """Positions that it takes up in a run by itself."""
+        multiple = self._model.time_multiple
+        return -(-self._next_length(prompt) // multiple) * multiple
 
     def _run(self, prompts: list[_Prompt]) -> Reading:
         lengths = [self._next_length(prompt) for prompt in prompts]

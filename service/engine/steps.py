@@ -222,6 +222,11 @@ class RowModel(Protocol):
         """Whether a sequence may be read in parts, each `start` going on from the state of the one before."""
         ...
 
+    @property
+    def time_multiple(self) -> int:
+        """`start` pads to a multiple of this."""
+        ...
+
     def start(self, sequences: list[IntArray], carried: Sequence[Carried | None]) -> Started:
         """Read prompts or sources, batched and padded; a prompt after what its row has `carried`, if it has."""
         ...

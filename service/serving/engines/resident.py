@@ -29,6 +29,7 @@ class ResidentRows:
         self.banned_ids = rows.banned_ids
         self.state_size = rows.state_size
         self.reads_slices = rows.reads_slices
+        self.time_multiple = rows.time_multiple
         self.reads_by_step = rows.reads_by_step
 
     def start(self, sequences: list[IntArray], carried: Sequence[Carried | None]) -> Started:

@@ -49,6 +49,7 @@ class _TimedRows:
         self.banned_ids = model.banned_ids
         self.state_size = model.state_size
         self.reads_slices = model.reads_slices
+        self.time_multiple = model.time_multiple
         self.reads_by_step = model.reads_by_step
         self.ran: list[Event] = []
 

@@ -25,6 +25,7 @@ class TinyTranslator:
     eos_id = EOS
     banned_ids = (PAD, BOS)
     reads_slices = False
+    time_multiple = 1
     reads_by_step = False
     state_size = 1
 

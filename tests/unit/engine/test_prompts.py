@@ -81,6 +81,17 @@ def test_a_source_that_cannot_be_cut_runs_alone_if_it_is_longer_than_a_run() -> 
     assert model.reads == [[31], [31], [5, 5, 5], [5]]
 
 
+def test_a_turn_reads_no_more_than_it_may_with_the_padding_that_the_model_adds() -> None:
+    model = CountingRows(time_multiple=8)
+    reader = reader_of(model, requests(*([3] * n for n in (3, 8, 3, 2, 3, 16))))
+    turns = []
+    while reader.row_count:
+        before = len(model.reads)
+        reader.read()
+        turns.append(model.reads[before:])
+    assert turns == [[[4, 4]], [[9]], [[3, 4]], [[17]]]
+
+
 def test_a_long_prompt_holds_up_a_short_one_for_one_run_at_most() -> None:
     model = CountingRows(reads_slices=True)
     reader = reader_of(model, requests([3] * 99))
