@@ -96,7 +96,8 @@ class Generation:
         request = inference.GenerateTextRequest()
         request.CopyFrom(self.request)
         request.model = str(self._model_version)
-        if self._seed is not None and not request.state_token:
+        samples = request.temperature > 0 or not request.HasField("temperature")
+        if self._seed is not None and samples and not request.state_token:
             request.seed = self._seed
         return request
 

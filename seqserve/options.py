@@ -18,7 +18,8 @@ class GenerateOptions(TypedDict, total=False):
 
     `max_output_token_count`: most tokens to produce, 1 to the model's own limit, which is the default.
     `min_output_token_count`: tokens to produce before the text may end; default 0.
-    `temperature`: divides the logits, 0 to 100; 0 takes the most probable token always; default 1.
+    `temperature`: divides the logits, 0 to 100; 0 takes the most probable token always, without `top_k`, `top_p`,
+    `min_p` and `seed`; default 1.
     `top_k`: samples among this many most probable tokens, 1 and up; default all.
     `top_p`: samples among the fewest tokens that reach this mass, above 0 to 1; default 1, which keeps all.
     `min_p`: samples among tokens at least this share as probable as the most probable one, 0 to 1; default 0, all.
@@ -26,7 +27,7 @@ class GenerateOptions(TypedDict, total=False):
     `repetition_penalty`: makes tokens of prompt and text less probable, above 0 to 10; default 1, not at all.
     `no_repeat_ngram_size`: so many tokens in a row never come again, 1 to 32; default no such rule.
     `banned_tokens`: tokens that are never produced, at most 256, each as text or as the vocabulary spells it.
-    `token_biases`: numbers from -100 to 100 that are added to the logits of tokens, at most 256.
+    `token_biases`: numbers from -100 to 100 that are added to the logits of tokens, at most 256, none of them banned.
     `stop_sequences`: strings that end the text where they begin, at most 16.
     `sample_count`: texts to generate, 1 to 16; default 1.
     `include_token_scores`: whether chunks bring the log-probability of each token.

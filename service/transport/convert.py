@@ -137,9 +137,9 @@ def to_model(info: ModelInfo) -> models.Model:
     )
 
 
-def refused(field: str, value: object, expected: str) -> InvalidArgumentError:
+def refused(field: str, value: object, expected: str, **facts: object) -> InvalidArgumentError:
     """The error of a field whose value is not what is expected."""
-    return InvalidArgumentError(f"{field} is {value}, expected {expected}", field=field, value=value)
+    return InvalidArgumentError(f"{field} is {value}, expected {expected}", field=field, value=value, **facts)
 
 
 def checked_model(reference: str) -> str:
@@ -187,23 +187,21 @@ def checked_output_count(request: inference.GenerateTextRequest | inference.Tran
 def checked_number(field: str, value: float, least: float, most: float) -> float:
     """A number from `least` to `most`."""
     if math.isnan(value) or not least <= value <= most:
-        raise refused(field, value, f"{least:g} to {most:g}")
+        raise refused(field, value, f"{least:g} to {most:g}", limit=f"{most:g}")
     return value
 
 
 def checked_positive(field: str, value: float, most: float) -> float:
     """A number above 0, and at most `most`."""
     if math.isnan(value) or not 0 < value <= most:
-        raise refused(field, value, f"above 0 and at most {most:g}")
+        raise refused(field, value, f"above 0 and at most {most:g}", limit=f"{most:g}")
     return value
 
 
 def checked_integer(field: str, value: int, least: int, most: int) -> int:
     """An integer from `least` to `most`."""
     if not least <= value <= most:
-        raise InvalidArgumentError(
-            f"{field} is {value}, expected {least} to {most}", field=field, value=value, limit=most
-        )
+        raise refused(field, value, f"{least} to {most}", limit=most)
     return value
 
 
@@ -231,6 +229,13 @@ def checked_sampling(
         min_p=checked_number("min_p", request.min_p, 0, 1) if given("min_p") else 0.0,
         seed=_seed(request.seed) if given("seed") else secrets.randbits(SEED_BITS),
     )
+
+
+def refuse_sampling(request: inference.GenerateTextRequest | inference.TranslateTextRequest) -> None:
+    """Refuse what means something to sampling alone, in a request that does not sample."""
+    for field in ("top_k", "top_p", "min_p", "seed"):
+        if request.HasField(field):
+            raise InvalidArgumentError(f"{field} samples, which needs a temperature above 0", field=field)
 
 
 def _count(field: str, value: int) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from seqserve.v1 import inference_service_pb2 as inference
 from service.errors import InvalidArgumentError
-from service.serving.api import GeneratedChunk, GenerateOptions
+from service.serving.api import GeneratedChunk, GenerateOptions, SamplingOptions
 from service.state.requests import Resumption
 from service.transport.convert import (
     FINISH_REASON,
@@ -14,6 +14,7 @@ from service.transport.convert import (
     checked_output_count,
     checked_positive,
     checked_sampling,
+    refuse_sampling,
     refused,
     to_model_version,
     to_timings,
@@ -49,7 +50,7 @@ def to_generate_call(request: inference.GenerateTextRequest) -> GenerateCall:
     size, penalty = request.no_repeat_ngram_size, request.repetition_penalty
     options = GenerateOptions(
         max_output_token_count=checked_output_count(request),
-        sampling=checked_sampling(request, temperature=1.0),
+        sampling=_sampling(request),
         min_output_token_count=_minimum(request),
         repetition_penalty=checked_positive("repetition_penalty", penalty, MOST_REPETITION_PENALTY)
         if given("repetition_penalty")
@@ -92,6 +93,13 @@ def to_generate_response(chunk: GeneratedChunk) -> inference.GenerateTextRespons
     if chunk.timings is not None:
         response.timings.CopyFrom(to_timings(chunk.timings))
     return response
+
+
+def _sampling(request: inference.GenerateTextRequest) -> SamplingOptions:
+    sampling = checked_sampling(request, temperature=1.0)
+    if sampling.temperature == 0:
+        refuse_sampling(request)
+    return sampling
 
 
 def _minimum(request: inference.GenerateTextRequest) -> int:
@@ -158,7 +166,9 @@ def _stop_sequences(request: inference.GenerateTextRequest) -> tuple[str, ...]:
 
 def _check_length(field: str, text: str) -> None:
     if not 1 <= len(text) <= MOST_CHARACTERS:
-        raise refused(field, f"{len(text)} characters long", f"1 to {MOST_CHARACTERS} characters")
+        raise refused(
+            field, f"{len(text)} characters long", f"1 to {MOST_CHARACTERS} characters", limit=MOST_CHARACTERS
+        )
 
 
 def _check_count(field: str, count: int, most: int) -> None:

@@ -26,6 +26,7 @@ from service.transport.convert import (
     checked_text,
     checked_texts,
     checked_truncation,
+    refuse_sampling,
     to_model_version,
     to_timings,
     to_token_scores,
@@ -135,9 +136,7 @@ def _sampling(request: inference.TranslateTextRequest) -> SamplingOptions | None
     sampling = checked_sampling(request, temperature=0.0)
     if sampling.temperature > 0:
         return sampling
-    for field in ("top_k", "top_p", "min_p", "seed"):
-        if request.HasField(field):
-            raise InvalidArgumentError(f"{field} samples, which needs a temperature above 0", field=field)
+    refuse_sampling(request)
     return None
 
 

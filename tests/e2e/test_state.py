@@ -256,7 +256,7 @@ def test_an_interval_that_cannot_be_is_refused_by_field(
 
 
 def test_options_of_a_text_that_goes_on_are_checked_together_with_its_own(keyed_client: Client) -> None:
-    short = request(max_output_token_count=3, min_output_token_count=3, temperature=0)
+    short = request(max_output_token_count=3, min_output_token_count=3, temperature=0, seed=None)
     greedy = list(keyed_client.inference.GenerateText(short, timeout=20))
     refusal = refused(lambda: keyed_client.generate(state_token=greedy[-1].state_token, sample_count=2))
     assert (refusal.code, refusal.fields) == (INVALID, ("sample_count",))

@@ -59,6 +59,7 @@ def generate_decoding(options: GenerateOptions, tokenizer: Tokenizer, *, limit: 
         (_token_id(tokenizer, text, f"banned_tokens[{index}]"), -math.inf)
         for index, text in enumerate(options.banned_tokens)
     ]
+    _refuse_banned(options, [token_id for token_id, _ in biases], {token_id for token_id, _ in bans})
     return DecodeOptions(
         limit,
         engine_sampling(options.sampling),
@@ -96,6 +97,19 @@ def _require_possible(options: GenerateOptions, limit: int, slots: int) -> None:
             field="min_output_token_count",
             limit=limit,
         )
+
+
+def _refuse_banned(options: GenerateOptions, biased: list[int], banned: set[int]) -> None:
+    """Refuse tokens that a request both biases and bans, however it spells them; what a text began with may be both."""
+    given = None if options.resumption is None else options.resumption.given
+    if given is not None and not {"token_biases", "banned_tokens"} <= given:
+        return
+    for text, token_id in zip(options.token_biases, biased, strict=True):
+        if token_id in banned:
+            field = f"token_biases[{text}]"
+            raise InvalidArgumentError(
+                f"{field} is of a token that banned_tokens has, too: ban or bias it", field=field
+            )
 
 
 def _token_id(tokenizer: Tokenizer, text: str, field: str) -> int:

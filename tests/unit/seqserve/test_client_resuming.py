@@ -102,6 +102,13 @@ async def test_without_a_token_the_text_is_begun_anew_by_its_seed(
     assert (request.model, request.seed, request.prompt, request.state_token) == ("fake@3", 77, "lost", b"")
 
 
+async def test_a_text_that_was_not_sampled_is_begun_anew_without_a_seed(read: Read, server: "FakeServer") -> None:
+    server.lost_after = [3]
+    await read(temperature=0)
+    request = server.received[1].request
+    assert (request.model, request.temperature, request.HasField("seed")) == ("fake@3", 0, False)
+
+
 async def test_several_samples_are_not_begun_anew(async_client: AsyncClient, server: "FakeServer") -> None:
     server.lost_after = [3]
     with pytest.raises(UnavailableError, match="lost"):

@@ -20,6 +20,10 @@ def options(**fields: Any) -> GenerateOptions:
     [
         pytest.param({"min_p": math.nan}, "min_p", id="min_p nan"),
         pytest.param({"min_p": 1.01}, "min_p", id="min_p"),
+        pytest.param({"top_k": 5, "temperature": 0.0}, "top_k", id="top_k without sampling"),
+        pytest.param({"top_p": 1.0, "temperature": 0.0}, "top_p", id="top_p without sampling"),
+        pytest.param({"min_p": 0.0, "temperature": 0.0}, "min_p", id="min_p without sampling"),
+        pytest.param({"seed": 0, "temperature": 0.0}, "seed", id="seed without sampling"),
         pytest.param({"min_output_token_count": -1}, "min_output_token_count", id="negative minimum"),
         pytest.param(
             {"min_output_token_count": 6, "max_output_token_count": 5}, "min_output_token_count", id="minimum over most"
@@ -54,6 +58,21 @@ def test_an_option_that_cannot_be_is_refused_by_field(fields: dict[str, Any], fi
     with pytest.raises(InvalidArgumentError) as caught:
         options(**fields)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit"),
+    [
+        pytest.param({"min_p": 1.01}, "1", id="number"),
+        pytest.param({"repetition_penalty": 10.5}, "10", id="positive number"),
+        pytest.param({"sample_count": 17}, "16", id="integer"),
+        pytest.param({"stop_sequences": ["x" * 201]}, "200", id="characters"),
+    ],
+)
+def test_what_is_out_of_range_is_refused_with_the_limit(fields: dict[str, Any], limit: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        options(**fields)
+    assert caught.value.facts["limit"] == limit
 
 
 def test_every_option_is_taken() -> None:

@@ -237,6 +237,12 @@ async def test_several_samples_without_sampling_are_refused(front: Front) -> Non
     assert refused.value.field == "sample_count"
 
 
+async def test_a_token_is_banned_or_biased_and_not_both(front: Front) -> None:
+    with pytest.raises(InvalidArgumentError, match="ban or bias it") as refused:
+        await chunks(front, banned_tokens=("2", "|"), token_biases={"X": 1.0, "2": 1.0})
+    assert refused.value.field == "token_biases[2]"
+
+
 async def test_every_mode_answers_alike_alone_and_in_a_crowd(front: Front) -> None:
     modes: Sequence[dict[str, Any]] = (
         {},

@@ -208,6 +208,14 @@ async def test_an_option_that_is_set_replaces_the_tokens_own(front: Front) -> No
     assert text_of(greedy) != text_of(await go_on(front, token))[:4]
 
 
+async def test_a_token_that_the_text_biases_may_be_banned_from_here_on(front: Front) -> None:
+    token, _ = token_after(await begin(front, token_biases={"2": 100.0}), 6)
+    assert "2" in text_of(await go_on(front, token))
+    assert "2" not in text_of(await go_on(front, token, banned_tokens=("2",)))
+    with pytest.raises(InvalidArgumentError, match="ban or bias it"):
+        await go_on(front, token, banned_tokens=("2",), token_biases={"2": 1.0})
+
+
 async def test_a_prompt_is_read_after_the_text_and_nothing_of_it_is_told_twice(front: Front) -> None:
     first = await begin(front, sampling=SamplingOptions(0.0), max_output_token_count=8, min_output_token_count=8)
     more = "GAB|"
