@@ -24,7 +24,7 @@ from training.evaluation.row_baselines import row_baselines
 from training.scoring.answers import LabelAnswers
 from training.scoring.calibration import calibrate
 from training.scoring.label_scores import Labels, reading_scores, word_scores
-from training.scoring.scores import Evaluation, Score, accuracy, few, of
+from training.scoring.scores import Evaluation, Score, accuracy, few, of, quoted
 
 
 def evaluate_words(model: LabellerModel, bundle: OpenedBundle, splits: Splits[TaggedTokens]) -> Evaluation:
@@ -138,5 +138,5 @@ def _wrong_word(example: TaggedTokens, predicted: Labels) -> str | None:
     """The first word of a sentence whose label is wrong, in a few words."""
     for (word, tag), label in zip(_labelled_words(example), predicted, strict=True):
         if label != tag:
-            return f"{' '.join(example.tokens)!r}: {word!r} is {label}, and not {tag}"
+            return f"{quoted(' '.join(example.tokens))}: {word!r} is {label}, and not {tag}"
     return None

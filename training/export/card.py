@@ -1,11 +1,13 @@
 """The model card: what a bundle is, what it was made from, what it reaches and where it fails.   Plain Markdown."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from service.bundle.manifest import Classification, Labelling, Manifest
 from service.bundle.store import WEIGHTS_NAME
 from training.data.examples import AnySplits
+from training.data.load import SAMPLES
 from training.evaluation.evaluate import Evaluations
 from training.export.bundle import Draft
 from training.export.origins import describe_terms, origin_of
@@ -145,10 +147,18 @@ def _training(manifest: Manifest, recipe: Recipe, epochs: tuple[Epoch, ...]) -> 
             f"- Source commit {source_commit()}",
             f"- PyTorch {producer.torch}, {manifest.created_time}",
             f"- {len(epochs)} epochs in {seconds:.0f} s, validation included, on {describe_machine(recipe.training)}",
-            f"- Command `python -m training train {producer.recipe}.toml`",
+            f"- Command `{_command(recipe)}`",
             *_reading(recipe),
         ]
     )
+
+
+def _command(recipe: Recipe) -> str:
+    """What makes the bundle anew; a recipe of the project is named by its place, the others by their file."""
+    own = f"training/recipes/{recipe.name}.toml"
+    path = own if (Path(__file__).parents[2] / own).is_file() else f"{recipe.name}.toml"
+    needs_data = recipe.data.corpus is not None and recipe.data.corpus not in SAMPLES
+    return f"{'SEQSERVE_DATA=DIR ' if needs_data else ''}python -m training train {path}"
 
 
 def _reading(recipe: Recipe) -> list[str]:
