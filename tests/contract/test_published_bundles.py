@@ -1,5 +1,6 @@
 """The published bundles are sound, small and complete, can be made again, and are what pages say of them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,17 @@ from service.__main__ import app
 from service.bundle.store import CARD_NAME, WEIGHTS_NAME, OpenedBundle, open_bundle
 from tests.published import PUBLISHED, each_published_bundle, published_folders
 from tests.trained import ROOT
+from training.commands.evaluate import own_recipe
 from training.comparison.page import PublishedModel, write_page
 from training.comparison.results import Measurement, TrainedModel, read_results
 from training.comparison.tables import filled
 from training.export.origins import ORIGINS
 from training.export.rebuild import publish_rebuilt
 from training.export.weights import stored_precision
+from training.settings.recipe import load_recipe
+from training.settings.training import MACHINE_SETTINGS
 
+MODELS = {"melody", "names", "rain-tomorrow"}
 MOST_BYTES = 80_000_000
 SECTIONS = (
     *("Model", "Data", "Training", "Licence and attribution", "Scores", "Variants", "Limits", "Known failures"),
@@ -28,8 +33,8 @@ def bundles() -> list[OpenedBundle]:
     return [open_bundle(folder) for folder in published_folders()]
 
 
-def test_there_are_published_bundles() -> None:
-    assert published_folders()
+def test_the_published_models_are_those_that_were_promised() -> None:
+    assert {folder.parent.name for folder in published_folders()} == MODELS
 
 
 def test_all_of_them_are_small_enough_to_be_cloned() -> None:
@@ -61,6 +66,17 @@ def test_a_card_has_every_section_and_the_licence_of_every_corpus(folder: Path) 
     terms = bodies["Licence and attribution"]
     assert [corpus for corpus, _, _ in model.licences if ORIGINS[corpus].terms not in terms] == []
     assert len(model.licences) >= 1
+
+
+@pytest.mark.parametrize("folder", each_published_bundle())
+def test_a_card_s_recipe_is_the_project_s(folder: Path) -> None:
+    """But for what a machine decides: another number of threads is no other recipe."""
+    card = (folder / CARD_NAME).read_text()
+    written = json.loads(card.partition("```json\n")[2].partition("\n```")[0])
+    own = load_recipe(own_recipe(open_bundle(folder).manifest)).model_dump(mode="json")
+    for recipe in (written, own):
+        recipe["training"] |= dict.fromkeys(MACHINE_SETTINGS)
+    assert written == own
 
 
 def test_a_bundle_is_made_again_from_itself_byte_for_byte(bundles: list[OpenedBundle], tmp_path: Path) -> None:
