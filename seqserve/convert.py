@@ -306,6 +306,7 @@ def model(message: models.Model) -> Model:
         label_scheme=LABEL_SCHEMES.get(message.label_scheme, LabelScheme.OTHER),
         carries_state=message.carries_state,
         numerics_class=message.numerics_class,
+        exact=message.exact,
     )
 
 

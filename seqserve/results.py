@@ -281,7 +281,8 @@ class Feature:
 class Model:
     """One version of a model, as the server knows it. `failure` tells why loading failed, else it is empty.
 
-    `carries_state` tells whether state tokens can be asked for, `numerics_class` where they go on bit for bit.
+    `carries_state` tells whether state tokens can be asked for, `numerics_class` where they go on bit for bit, and
+    `exact` whether a trial at load had the same answers, bit for bit, alone and in a crowd.
     """
 
     name: str
@@ -303,3 +304,4 @@ class Model:
     label_scheme: LabelScheme
     carries_state: bool = False
     numerics_class: str = ""
+    exact: bool = False

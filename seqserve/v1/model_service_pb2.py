@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fseqserve/v1/model_service.proto\x12\x0bseqserve.v1\x1a\x1egoogle/protobuf/duration.proto\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.seqserve.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"5\n\x10GetModelResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.seqserve.v1.Model\"\xd8\x04\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.seqserve.v1.Model.State\x12\x0f\n\x07\x66\x61ilure\x18\x04 \x01(\t\x12\x1f\n\x04task\x18\x05 \x01(\x0e\x32\x11.seqserve.v1.Task\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\x0e\n\x06labels\x18\t \x03(\t\x12\x17\n\x0fmax_token_count\x18\n \x01(\x05\x12\x1e\n\x16max_output_token_count\x18\x0b \x01(\x05\x12\x17\n\x0fsource_language\x18\x0c \x01(\t\x12\x17\n\x0ftarget_language\x18\r \x01(\t\x12\x15\n\rhas_attention\x18\x0e \x01(\x08\x12\x30\n\rload_duration\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x08\x66\x65\x61tures\x18\x10 \x03(\x0b\x32\x14.seqserve.v1.Feature\x12.\n\x0clabel_scheme\x18\x11 \x01(\x0e\x32\x18.seqserve.v1.LabelScheme\x12\x15\n\rcarries_state\x18\x12 \x01(\x08\x12\x16\n\x0enumerics_class\x18\x13 \x01(\t\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_LOADING\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\"S\n\x07\x46\x65\x61ture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x1a\n\rimputed_value\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_imputed_value*Y\n\x0bLabelScheme\x12\x1c\n\x18LABEL_SCHEME_UNSPECIFIED\x10\x00\x12\x16\n\x12LABEL_SCHEME_PLAIN\x10\x01\x12\x14\n\x10LABEL_SCHEME_BIO\x10\x02*t\n\x04Task\x12\x14\n\x10TASK_UNSPECIFIED\x10\x00\x12\x17\n\x13TASK_CLASSIFICATION\x10\x01\x12\x13\n\x0fTASK_GENERATION\x10\x02\x12\x14\n\x10TASK_TRANSLATION\x10\x03\x12\x12\n\x0eTASK_LABELLING\x10\x04\x32\xaa\x01\n\x0cModelService\x12O\n\nListModels\x12\x1e.seqserve.v1.ListModelsRequest\x1a\x1f.seqserve.v1.ListModelsResponse\"\x00\x12I\n\x08GetModel\x12\x1c.seqserve.v1.GetModelRequest\x1a\x1d.seqserve.v1.GetModelResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fseqserve/v1/model_service.proto\x12\x0bseqserve.v1\x1a\x1egoogle/protobuf/duration.proto\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.seqserve.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"5\n\x10GetModelResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.seqserve.v1.Model\"\xe7\x04\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.seqserve.v1.Model.State\x12\x0f\n\x07\x66\x61ilure\x18\x04 \x01(\t\x12\x1f\n\x04task\x18\x05 \x01(\x0e\x32\x11.seqserve.v1.Task\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\x0e\n\x06labels\x18\t \x03(\t\x12\x17\n\x0fmax_token_count\x18\n \x01(\x05\x12\x1e\n\x16max_output_token_count\x18\x0b \x01(\x05\x12\x17\n\x0fsource_language\x18\x0c \x01(\t\x12\x17\n\x0ftarget_language\x18\r \x01(\t\x12\x15\n\rhas_attention\x18\x0e \x01(\x08\x12\x30\n\rload_duration\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x08\x66\x65\x61tures\x18\x10 \x03(\x0b\x32\x14.seqserve.v1.Feature\x12.\n\x0clabel_scheme\x18\x11 \x01(\x0e\x32\x18.seqserve.v1.LabelScheme\x12\x15\n\rcarries_state\x18\x12 \x01(\x08\x12\x16\n\x0enumerics_class\x18\x13 \x01(\t\x12\r\n\x05\x65xact\x18\x14 \x01(\x08\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_LOADING\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\"S\n\x07\x46\x65\x61ture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x1a\n\rimputed_value\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_imputed_value*Y\n\x0bLabelScheme\x12\x1c\n\x18LABEL_SCHEME_UNSPECIFIED\x10\x00\x12\x16\n\x12LABEL_SCHEME_PLAIN\x10\x01\x12\x14\n\x10LABEL_SCHEME_BIO\x10\x02*t\n\x04Task\x12\x14\n\x10TASK_UNSPECIFIED\x10\x00\x12\x17\n\x13TASK_CLASSIFICATION\x10\x01\x12\x13\n\x0fTASK_GENERATION\x10\x02\x12\x14\n\x10TASK_TRANSLATION\x10\x03\x12\x12\n\x0eTASK_LABELLING\x10\x04\x32\xaa\x01\n\x0cModelService\x12O\n\nListModels\x12\x1e.seqserve.v1.ListModelsRequest\x1a\x1f.seqserve.v1.ListModelsResponse\"\x00\x12I\n\x08GetModel\x12\x1c.seqserve.v1.GetModelRequest\x1a\x1d.seqserve.v1.GetModelResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'seqserve.v1.model_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LABELSCHEME']._serialized_start=1000
-  _globals['_LABELSCHEME']._serialized_end=1089
-  _globals['_TASK']._serialized_start=1091
-  _globals['_TASK']._serialized_end=1207
+  _globals['_LABELSCHEME']._serialized_start=1015
+  _globals['_LABELSCHEME']._serialized_end=1104
+  _globals['_TASK']._serialized_start=1106
+  _globals['_TASK']._serialized_end=1222
   _globals['_LISTMODELSREQUEST']._serialized_start=80
   _globals['_LISTMODELSREQUEST']._serialized_end=138
   _globals['_LISTMODELSRESPONSE']._serialized_start=140
@@ -45,11 +45,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELRESPONSE']._serialized_start=257
   _globals['_GETMODELRESPONSE']._serialized_end=310
   _globals['_MODEL']._serialized_start=313
-  _globals['_MODEL']._serialized_end=913
-  _globals['_MODEL_STATE']._serialized_start=828
-  _globals['_MODEL_STATE']._serialized_end=913
-  _globals['_FEATURE']._serialized_start=915
-  _globals['_FEATURE']._serialized_end=998
-  _globals['_MODELSERVICE']._serialized_start=1210
-  _globals['_MODELSERVICE']._serialized_end=1380
+  _globals['_MODEL']._serialized_end=928
+  _globals['_MODEL_STATE']._serialized_start=843
+  _globals['_MODEL_STATE']._serialized_end=928
+  _globals['_FEATURE']._serialized_start=930
+  _globals['_FEATURE']._serialized_end=1013
+  _globals['_MODELSERVICE']._serialized_start=1225
+  _globals['_MODELSERVICE']._serialized_end=1395
 # @@protoc_insertion_point(module_scope)

@@ -62,7 +62,7 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "state", "failure", "task", "digest", "precision", "provider", "labels", "max_token_count", "max_output_token_count", "source_language", "target_language", "has_attention", "load_duration", "features", "label_scheme", "carries_state", "numerics_class")
+    __slots__ = ("name", "version", "state", "failure", "task", "digest", "precision", "provider", "labels", "max_token_count", "max_output_token_count", "source_language", "target_language", "has_attention", "load_duration", "features", "label_scheme", "carries_state", "numerics_class", "exact")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Model.State]
@@ -92,6 +92,7 @@ class Model(_message.Message):
     LABEL_SCHEME_FIELD_NUMBER: _ClassVar[int]
     CARRIES_STATE_FIELD_NUMBER: _ClassVar[int]
     NUMERICS_CLASS_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     state: Model.State
@@ -111,7 +112,8 @@ class Model(_message.Message):
     label_scheme: LabelScheme
     carries_state: bool
     numerics_class: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[Model.State, str]] = ..., failure: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., digest: _Optional[str] = ..., precision: _Optional[str] = ..., provider: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., max_token_count: _Optional[int] = ..., max_output_token_count: _Optional[int] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., has_attention: bool = ..., load_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., label_scheme: _Optional[_Union[LabelScheme, str]] = ..., carries_state: bool = ..., numerics_class: _Optional[str] = ...) -> None: ...
+    exact: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[Model.State, str]] = ..., failure: _Optional[str] = ..., task: _Optional[_Union[Task, str]] = ..., digest: _Optional[str] = ..., precision: _Optional[str] = ..., provider: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., max_token_count: _Optional[int] = ..., max_output_token_count: _Optional[int] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., has_attention: bool = ..., load_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., label_scheme: _Optional[_Union[LabelScheme, str]] = ..., carries_state: bool = ..., numerics_class: _Optional[str] = ..., exact: bool = ...) -> None: ...
 
 class Feature(_message.Message):
     __slots__ = ("name", "unit", "imputed_value")

@@ -56,6 +56,7 @@ class ModelInfo:
     label_scheme: LabelScheme | None = None
     carries_state: bool = False
     numerics_class: str = ""
+    exact: bool = False
 
 
 @dataclass(frozen=True)

@@ -280,6 +280,7 @@ class Catalog:
             provider=loaded.provider,
             load_seconds=loaded.load_seconds,
             numerics_class=loaded.numerics_class,
+            exact=loaded.exact,
         )
         ready = ReadyModel(model_id, info, manifest.spec, tokenizers)
         ready.returned.set()

@@ -134,6 +134,7 @@ def to_model(info: ModelInfo) -> models.Model:
         label_scheme=_LABEL_SCHEME[info.label_scheme],
         carries_state=info.carries_state,
         numerics_class=info.numerics_class,
+        exact=info.exact,
     )
 
 

@@ -15,8 +15,8 @@ from service.engine.batches import pad
 from service.engine.requests import DecodeOptions, DecodeRequest
 from service.errors import BundleError
 from service.runtime.models import ClassifierModel, LanguageModel, load_model
-from service.serving.engines.engine_loop import decoding_rows
-from service.serving.engines.exactness import RecordingLoop, bits_of, differences, prove_exact
+from service.serving.engines.exactness import RecordingLoop, bits_of, differences, is_exact, prove_exact
+from service.serving.engines.runnable import decoding_rows
 from tests.bundles import tiny_bundle
 from tests.stock import stock_quantised
 from tests.trained import exported_in_both, trained_bundle
@@ -89,6 +89,7 @@ def test_stock_dynamic_quantisation_of_a_labeller_is_found_out(task: str, plain:
     bundle = tiny_labeller(task, plain=plain)
     stock = stock_quantised(bundle, load_model(bundle), tmp_path)
     assert differences(stock) > 0
+    assert not is_exact(stock)
     with pytest.raises(BundleError, match=r"^mine: not exact: \d+ of 96 answers alone differ from those in a crowd"):
         prove_exact(stock, where="mine")
 

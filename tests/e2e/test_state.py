@@ -267,6 +267,7 @@ def test_a_model_tells_whether_it_carries_state_and_its_numerics_class(keyed_cli
     generator, both = keyed_client.model(GENERATOR), keyed_client.model(BOTH_DIRECTIONS)
     assert (generator.carries_state, both.carries_state) == (True, False)
     assert generator.numerics_class.startswith("fp32/cpu/")
+    assert generator.exact
     refusal = refused(lambda: keyed_client.label(rows(*DAYS), model=BOTH_DIRECTIONS, include_state_token=True))
     assert (refusal.code, refusal.reason, refusal.fields) == (PRECONDITION, "STATE_NOT_CARRIED", ("model",))
 

@@ -9,30 +9,21 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
-from service.bundle.manifest import text_specs
 from service.bundle.store import open_bundle
-from service.engine.batches import pad_features, pad_ids
 from service.engine.profile import learn_batch_size
-from service.engine.rows import GenerationRows, TranslationRows
-from service.engine.steps import RowModel, Step
 from service.errors import InferenceFailedError, ModelNotReadyError, ServiceError
-from service.runtime.bound import BoundStep
 from service.runtime.models import (
     ClassifierModel,
     LabellerModel,
-    LanguageModel,
     LoadedModel,
-    TranslationModel,
     load_model,
 )
 from service.runtime.numerics import numerics_class
-from service.serving.engines.batcher import BatchedGraph, Batcher, Carrying
+from service.serving.engines.batcher import Batcher
+from service.serving.engines.exactness import is_exact
 from service.serving.engines.messages import (
     Cancel,
     ClassifyWork,
@@ -49,7 +40,7 @@ from service.serving.engines.messages import (
     StopSample,
     Unload,
 )
-from service.serving.engines.resident import ResidentRows
+from service.serving.engines.runnable import batched_graph, decoding_rows, reads_by_step, resident_rows, typical_run
 from service.serving.engines.scheduler import Scheduler
 from service.settings import MAX_TOKENS_PER_RUN
 
@@ -57,12 +48,6 @@ logger = logging.getLogger(__name__)
 
 LOADING_POLL_SECONDS = 0.005
 """How often an idle engine looks whether a model that it is opening is ready."""
-
-TYPICAL_TOKEN_COUNT = 32
-"""Length of the sequences by which a model's batch size is learned; less where the model takes less."""
-
-FIRST_ID = 0
-"""A token id that every vocabulary has."""
 
 DECODING_GRAPHS = {"generation": ("prefill", "step"), "translation": ("encoder", "decoder_step")}
 """Per task, the graph that starts rows and the one that steps."""
@@ -87,13 +72,10 @@ class EngineLimits:
 
 @dataclass(frozen=True)
 class _Opened:
-    """What a loading thread brings back: a model, or why there is none."""
+    """What a loading thread brings back: a model, if there is one, and what is to be said of it."""
 
-    model_id: int
-    digest: str
-    result: LoadedModel | str
-    seconds: float
-    batch_size: int
+    model: LoadedModel | None
+    event: Loaded | LoadFailed
 
 
 class TaskQueue(Protocol):
@@ -189,39 +171,50 @@ class EngineLoop:
 
     def _open(self, command: Load) -> None:
         """Open and prove a bundle, on a thread of its own, so that running models go on."""
-        begun = time.monotonic()
-        result: LoadedModel | str
-        digest, batch_size = "", self._limits.max_batch_size or 1
         try:
-            bundle = open_bundle(Path(command.path))
-            digest = bundle.digest
-            result = load_model(bundle, provider=command.device)
-            if self._limits.max_batch_size is None and not reads_by_step(result):
-                batch_size = learn_batch_size(typical_run(result))
-                logger.info("batch_size_learned model=%s batch_size=%d", bundle.manifest.name, batch_size)
+            opened = _Opened(*self._opened_model(command))
         except ServiceError as error:
-            result = error.message
+            opened = _Opened(None, LoadFailed(command.model_id, error.message))
         except BaseException as error:  # whatever a hostile file makes a library raise is told
             logger.exception("load_failed path=%s", command.path)
-            result = f"{type(error).__name__}: {error}"
-        self._opened.put(_Opened(command.model_id, digest, result, time.monotonic() - begun, batch_size))
+            opened = _Opened(None, LoadFailed(command.model_id, f"{type(error).__name__}: {error}"))
+        self._opened.put(opened)
+
+    def _opened_model(self, command: Load) -> tuple[LoadedModel, Loaded]:
+        begun = time.monotonic()
+        bundle = open_bundle(Path(command.path))
+        model, name = load_model(bundle, provider=command.device), bundle.manifest.name
+        batch_size = self._limits.max_batch_size or 1
+        if self._limits.max_batch_size is None and not reads_by_step(model):
+            batch_size = learn_batch_size(typical_run(model))
+            logger.info("batch_size_learned model=%s batch_size=%d", name, batch_size)
+        exact = is_exact(model)
+        if not exact:
+            logger.warning("model_not_exact model=%s", name)
+        return model, Loaded(
+            command.model_id,
+            bundle.digest,
+            model.precision,
+            model.provider,
+            time.monotonic() - begun,
+            numerics_class=numerics_class(model.precision, model.provider),
+            batch_size=batch_size,
+            exact=exact,
+        )
 
     def _take_opened(self) -> list[Event]:
         events: list[Event] = []
         while not self._opened.empty():
             opened = self._opened.get()
-            model_id, model = opened.model_id, opened.result
+            model_id = opened.event.model_id
             self._loading.discard(model_id)
             if model_id in self._unwanted:
                 self._unwanted.discard(model_id)
-                model = "the model was unloaded before it was open"
-            if isinstance(model, str):
-                events.append(LoadFailed(model_id, model))
+                events.append(LoadFailed(model_id, "the model was unloaded before it was open"))
                 continue
-            self._queues[model_id] = self._queue_for(model_id, model, opened.batch_size)
-            numerics = numerics_class(model.precision, model.provider)
-            facts = opened.digest, model.precision, model.provider, opened.seconds, numerics, opened.batch_size
-            events.append(Loaded(model_id, *facts))
+            if opened.model is not None and isinstance(opened.event, Loaded):
+                self._queues[model_id] = self._queue_for(model_id, opened.model, opened.event.batch_size)
+            events.append(opened.event)
         return events
 
     def _queue_for(self, model_id: int, model: LoadedModel, batch_size: int) -> TaskQueue:
@@ -284,45 +277,3 @@ def run_engine(
         events += engine.turn()
         if events:
             deliver(events)
-
-
-def batched_graph(model: ClassifierModel | LabellerModel) -> BatchedGraph:
-    """How the rows of a classifier or labeller are padded and run."""
-    texts = text_specs(model.spec)
-    stack = partial(pad_ids, pad_id=texts[0].pad_id) if texts else pad_features
-    name, run, run_from = (
-        ("classifier", model.classify, model.classify_from)
-        if isinstance(model, ClassifierModel)
-        else ("labeller", model.label, model.label_from)
-    )
-    size = model.spec.state_size
-    return BatchedGraph(name, stack, run, None if size is None else Carrying(size, run_from))
-
-
-def decoding_rows(model: LanguageModel | TranslationModel) -> RowModel:
-    """A language model or translator as rows that start and step."""
-    return GenerationRows(model) if isinstance(model, LanguageModel) else TranslationRows(model)
-
-
-def reads_by_step(model: LoadedModel) -> bool:
-    """Whether it has no graph that reads whole sequences."""
-    return isinstance(model, LanguageModel) and model.reads_by_step
-
-
-def resident_rows(model: LanguageModel | TranslationModel, slots: int) -> ResidentRows:
-    """The same, with state and sources of `slots` rows kept where the model runs."""
-    step = model.sessions["step" if isinstance(model, LanguageModel) else "decoder_step"]
-    return ResidentRows(decoding_rows(model), BoundStep(step, rows=slots))
-
-
-def typical_run(model: LoadedModel) -> Callable[[int], object]:
-    """What reads so many sequences of TYPICAL_TOKEN_COUNT tokens at once, with the graph that reads whole ones."""
-    length = min(TYPICAL_TOKEN_COUNT, model.spec.max_token_count)
-    if isinstance(model, LanguageModel | TranslationModel):
-        starts = decoding_rows(model).start
-        sequence = np.full(length, FIRST_ID, dtype=np.int64)
-        return lambda size: starts([sequence] * size, [None] * size)
-    graph = batched_graph(model)
-    reads_ids = bool(text_specs(model.spec))
-    step: Step = FIRST_ID if reads_ids else [0.0] * int(model.sessions["labeller"].graph.inputs[0].shape[2])
-    return lambda size: graph.run(*graph.pad([[step] * length] * size))

@@ -91,7 +91,10 @@ Command = Load | Unload | ClassifyWork | DecodeWork | Cancel | StopSample | Ping
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
-    """The model answers from now on. `batch_size`: most sequences that one run of it reads."""
+    """The model answers from now on.
+
+    `batch_size`: most sequences that one run of it reads. `exact`: whether answers alone and in a crowd were the same.
+    """
 
     model_id: int
     digest: str
@@ -100,6 +103,7 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     load_seconds: float
     numerics_class: str = ""
     batch_size: int = 1
+    exact: bool = False
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):

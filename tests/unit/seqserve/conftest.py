@@ -71,6 +71,7 @@ MODELS = [
         label_scheme=models.LABEL_SCHEME_PLAIN,
         carries_state=True,
         numerics_class="fp32/cpu",
+        exact=True,
     ),
 ]
 

@@ -268,6 +268,7 @@ async def test_a_model_is_described(client: AsyncClient) -> None:
     assert labeller.features == (Feature("humidity", "%", 70.0), Feature("wind", "", None))
     assert (model.features, model.label_scheme) == ((), LabelScheme.OTHER)
     assert (labeller.carries_state, labeller.numerics_class, model.carries_state) == (True, "fp32/cpu", False)
+    assert (labeller.exact, model.exact) == (True, False)
 
 
 async def test_health_tells_whether_the_server_serves(client: AsyncClient) -> None:

@@ -205,6 +205,7 @@ def test_a_model_shows_everything_that_is_known_of_it() -> None:
         label_scheme="bio",
         carries_state=True,
         numerics_class="int8/cpu/x86_64",
+        exact=True,
     )
     shown = convert.to_model(info)
     assert shown.state == models.Model.STATE_FAILED

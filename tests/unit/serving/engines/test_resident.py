@@ -11,9 +11,9 @@ from service.engine.steps import RowModel
 from service.runtime.bound import BoundStep
 from service.runtime.models import LanguageModel, TranslationModel, load_model
 from service.runtime.session import Array
-from service.serving.engines.engine_loop import decoding_rows, resident_rows
 from service.serving.engines.exactness import RecordingLoop, Trace, decode_requests, random_steps
 from service.serving.engines.resident import ResidentRows
+from service.serving.engines.runnable import decoding_rows, resident_rows
 from tests.bundles import tiny_bundle
 
 SLOTS = 17
