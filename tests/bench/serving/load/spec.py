@@ -29,7 +29,7 @@ class LoadSpec:
         items: sent in turn, again and again.
         calls_in_flight: kept up all the time.
         list_size: texts per call.
-        connections: that the calls are spread over.
+        connections: that the calls take in turn.
         warm_seconds: of load before anything counts.
         seconds: of load that counts.
         first_item: where this generator begins among the items.

@@ -78,11 +78,11 @@ class Served:
 
 @dataclass(frozen=True)
 class Shape:
-    """How a load comes: calls kept in flight, and texts in each."""
+    """How a load comes: calls kept in flight, texts in each, and connections, at least four for every worker."""
 
     calls: int
     list_size: int = 1
-    connections: int = 8
+    connections: int = 16
 
     def __str__(self) -> str:
         texts = "one text each" if self.list_size == 1 else f"{self.list_size} texts each"
