@@ -23,6 +23,8 @@ from tests.bench.serving.load.generate import Window, call_in_turn
 from tests.bench.serving.load.processes import shares
 from tests.bench.serving.load.spec import Item, LoadSpec, Report, Task
 
+PAUSE_SECONDS = 0.02
+
 
 @dataclass
 class NotingServer(InferenceServiceServicer):
@@ -99,7 +101,7 @@ async def test_a_stream_that_is_lost_is_seen_and_not_begun_again() -> None:
 
 
 class NotingAsker:
-    """Answers at once, and counts how often."""
+    """Answers at once, and counts how often; streams a token, and after a pause three together and an empty end."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -109,8 +111,11 @@ class NotingAsker:
         await asyncio.sleep(0)
         return [("good", 1) for _ in texts]
 
-    def stream(self, text: str) -> AsyncIterator[tuple[str, int]]:
-        raise NotImplementedError
+    async def stream(self, text: str) -> AsyncIterator[tuple[str, int]]:
+        yield "g", 1
+        await asyncio.sleep(PAUSE_SECONDS)
+        yield "ood", 3
+        yield "", 0
 
 
 async def test_one_call_in_flight_goes_over_all_connections_in_turn() -> None:
@@ -120,6 +125,16 @@ async def test_one_call_in_flight_goes_over_all_connections_in_turn() -> None:
     with pytest.raises(RuntimeError, match="StopIteration"):
         await call_in_turn(iter(in_turn), spec, iter(spec.items * 20), Window(spec), Report())
     assert [asker.count for asker in askers] == [3, 3, 3]
+
+
+async def test_a_stall_before_several_tokens_is_not_divided_among_them() -> None:
+    spec, report = load(task="generation", warm_seconds=0.0, seconds=60.0), Report()
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await call_in_turn(iter([NotingAsker()]), spec, iter(spec.items * 2), Window(spec), report)
+    assert (report.items, report.tokens, report.different) == (1, 4, 0)
+    assert max(report.gaps_ms) >= PAUSE_SECONDS * 1000
+    assert sorted(report.gaps_ms)[:2] == [0.0, 0.0]
+    assert len(report.gaps_ms) == 3
 
 
 @pytest.mark.parametrize(("calls", "connections"), [(2, [8, 8]), (33, [8, 8]), (1, [16])])

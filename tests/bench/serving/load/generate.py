@@ -54,12 +54,15 @@ async def _stream(asker: Asker, item: Item, window: Window, report: Report) -> N
             if not pieces:
                 report.firsts_ms.append((now - begun) * 1000)
             elif token_count:
-                report.gaps_ms.append((now - last) * 1000 / token_count)
+                report.gaps_ms.append((now - last) * 1000)
+            report.gaps_ms += [0.0] * (token_count - 1)  # they came together
         pieces.append(piece)
-        last = now
-    if window.holds(last):
+        if token_count:
+            last = now
+    ended = time.perf_counter()
+    if window.holds(ended):
         _count(report, [item], ["".join(pieces)])
-        report.latencies_ms.append((last - begun) * 1000)
+        report.latencies_ms.append((ended - begun) * 1000)
 
 
 def _count(report: Report, items: list[Item], answers: list[str]) -> None:

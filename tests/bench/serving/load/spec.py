@@ -72,7 +72,7 @@ class Report:
         different: answers that were not the expected ones.
         latencies_ms: of each call.
         firsts_ms: of a stream, from the call to the first text.
-        gaps_ms: of a stream, between messages, per token of the later one.
+        gaps_ms: of a stream, between a token and the next; none between those of one message.
         cpu_seconds: that the process used.
     """
 
