@@ -4,7 +4,7 @@ import pytest
 
 from tests.bench.serving.comparing import ratio
 from tests.bench.serving.figures import Sample
-from tests.bench.serving.rounds import Contender, Measured, WrongAnswerError, take_turns
+from tests.bench.serving.rounds import Contender, Measured, Tries, WrongAnswerError, take_turns
 
 
 def contender(title: str, *rates: float, **flags: bool) -> Contender:
@@ -60,3 +60,20 @@ def test_the_best_of_ours_is_compared_with_the_best_of_theirs() -> None:
 
 def test_there_is_no_ratio_to_somebody_who_did_not_run() -> None:
     assert ratio(Measured({"seqserve": [Sample(10, 0)]}), ("Triton",), "items_per_second") == []
+
+
+FAST_AND_LATE = Measured({"fast": [Sample(9, 9, p50_ms=4.0)], "prompt": [Sample(5, 20, p50_ms=1.0)]})
+
+
+@pytest.mark.parametrize(
+    ("by", "best"), [("items_per_second", "fast"), ("tokens_per_second", "prompt"), ("p50_ms", "prompt")]
+)
+def test_a_setting_is_chosen_by_the_figure_that_it_is_judged_by(by: str, best: str) -> None:
+    assert Tries(FAST_AND_LATE, by).best() == best
+
+
+def test_settings_that_all_failed_tell_why() -> None:
+    tries = Tries()
+    tries.add(Measured({}, {"one": "no such binary"}))
+    with pytest.raises(RuntimeError, match="no such binary"):
+        tries.best()

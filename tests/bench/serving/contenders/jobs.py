@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service.bundle.manifest import Precision
 from service.bundle.store import WEIGHTS_NAME, OpenedBundle, open_bundle
@@ -49,6 +50,11 @@ class Job:
     items: list[Item]
     corpus: str
     token_count: int = 64
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of a call whose answers can be compared: a generation is greedy."""
+        return {"temperature": 0.0, "max_output_token_count": self.token_count} if self.task == "generation" else {}
 
     @property
     def repository(self) -> Path:

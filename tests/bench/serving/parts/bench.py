@@ -106,7 +106,7 @@ def loaded(
         job: the texts.
         served: the server.
         shape: how the calls come.
-        options: of each call.
+        options: of each call; None: the job's.
         compared: whether answers can be compared.
         items: in place of the job's.
     """
@@ -123,7 +123,7 @@ def loaded(
             list_size=shape.list_size,
             connections=shape.connections,
             seconds=bench.seconds,
-            options=options or {},
+            options=job.options if options is None else options,
         )
         return drive(spec, server.pid, generators=bench.generators, python=served.python)
 

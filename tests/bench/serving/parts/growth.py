@@ -9,7 +9,6 @@ from tests.bench.serving.contenders.untrained import untrained_job, untrained_tr
 from tests.bench.serving.figures import Sample
 from tests.bench.serving.page import circumstances
 from tests.bench.serving.parts.bench import Bench, Served, Shape, loaded
-from tests.bench.serving.parts.generation import options as greedily
 from tests.bench.serving.plots import Curve, draw
 from tests.bench.serving.rounds import take_turns
 from tests.bench.serving.tables import markdown
@@ -91,7 +90,7 @@ def _untrained(bench: Bench, *, vocabulary: int = 4000, hidden: int = 192) -> Sa
 
 
 def _one(bench: Bench, job: Job, served: Served, shape: Shape | None = None, *, compared: bool = True) -> Sample:
-    options = {} if compared else {"max_output_token_count": WRITTEN}
+    options = None if compared else {"max_output_token_count": WRITTEN}
     contender = loaded(bench, job, served, shape or Shape(32), options=options, compared=compared)
     return take_turns([contender], 1).samples[served.title][0]
 
@@ -108,7 +107,7 @@ def _streams(bench: Bench) -> tuple[list[Point], int]:
         with seqserve_server(job.repository, *flags) as server:
             served = Served("seqserve", server, job.name)
             shape = Shape(count, connections=min(16, count))
-            contender = loaded(longer, job, served, shape, options={**greedily(job), "timeout_s": STREAM_SECONDS})
+            contender = loaded(longer, job, served, shape, options={**job.options, "timeout_s": STREAM_SECONDS})
             points.append(Point(count, contender.measure()))
     return points, slots
 
