@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tests.bench.serving.contenders.jobs import Job
@@ -74,7 +74,7 @@ def line_up(bench: Bench, job: Job, shape: Shape) -> Iterator[Lineup]:
         limit, lineup.tries["bare loop"] = find_limit(bench, job)
         lineup.bares.append(limit)
         lineup.ours, lineup.tries["seqserve"] = open_ours(bench, job, shape, stack)
-        for title, opens in {"PyTorch": _torch, "Triton": _triton, "MLServer": _mlserver}.items():
+        for title, opens in {"PyTorch": _torch, triton.title(): _triton, mlserver.title(): _mlserver}.items():
             try:
                 opens(bench, job, shape, lineup, stack)
             except FAILURES as error:
@@ -92,20 +92,13 @@ def find_limit(bench: Bench, job: Job, mode: str = "greedy") -> tuple[Contender,
     plans = [("onnx", size, 1) for size in BATCHES] + [("onnx", 64, bench.cores)] if mode != "beam" else []
     if job.task != "classification":
         plans += [("engine", size, 1) for size in (32, 64)]
+    titles = [f"{engine}, batches of {size}, {threads} threads" for engine, size, threads in plans]
     tries = [
-        bare(
-            bench.briefly,
-            job,
-            f"{engine}, batches of {size}, {threads} threads",
-            engine,
-            size,
-            mode=mode,
-            threads=threads,
-        )
-        for engine, size, threads in plans
-    ]
+        replace(bare(bench.briefly, job, title, engine, size, mode=mode, threads=threads), is_peer=True)
+        for title, (engine, size, threads) in zip(titles, plans, strict=True)
+    ]  # as a peer: a batch that takes longer than a try is a setting that does not run
     found = Tries(take_turns(tries, LIMIT_TRIES), "tokens_per_second")
-    engine, size, threads = plans[[one.title for one in tries].index(found.best())]
+    engine, size, threads = plans[titles.index(found.best())]
     return bare(bench, job, LIMIT, engine, size, mode=mode, threads=threads), found
 
 
@@ -163,7 +156,7 @@ def triton_tuned(
             contender = loaded(bench, job, stack.enter_context(served), shape, items=items)
             lineup.tries[f"Triton, {about or shape}"] = tries
         except FAILURES as error:
-            contender = absent("Triton", error)
+            contender = absent(triton.title(), error)
         yield [contender]
 
 
@@ -184,7 +177,7 @@ def _try_triton(
 def _chosen_triton(bench: Bench, job: Job, setting: triton.Setting) -> Iterator[Served]:
     python = peer_environment("triton").python
     with triton.triton_server(job, [setting], bench.work) as server:
-        yield Served(f"Triton ({setting.title})", server, setting.name(job.task), python)
+        yield Served(f"{triton.title()} ({setting.title})", server, setting.name(job.task), python)
 
 
 def _mlserver(bench: Bench, job: Job, shape: Shape, lineup: Lineup, stack: ExitStack) -> None:
@@ -200,4 +193,4 @@ def _mlserver(bench: Bench, job: Job, shape: Shape, lineup: Lineup, stack: ExitS
     best = tries.best()
     chosen = next(one for one in mlserver.SETTINGS if one.title == best)
     server = stack.enter_context(mlserver.ml_server(job, chosen, bench.work))
-    lineup.peers.append(Served(f"MLServer ({chosen.title})", server, mlserver.MODEL, python))
+    lineup.peers.append(Served(f"{mlserver.title()} ({chosen.title})", server, mlserver.MODEL, python))

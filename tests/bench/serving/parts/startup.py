@@ -28,7 +28,9 @@ def startup(bench: Bench) -> str:
         _row(bench, f"seqserve, {title}, 2 workers", lambda: seqserve_server(job.repository, "--workers", "2")),
         _row(bench, f"seqserve, all {count} bundles", lambda: seqserve_server(bench.models)),
         _row(
-            bench, f"Triton, {title}, 2 instances", lambda: triton.triton_server(job, triton.SETTINGS[:1], bench.work)
+            bench,
+            f"{triton.title()}, {title}, 2 instances",
+            lambda: triton.triton_server(job, triton.SETTINGS[:1], bench.work),
         ),
     ]
     columns = ("server", "seconds from start to ready", "processes", "resident MiB", "of it not shared, MiB")

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.servers import Server, free_port, running
 from tests.bench.serving.load.processes import ROOT
-from tests.bench.serving.peers.environments import Environment, peer_environment
+from tests.bench.serving.peers.environments import Environment, peer_environment, peer_version
 
 MOST_TEXTS = 64
 
@@ -57,6 +57,11 @@ SETTINGS = (
     Setting(instances=1, delay_us=1000),
     Setting(instances=4),
 )
+
+
+def title() -> str:
+    """Who it is, in which version."""
+    return f"Triton, {peer_version('triton')}"
 
 
 @contextmanager
