@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from service.cores import find_cores
@@ -18,6 +18,7 @@ from tests.bench.serving.parts.growth import growth
 from tests.bench.serving.parts.startup import startup
 from tests.bench.serving.parts.toolkits import toolkits
 from tests.bench.serving.parts.translation import modes, translation
+from training.errors import DataError
 
 PARTS: Mapping[str, Part] = {
     "floor": floor,
@@ -31,13 +32,26 @@ PARTS: Mapping[str, Part] = {
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 BUILD = ROOT / ".build"
+MODELS = (ROOT / "bundles", BUILD / "models")
 
 
-def main() -> None:
-    """Measure the parts that were asked for; each is on the page as soon as it is done."""
-    arguments = _arguments()
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure the parts that were asked for; each is on the page as soon as it is done.
+
+    Args:
+        words: of the command; None: those that the process was called with.
+    """
+    arguments = _arguments(words)
+    try:
+        _measure(arguments)
+    except DataError as error:
+        sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        sys.exit(2)
+
+
+def _measure(arguments: argparse.Namespace) -> None:
     bench = Bench(
-        models=arguments.models,
+        models=arguments.models or MODELS,
         data=arguments.data,
         work=BUILD / "bench",
         precision=arguments.precision,
@@ -54,15 +68,15 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.serving", description=__doc__)
-    published = ROOT / "bundles"
     parser.add_argument("--part", action="append", choices=PARTS, help="measure this part alone; may be repeated")
     parser.add_argument(
         "--models",
         type=Path,
-        default=published if any(published.glob("*/*/manifest.json")) else BUILD / "models",
-        help="repository of bundles, of which one per task is taken [default: bundles, else .build/models]",
+        action="append",
+        help="repository of bundles, of which one per task is taken; if repeated, from the first that has one "
+        "[default: bundles, then .build/models]",
     )
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("SEQSERVE_DATA"), help="folder of the real corpora (SEQSERVE_DATA)"
@@ -72,7 +86,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="of each contender")
     parser.add_argument("--generators", type=int, default=2, help="processes that ask")
     parser.add_argument("--page", type=Path, default=PAGE, help="file to write")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":

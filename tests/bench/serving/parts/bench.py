@@ -1,6 +1,6 @@
 """What a part of the bench is told, and its contenders made of that."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ class Bench:
     """The options of the command.
 
     Attributes:
-        models: the repository of bundles.
+        models: repositories of bundles, in the order that a task's is looked for.
         data: the folder of the real corpora, or None.
         work: a folder for what the bench builds.
         precision: that models are served in.
@@ -30,7 +30,7 @@ class Bench:
         generators: processes that ask.
     """
 
-    models: Path
+    models: Sequence[Path]
     data: Path | None
     work: Path
     precision: Precision = "int8"

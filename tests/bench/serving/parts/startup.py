@@ -22,11 +22,12 @@ def startup(bench: Bench) -> str:
     """Cold start and memory, with the translation bundle alone and with every bundle."""
     job = bench.job("translation")
     title = f"`{job.name}` in {job.precision}"
-    count = sum(path.is_dir() for path in bench.models.iterdir())
+    repository = next(path for path in bench.models if any(path.glob("*/*/manifest.json")))
+    count = sum(path.is_dir() for path in repository.iterdir())
     rows = [
         _row(bench, f"seqserve, {title}", lambda: seqserve_server(job.repository)),
         _row(bench, f"seqserve, {title}, 2 workers", lambda: seqserve_server(job.repository, "--workers", "2")),
-        _row(bench, f"seqserve, all {count} bundles", lambda: seqserve_server(bench.models)),
+        _row(bench, f"seqserve, all {count} bundles", lambda: seqserve_server(repository)),
         _row(
             bench,
             f"{triton.title()}, {title}, 2 instances",
