@@ -27,6 +27,13 @@ def test_a_page_that_is_written_twice_is_the_same() -> None:
     assert written(page, "growth", "text", ORDER) == page
 
 
+def test_profiles_outlive_a_part_that_is_measured_again_and_follow_their_file() -> None:
+    page = written(written("", "growth", "curves", ORDER, "py-spy says"), "translation", "rows", ORDER, "perf says")
+    assert page.index("curves") < page.index("## What the missed targets cost") < page.index("perf says")
+    assert "py-spy says" not in page
+    assert "missed targets" not in written(page, "growth", "curves", ORDER)
+
+
 def test_rows_are_compared_with_the_limit() -> None:
     measured = Measured({"the limit": [Sample(100, 0, server_cpu=2)], "ours": [Sample(40, 0, server_cpu=1)]})
     row = table_of(measured, limit="the limit").splitlines()[-1]
