@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from tests.bench.serving.contenders.engine_model import TOP_K, TOP_P, EngineModel
-from tests.bench.serving.contenders.torch_models import torch_model
 from tests.bench.serving.figures import Sample
 from tests.bench.serving.load.processes import Worker, measure
 from tests.bench.serving.load.spec import Item, Report
@@ -107,6 +106,8 @@ def new_model(spec: BareSpec) -> Answering:
     if spec.engine == "engine":
         return EngineModel(folder, spec.mode, spec.batch_size, spec.token_count)
     if spec.engine != "onnx":
+        from tests.bench.serving.contenders.torch_models import torch_model  # slow to import, and the limit needs none
+
         return torch_model(folder, spec.engine, spec.threads)
     return load(folder, onnx_run(folder, spec.threads), spec.token_count, choosing(spec.mode))
 

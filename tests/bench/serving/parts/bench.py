@@ -34,7 +34,7 @@ class Bench:
     data: Path | None
     work: Path
     precision: Precision = "int8"
-    seconds: float = 3.0
+    seconds: float = 2.5
     rounds: int = 5
     cores: int = 2
     generators: int = 2
@@ -46,7 +46,7 @@ class Bench:
     @property
     def briefly(self) -> "Bench":
         """For settings that are tried before the rounds."""
-        return replace(self, seconds=min(self.seconds, 2.0))
+        return replace(self, seconds=min(self.seconds, 1.5))
 
     @property
     def effort(self) -> str:
