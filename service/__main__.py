@@ -13,6 +13,7 @@ from service.app import serve as serve_until_stopped
 from service.bundle.store import open_bundle
 from service.errors import ServiceError
 from service.runtime.models import is_for, load_model
+from service.serving.engines.exactness import prove_exact
 from service.settings import parse_settings
 from service.transport.standard.probe import probe_health
 
@@ -39,7 +40,10 @@ def check(
     bundle: Annotated[Path, typer.Argument(help="Folder of one bundle: REPOSITORY/NAME/VERSION.")],
     device: Annotated[str, typer.Option(help="Where to run it: cpu or cuda.")] = "cpu",
 ) -> None:
-    """Check a bundle as the server would: files, hashes, graphs, and every recorded run on this machine."""
+    """Check a bundle as the server would: files, hashes, graphs, and every recorded run on this machine.
+
+    Then ask each variant the same things alone and in changing company: on a CPU, not a bit of an answer may differ.
+    """
     begun = time.monotonic()
     opened = open_bundle(bundle)
     for precision in opened.manifest.variants:
@@ -47,7 +51,7 @@ def check(
             typer.echo(f"{precision}: not proven on {device}, it is for cuda alone")
             continue
         model = load_model(opened, precision=precision, provider=device)
-        typer.echo(f"{precision}: proven on {model.provider}")
+        typer.echo(f"{precision}: proven on {model.provider}; {prove_exact(model, where=f'{bundle}: {precision}')}")
     manifest = opened.manifest
     seconds = time.monotonic() - begun
     typer.echo(f"{manifest.name}@{manifest.version} ({manifest.spec.task}) is sound: {seconds:.2f} s")

@@ -171,8 +171,8 @@ def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path)
     """
     draft = draft_bundle(task, run_sha256=run.sha256)
     evaluations = evaluate_run(run, draft.opened())
-    pretraining = [one.recipe for one in run.begins_from]
-    card = write_card(draft, run.recipe, run.splits, outcome.epochs, evaluations, pretraining)
+    begun = [(one.recipe, load_checkpoint(one.folder / LAST, run_sha256=one.sha256).epochs) for one in run.begins_from]
+    card = write_card(draft, run.recipe, run.splits, outcome.epochs, evaluations, begun)
     return draft.publish(card, models), evaluations
 
 

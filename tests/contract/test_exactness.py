@@ -13,10 +13,12 @@ import pytest
 from service.bundle.store import OpenedBundle, open_bundle
 from service.engine.batches import pad
 from service.engine.requests import DecodeOptions, DecodeRequest
+from service.errors import BundleError
 from service.runtime.models import ClassifierModel, LanguageModel, load_model
 from service.serving.engines.engine_loop import decoding_rows
+from service.serving.engines.exactness import RecordingLoop, bits_of, differences, prove_exact
 from tests.bundles import tiny_bundle
-from tests.exactness import RecordingLoop, bits_of, differences, stock_quantised
+from tests.stock import stock_quantised
 from tests.trained import exported_in_both, trained_bundle
 
 SAMPLES = (
@@ -85,7 +87,10 @@ def test_no_bit_of_a_label_depends_on_the_neighbours(task: str, plain: bool) -> 
 @TINY_LABELLERS
 def test_stock_dynamic_quantisation_of_a_labeller_is_found_out(task: str, plain: bool, tmp_path: Path) -> None:
     bundle = tiny_labeller(task, plain=plain)
-    assert differences(stock_quantised(bundle, load_model(bundle), tmp_path)) > 0
+    stock = stock_quantised(bundle, load_model(bundle), tmp_path)
+    assert differences(stock) > 0
+    with pytest.raises(BundleError, match=r"^mine: not exact: \d+ of 96 answers alone differ from those in a crowd"):
+        prove_exact(stock, where="mine")
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -4,7 +4,9 @@ from typing import cast
 
 import numpy as np
 
+from service.bundle.store import open_bundle
 from service.runtime.models import LabellerModel, load_model
+from tests.published import PUBLISHED
 from tests.trained import ROOT
 from training.data.examples import FeatureColumn, LabelledSeries, Splits
 from training.export.bundle import draft_bundle
@@ -25,9 +27,15 @@ def weather() -> Splits[LabelledSeries]:
 
 
 def answers(recipe: Recipe, *, changed: bool) -> np.ndarray:
-    """Logits [days, labels] of the bundle's labeller; where `changed`, one day is all different."""
-    model = cast("LabellerModel", load_model(draft_bundle(prepare(recipe, weather()), run_sha256="a" * 64).opened()))
-    days = np.random.default_rng(7).standard_normal((1, DAYS, len(FEATURES))).astype(np.float32)
+    """As `logits_of`, of a new model."""
+    model = load_model(draft_bundle(prepare(recipe, weather()), run_sha256="a" * 64).opened())
+    return logits_of(cast("LabellerModel", model), changed=changed)
+
+
+def logits_of(model: LabellerModel, *, changed: bool) -> np.ndarray:
+    """Logits [days, labels] of random days; where `changed`, one day is all different."""
+    count = len(model.spec.input.features)  # type: ignore[union-attr]  # it reads numbers
+    days = np.random.default_rng(7).standard_normal((1, DAYS, count)).astype(np.float32)
     if changed:
         days[0, CHANGED] += 5.0
     logits: np.ndarray = model.label(days, np.array([DAYS], dtype=np.int64))[0]
@@ -43,6 +51,13 @@ def rain_recipe(*, bidirectional: bool) -> Recipe:
 
 def test_another_tomorrow_leaves_the_answer_of_today_as_it_is_bit_for_bit() -> None:
     before, after = (answers(rain_recipe(bidirectional=False), changed=changed) for changed in (False, True))
+    assert before[:CHANGED].tobytes() == after[:CHANGED].tobytes()
+    assert not np.array_equal(before[CHANGED], after[CHANGED])
+
+
+def test_the_published_model_does_not_look_ahead_either() -> None:
+    model = cast("LabellerModel", load_model(open_bundle(PUBLISHED / "rain-tomorrow" / "1")))
+    before, after = (logits_of(model, changed=changed) for changed in (False, True))
     assert before[:CHANGED].tobytes() == after[:CHANGED].tobytes()
     assert not np.array_equal(before[CHANGED], after[CHANGED])
 

@@ -14,9 +14,10 @@ from service.bundle.manifest import Precision
 from service.bundle.store import OpenedBundle, open_bundle
 from service.engine.steps import Step
 from service.runtime.models import LoadedModel, load_model
-from tests.exactness import differences, stock_quantised
+from service.serving.engines.exactness import differences
 from tests.published import each_published_bundle
 from tests.published_inputs import real_inputs, written_inputs
+from tests.stock import stock_quantised
 from training.export.rebuild import publish_rebuilt
 
 PRECISIONS = pytest.mark.parametrize("precision", ["int8", "fp32"])

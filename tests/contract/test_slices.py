@@ -18,8 +18,8 @@ from service.engine.steps import FloatArray, IntArray
 from service.runtime.models import ClassifierModel, LabellerModel, LanguageModel, load_model
 from service.serving.engines.batcher import BatchedGraph, Batcher
 from service.serving.engines.engine_loop import batched_graph
+from service.serving.engines.exactness import random_steps
 from service.serving.engines.messages import Classified, ClassifyWork
-from tests.exactness import random_steps
 from tests.trained import exported_in_both
 
 PRECISIONS = ("fp32", "int8")

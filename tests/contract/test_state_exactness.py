@@ -21,7 +21,7 @@ from service.engine.sampling import Sampling
 from service.engine.steps import Carried, FloatArray, IntArray
 from service.runtime.models import LabellerModel, LanguageModel, load_model
 from service.serving.engines.engine_loop import batched_graph
-from tests.exactness import take_some
+from service.serving.engines.exactness import take_some
 from tests.trained import exported_in_both, trained_models
 
 COUNT = 24

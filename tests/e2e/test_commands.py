@@ -42,7 +42,10 @@ def test_check_passes_over_half_precision_where_there_is_no_gpu(tmp_path: Path) 
     both = manifest.model_copy(update={"variants": manifest.variants | {"fp16": manifest.variants["fp32"]}})
     done = run("check", str(publish_bundle(tmp_path, both, files)))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[:2] == ["fp32: proven on cpu", "fp16: not proven on cpu, it is for cuda alone"]
+    assert done.stdout.splitlines()[:2] == [
+        "fp32: proven on cpu; 96 answers alone and in a crowd are the same bit for bit",
+        "fp16: not proven on cpu, it is for cuda alone",
+    ]
 
 
 def test_health_exits_0_when_serving_and_1_when_not(server: ServerProcess) -> None:

@@ -13,7 +13,7 @@ DataFolder = Annotated[
         "--data", envvar="SEQSERVE_DATA", help="Folder of the real corpora. Samples need none.", metavar="DIR"
     ),
 ]
-Runs = Annotated[Path, typer.Option(help="Folder of checkpoints.", metavar="DIR")]
+Runs = Annotated[Path, typer.Option(envvar="SEQSERVE_RUNS", help="Folder of checkpoints.", metavar="DIR")]
 Models = Annotated[Path, typer.Option(help="Model repository where bundles are published.", metavar="DIR")]
 MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs, whatever the recipe says.")]
 

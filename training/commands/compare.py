@@ -11,12 +11,12 @@ from service.bundle.store import OpenedBundle, open_bundle
 from training.commands.arguments import RUNS, DataFolder, Runs
 from training.comparison.page import PublishedModel, write_page
 from training.comparison.plan import load_comparison
-from training.comparison.results import read_measurements, write_measurements
+from training.comparison.results import Measurement, TrainedModel, read_results, write_results
 from training.comparison.runs import Places, missing_measurements
 from training.comparison.tables import REPOSITORY, fill_pages
 from training.run.loop import new_progress
 
-_RESULTS, _PAGE = Path("docs/comparisons.json"), Path("docs/models.md")
+_RESULTS, _OTHERS, _PAGE = Path("docs/comparisons.json"), Path("docs/other-models.json"), Path("docs/models.md")
 _PUBLISHED, _README = Path(REPOSITORY), "README.md"
 
 Results = Annotated[Path, typer.Option(help="What was measured so far.", metavar="FILE.json")]
@@ -29,14 +29,14 @@ def compare(
     data: DataFolder = None,
 ) -> None:
     """Train the rows of comparisons and measure them. What was measured before is kept; a stopped run goes on."""
-    measured = read_measurements(results)
+    measured = read_results(results, Measurement)
     for path in comparisons:
         comparison = load_comparison(path)
         places = Places(path.parent, data, runs)
         with new_progress(Console(stderr=True)) as progress:
             for one in missing_measurements(comparison, measured, places, progress):
-                measured.append(one)
-                write_measurements(results, measured)
+                measured = [*(old for old in measured if not old.is_of_the_row(one)), one]
+                write_results(results, measured)
                 value = f"{one.measure} {one.value:.{one.decimals}f}"
                 typer.echo(f"{one.comparison}: {one.row}, seed {one.seed}: {value}, {one.seconds:.0f} s")
 
@@ -45,25 +45,34 @@ def models(
     repositories: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folders of bundles: published ones first, then other seeds.",
+            help="Folders of bundles: published ones first, then other seeds of them, and what is not published.",
             metavar="[DIR]...",
             show_default=str(_PUBLISHED),
         ),
     ] = None,
     results: Results = _RESULTS,
+    kept: Annotated[
+        Path, typer.Option("--others", help="What further folders held so far.", metavar="FILE.json")
+    ] = _OTHERS,
     output: Annotated[Path, typer.Option(help="The page to write.", metavar="FILE.md")] = _PAGE,
 ) -> None:
     """Write the page of all models and comparisons, from the bundles' cards and what `compare` measured.
 
-    Where the first folder is bundles/, the tables in README.md and bundles/README.md are written, too.
+    What further folders hold is kept in a file (--others), and goes into the page when they are not named again. Where
+    the first folder is bundles/, the tables in README.md and bundles/README.md are written, too.
     """
-    published, *others = repositories or [_PUBLISHED]
+    published, *folders = repositories or [_PUBLISHED]
     found = [PublishedModel.of(bundle) for bundle in _bundles(published)]
-    seeds = [PublishedModel.of(bundle) for folder in others for bundle in _bundles(folder)]
-    output.write_text(write_page([*found, *seeds], read_measurements(results)))
+    given = [PublishedModel.of(bundle).trained for folder in folders for bundle in _bundles(folder)]
+    others = [*(old for old in read_results(kept, TrainedModel) if not any(map(old.is_of_the_run, given))), *given]
+    others = [one for one in others if not any(one.is_of_the_run(model.trained) for model in found)]
+    if given:
+        write_results(kept, others)
+    page = write_page([model.trained for model in found], others, read_results(results, Measurement))
+    output.write_text(page)
     pages = fill_pages([Path(_README), published / _README], found) if published == _PUBLISHED else []
-    for page in (output, *pages):
-        typer.echo(page)
+    for written in (output, *pages):
+        typer.echo(written)
 
 
 def _bundles(repository: Path) -> Iterator[OpenedBundle]:

@@ -23,7 +23,7 @@ def tunes(
         typer.Option(help="Recipe that names the corpus [default: the bundle's own].", metavar="RECIPE.toml"),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many tunes to write, and held-out ones to read.")] = 200,
-    temperature: Annotated[float, typer.Option(min=0.01, help="Below 1: likelier notes.")] = 1.0,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Below 1: likelier notes.")] = 0.8,
     seed: Annotated[int, typer.Option(min=0, help="Of the first tune; the others count up from it.")] = 1,
     data: DataFolder = None,
 ) -> None:

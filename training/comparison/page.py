@@ -10,15 +10,20 @@ from statistics import mean
 
 from service.bundle.manifest import Manifest
 from service.bundle.store import CARD_NAME, OpenedBundle
-from training.comparison.results import Measurement, spread
+from training.comparison.results import Measurement, TrainedModel, spread
 from training.errors import DataError
 
 _HEAD = """# Models
 
 Written by `python -m training models`, from the cards of bundles and from what `python -m training compare` measured.
 """
+_PUBLISHED = (
+    "Scores are of test examples, met by the default variant through the service's own engine; the card of each\n"
+    "bundle tells how they were measured, and on which machine training was timed. Under seeds, mean and standard\n"
+    "deviation of the first score, where there are several.\n"
+)
 _SCORE = re.compile(r"^\| (?P<name>[^|]+) \| (?P<variant>\w+) \| (?P<value>-?[\d.]+) \|", re.MULTILINE)
-_BEGINS = re.compile(r"^- Begins from the language model of recipe `([^`]+)`", re.MULTILINE)
+_BEGINS = re.compile(r"^- Begins from the (?:language model|classifier) of recipe `([^`]+)`", re.MULTILINE)
 _CORPUS = re.compile(r"^- (?:Corpus `[^`]+`: )?(.+)$", re.MULTILINE)
 _LICENCE = re.compile(r"^- `([^`]+)`: licence: (.+?)\. Credit: (.+)\.$", re.MULTILINE)
 _SECONDS = re.compile(r"^- \d+ epochs in (\d+) s", re.MULTILINE)
@@ -30,21 +35,13 @@ class PublishedModel:
 
     Attributes:
         manifest: its own.
-        score: name and value of its default variant, as the card has them.
-        baselines: the same measure of what needs no network, by what reached it.
-        further: more scores of the default variant.
-        seconds: of training.
-        begins_from: recipes of language models that were trained before it.
+        trained: what was measured.
         learnt_from: what its own corpus is.
         licences: of every corpus that has gone into it: name, licence, whom to credit.
     """
 
     manifest: Manifest
-    score: tuple[str, str]
-    baselines: tuple[tuple[str, str], ...]
-    further: tuple[tuple[str, str], ...]
-    seconds: int
-    begins_from: tuple[str, ...] = ()
+    trained: TrainedModel
     learnt_from: str = ""
     licences: tuple[tuple[str, str, str], ...] = ()
 
@@ -68,55 +65,73 @@ class PublishedModel:
         if not own or not others or seconds is None:
             raise DataError(f"{bundle.path}: expected a card with scores and the time of training")
         data = _CORPUS.search(card.partition("## Data\n")[2])
+        trained = TrainedModel(
+            name=manifest.name,
+            version=manifest.version,
+            seed=manifest.producer.seed,
+            recipe_sha256=manifest.producer.recipe_sha256,
+            score=own[0],
+            baselines=tuple(others),
+            further=tuple(own[1:]),
+            parameter_count=manifest.architecture.parameter_count,
+            size_bytes=sum(entry.size_bytes for entry in manifest.files.values()),
+            seconds=int(seconds[1]),
+            begins_from=tuple(_BEGINS.findall(card)),
+        )
         return cls(
             manifest,
-            own[0],
-            tuple(others),
-            tuple(own[1:]),
-            int(seconds[1]),
-            begins_from=tuple(_BEGINS.findall(card)),
+            trained,
             learnt_from=data[1] if data else "",
             licences=tuple((name, licence, credit) for name, licence, credit in _LICENCE.findall(card)),
         )
 
-    @property
-    def size_bytes(self) -> int:
-        """Of everything in the bundle."""
-        return sum(entry.size_bytes for entry in self.manifest.files.values())
 
+def write_page(
+    published: Sequence[TrainedModel], others: Sequence[TrainedModel], measurements: Sequence[Measurement]
+) -> str:
+    """Return the page.
 
-def write_page(models: Sequence[PublishedModel], measurements: Sequence[Measurement]) -> str:
-    """Return the page. Of several models of one name the first is the published one; the others are other seeds."""
-    by_name: dict[str, list[PublishedModel]] = {}
-    for model in models:
-        by_name.setdefault(model.manifest.name, []).append(model)
-    parts = [_HEAD, *([_models_table(by_name)] if by_name else []), *_comparisons(measurements)]
+    Args:
+        published: a row each.
+        others: more seeds of those, and models that are not published.
+        measurements: of comparisons.
+    """
+    names = {model.name for model in published}
+    unpublished: dict[str, list[TrainedModel]] = {}
+    for one in others:
+        if one.name not in names:
+            unpublished.setdefault(one.name, []).append(one)
+    rows = [[model, *(one for one in others if one.name == model.name)] for model in published]
+    parts = [
+        _HEAD,
+        *([_models_table("Published models", rows)] if rows else []),
+        *([_models_table("Trained, not published", list(unpublished.values()))] if unpublished else []),
+        *_comparisons(measurements),
+    ]
     return "\n".join(parts)
 
 
-def _models_table(by_name: Mapping[str, Sequence[PublishedModel]]) -> str:
-    rows = [
-        "## Published models\n",
-        "Scores are of test examples, met by the default variant through the service's own engine; the card of each\n"
-        "bundle tells how they were measured, and on which machine training was timed. Under seeds, mean and standard\n"
-        "deviation of the first score, where there are several.\n",
+def _models_table(title: str, rows: Sequence[Sequence[TrainedModel]]) -> str:
+    lines = [
+        f"## {title}\n",
+        *([_PUBLISHED] if title == "Published models" else []),
         "| model | score | without a network | seeds | parameters | size, MB | trained in |",
         "|---|---|---|---|---|---|---|",
-        *(_model_row(models) for models in by_name.values()),
+        *(_model_row(seeds) for seeds in rows),
     ]
-    return "\n".join([*rows, ""])
+    return "\n".join([*lines, ""])
 
 
-def _model_row(seeds: Sequence[PublishedModel]) -> str:
+def _model_row(seeds: Sequence[TrainedModel]) -> str:
     first = seeds[0]
     values = [float(one.score[1]) for one in seeds]
     decimals = len(first.score[1].partition(".")[2])
     cells = [
-        f"`{first.manifest.name}` {first.manifest.version}",
+        f"`{first.name}` {first.version}",
         "; ".join(f"{name} {value}" for name, value in (first.score, *first.further)),
         "; ".join(f"{name} {value}" for name, value in first.baselines),
         spread(values, decimals) + f" ({len(values)})" if len(values) > 1 else "1",
-        f"{first.manifest.architecture.parameter_count:,}",
+        f"{first.parameter_count:,}",
         f"{first.size_bytes / 1e6:.1f}",
         ", after ".join([_duration(first.seconds), *(f"`{name}`" for name in first.begins_from)]),
     ]
@@ -131,6 +146,7 @@ def _comparisons(measurements: Iterable[Measurement]) -> Iterator[str]:
         yield (
             "## Comparisons\n\nOne factor at a time around the first row, each trained on a fixed subset with several\n"
             "seeds, as `training/comparisons` says, and measured on validation examples: mean and standard deviation.\n"
+            "Served per second are texts, or tokens where a model writes, by the service's own engine in float32.\n"
         )
     for title, rows in by_comparison.items():
         yield "\n".join(_comparison_table(title, rows))

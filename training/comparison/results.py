@@ -1,10 +1,10 @@
-"""What was measured of a comparison's runs, kept in a JSON file from one command to the next.   Trains nothing."""
+"""What was measured of comparisons and of trained models, kept in JSON files between commands.   Trains nothing."""
 
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -30,28 +30,57 @@ class Measurement(StrictModel):
     """Examples per second, or tokens where a model writes, through the service's engine."""
     machine: str
 
+    def is_of_the_row(self, other: "Measurement") -> bool:
+        """Whether both are of one row and seed: the later one counts."""
+        return (self.comparison, self.row, self.seed) == (other.comparison, other.row, other.seed)
 
-_FILE = TypeAdapter(list[Measurement])
+
+class TrainedModel(StrictModel):
+    """What a page shows of a bundle, published or not: scores of its default variant on test examples."""
+
+    name: str
+    version: int
+    seed: int
+    recipe_sha256: str
+    """Of recipe and data."""
+    score: tuple[str, str]
+    """Name and value, as the card has them."""
+    baselines: tuple[tuple[str, str], ...]
+    """The same measure of what needs no network, by what reached it."""
+    further: tuple[tuple[str, str], ...]
+    parameter_count: int
+    size_bytes: int
+    seconds: int
+    """Of training, validation included."""
+    begins_from: tuple[str, ...]
+    """Recipes whose models it began from."""
+
+    def is_of_the_run(self, other: "TrainedModel") -> bool:
+        """Whether both are of one name, version and seed: the later one counts."""
+        return (self.name, self.version, self.seed) == (other.name, other.version, other.seed)
 
 
-def read_measurements(path: Path) -> list[Measurement]:
-    """Read what was measured so far; nothing where there is no file.
+_Kept = TypeVar("_Kept", Measurement, TrainedModel)
+
+
+def read_results(path: Path, kind: type[_Kept]) -> list[_Kept]:
+    """Read what was kept so far; nothing where there is no file.
 
     Raises:
-        DataError: the file is not one of measurements.
+        DataError: the file holds something else.
     """
     if not path.exists():
         return []
     try:
-        return _FILE.validate_json(path.read_bytes())
+        return TypeAdapter(list[kind]).validate_json(path.read_bytes(), strict=False)  # type: ignore[valid-type]
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise DataError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def write_measurements(path: Path, measurements: Iterable[Measurement]) -> None:
-    """Write measurements, whole or not at all."""
-    text = json.dumps([one.model_dump() for one in measurements], indent=1, ensure_ascii=False)
+def write_results(path: Path, results: Iterable[Measurement | TrainedModel]) -> None:
+    """Write results, whole or not at all."""
+    text = json.dumps([one.model_dump() for one in results], indent=1, ensure_ascii=False)
     part = path.with_suffix(".part")
     part.write_text(f"{text}\n")
     part.replace(path)

@@ -46,9 +46,9 @@ def _models_table(models: Sequence[PublishedModel], folder: str) -> str:
         [
             _link(model, folder),
             f"{_task(model)}: {model.learnt_from}",
-            " ".join(model.score),
-            "; ".join(f"{name} {value}" for name, value in model.baselines),
-            f"{model.size_bytes / 1e6:.1f}",
+            " ".join(model.trained.score),
+            "; ".join(f"{name} {value}" for name, value in model.trained.baselines),
+            f"{model.trained.size_bytes / 1e6:.1f}",
         ]
         for model in models
     )

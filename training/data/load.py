@@ -69,10 +69,13 @@ def load_corpus(name: str, data_folder: Path | None) -> AnySplits:
 
 
 def select_examples(splits: Splits[Example], settings: DataSettings, *, seed: int) -> Splits[Example]:
-    """Apply `max_examples` and `shuffle_labels` to the training examples; validation and test stay as they are."""
+    """Apply `max_examples` and `shuffle_labels` to the training examples; validation and test stay as they are.
+
+    `max_examples` are the same ones whatever the seed, which decides how labels are shuffled.
+    """
     training = list(splits.training)
     if settings.max_examples is not None and settings.max_examples < len(training):
-        training = Chooser(f"max_examples {seed}").shuffled(training)[: settings.max_examples]
+        training = Chooser("max_examples").shuffled(training)[: settings.max_examples]
     if settings.shuffle_labels:
         training = shuffle_answers(training, seed=seed)
     return replace(splits, training=tuple(training))

@@ -33,7 +33,7 @@ from training.evaluation.kneser_ney import fit_kneser_ney_model
 from training.evaluation.labelling import evaluate_series, evaluate_words
 from training.evaluation.ngram import NgramModel, fit_ngram_model
 from training.scoring.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
-from training.scoring.scores import Evaluation, Score, accuracy, bleu, few, likelihood_score, of
+from training.scoring.scores import Evaluation, Score, accuracy, bleu, few, likelihood_score, of, quoted
 from training.settings.evaluation import EvaluationSettings
 
 Evaluations = Mapping[Precision, Evaluation]
@@ -130,7 +130,7 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
     answers = LabelAnswers("text", tuple(spec.labels), texts, expected, predicted, probabilities(logits))
     commonest = Counter(example.label for example in splits.training).most_common(1)[0][0]
     wrong = [
-        f"{example.text!r}: {label}, and not {example.label}"
+        f"{quoted(example.text)}: {label}, and not {example.label}"
         for example, label in zip(splits.test, predicted, strict=True)
         if label != example.label
     ]
@@ -188,7 +188,7 @@ def _evaluate_translator(
     hypotheses = [target.decode(ids) for ids in produced]
     references = [group.references for group in groups]
     wrong = [
-        f"{group.source!r}: {hypothesis!r}, and not {group.references[0]!r}"
+        f"{quoted(group.source)}: {quoted(hypothesis)}, and not {quoted(group.references[0])}"
         for group, hypothesis in zip(groups, hypotheses, strict=True)
         if hypothesis not in group.references
     ]

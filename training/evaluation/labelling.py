@@ -24,7 +24,7 @@ from training.evaluation.row_baselines import row_baselines
 from training.scoring.answers import LabelAnswers
 from training.scoring.calibration import calibrate
 from training.scoring.label_scores import Labels, reading_scores, word_scores
-from training.scoring.scores import Evaluation, Score, accuracy, few, of
+from training.scoring.scores import Evaluation, Score, accuracy, few, of, quoted
 
 
 def evaluate_words(model: LabellerModel, bundle: OpenedBundle, splits: Splits[TaggedTokens]) -> Evaluation:
@@ -75,9 +75,10 @@ def evaluate_series(model: LabellerModel, splits: Splits[LabelledSeries]) -> Eva
     score, *further = reading_scores(shares, expected, spec.labels)
     commonest = Counter(label for sequence in training for label in sequence.labels).most_common(1)[0][0]
     constant = of("the commonest label", accuracy([commonest] * len(expected), expected, "steps"))
-    baseline, *others = row_baselines(training, test, spec.labels)
+    baseline, *others = row_baselines(training, test, spec.labels, gaps=(_gaps(splits.training), _gaps(splits.test)))
     answers = _answers("step", _step_names(splits.test), spec.labels, shares, expected)
-    further.append(_calibration_error(answers))
+    if len(spec.labels) > 2:
+        further.append(_calibration_error(answers))
     return Evaluation(score, baseline, (), answers, tuple(further), (*others, constant))
 
 
@@ -103,6 +104,11 @@ def _calibration_error(answers: LabelAnswers) -> Score:
     value = calibrate(answers).expected_error
     method = f"mean distance of confidence from accuracy in ten bins, lower is better, {len(answers.expected)} steps"
     return Score("calibration error", value, method, decimals=4)
+
+
+def _gaps(examples: Sequence[LabelledSeries]) -> npt.NDArray[np.bool_]:
+    """Where a reading is missing: [rows, features]."""
+    return np.array([[value is None for value in readings] for one in examples for readings in one.features])
 
 
 def _step_names(examples: Sequence[LabelledSeries]) -> list[str]:
@@ -138,5 +144,5 @@ def _wrong_word(example: TaggedTokens, predicted: Labels) -> str | None:
     """The first word of a sentence whose label is wrong, in a few words."""
     for (word, tag), label in zip(_labelled_words(example), predicted, strict=True):
         if label != tag:
-            return f"{' '.join(example.tokens)!r}: {word!r} is {label}, and not {tag}"
+            return f"{quoted(' '.join(example.tokens))}: {word!r} is {label}, and not {tag}"
     return None

@@ -13,47 +13,60 @@ from training.errors import DataError
 from training.scoring.label_scores import Labels, reading_scores
 from training.scoring.scores import Score, of
 
-_SHOWN = 3
+_Rows = npt.NDArray[np.float64]
+_Mask = npt.NDArray[np.bool_]
+_SHOWN = 4
 """Scores of each model, the one to judge by first."""
 
 
-def row_baselines(training: Sequence[LabelledSteps], test: Sequence[LabelledSteps], labels: Labels) -> list[Score]:
+def row_baselines(
+    training: Sequence[LabelledSteps], test: Sequence[LabelledSteps], labels: Labels, *, gaps: tuple[_Mask, _Mask]
+) -> list[Score]:
     """Score a logistic regression and a gradient boosting that see one row at a time, the regression first.
 
-    Boosting keeps a tenth of the training rows, drawn with a fixed seed, to know when to stop.
+    Boosting is told which readings are missing, as it has a way of its own with them, and keeps a tenth of the training
+    rows, drawn with a fixed seed, to know when to stop.
 
     Args:
         training: scaled readings with a label for each row.
         test: the same.
         labels: of the bundle, sorted.
+        gaps: where a reading was missing, of training and of test, each [rows, features].
 
     Raises:
         DataError: the training rows have other labels.
     """
     boosting = HistGradientBoostingClassifier(learning_rate=0.05, max_iter=600, early_stopping=True, random_state=0)
-    models = {
-        "a logistic regression on the row alone": LogisticRegression(max_iter=1000),
-        "gradient boosting on the row alone": boosting,
+    regression = LogisticRegression(max_iter=1000)
+    rows, with_gaps = ([_rows(training), _rows(test)] for _ in range(2))
+    for one, mask in zip(with_gaps, gaps, strict=True):
+        one[mask] = np.nan
+    found = {
+        "a logistic regression on the row alone": _predicted(regression, rows, training, labels),
+        "gradient boosting on the row alone": _predicted(boosting, with_gaps, training, labels),
     }
+    expected = list(_labels(test))
     return [
         of(name, score)
-        for name, model in models.items()
-        for score in _scores_of(model, training, test, labels)[:_SHOWN]
+        for name, probabilities in found.items()
+        for score in reading_scores(probabilities, expected, labels)[:_SHOWN]
     ]
 
 
-def _scores_of(
-    model: ClassifierMixin, training: Sequence[LabelledSteps], test: Sequence[LabelledSteps], labels: Labels
-) -> tuple[Score, ...]:
-    model.fit(_rows(training), list(_labels(training)))
+def _predicted(
+    model: ClassifierMixin, rows: Sequence[_Rows], training: Sequence[LabelledSteps], labels: Labels
+) -> npt.NDArray[np.float64]:
+    """Fit on the first rows; the probabilities [rows, labels] of the second."""
+    model.fit(rows[0], list(_labels(training)))
     if list(model.classes_) != list(labels):
         raise DataError(f"the training examples have labels {list(model.classes_)}, the bundle {list(labels)}")
-    return reading_scores(model.predict_proba(_rows(test)), list(_labels(test)), labels)
+    predicted: npt.NDArray[np.float64] = model.predict_proba(rows[1])
+    return predicted
 
 
-def _rows(sequences: Sequence[LabelledSteps]) -> npt.NDArray[np.floating]:
+def _rows(sequences: Sequence[LabelledSteps]) -> _Rows:
     """All rows of all sequences: [rows, features]."""
-    return np.concatenate([np.asarray(sequence.steps) for sequence in sequences])
+    return np.concatenate([np.asarray(sequence.steps, np.float64) for sequence in sequences])
 
 
 def _labels(sequences: Sequence[LabelledSteps]) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """The model card: what a bundle is, what it was made from, what it reaches and where it fails.   Plain Markdown."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from service.bundle.manifest import Classification, Labelling, Manifest
 from service.bundle.store import WEIGHTS_NAME
 from training.data.examples import AnySplits
+from training.data.load import SAMPLES
 from training.evaluation.evaluate import Evaluations
 from training.export.bundle import Draft
 from training.export.origins import describe_terms, origin_of
@@ -55,7 +57,7 @@ def write_card(
     splits: AnySplits,
     epochs: tuple[Epoch, ...],
     evaluations: Evaluations,
-    pretraining: Sequence[Recipe] = (),
+    pretraining: Sequence[tuple[Recipe, tuple[Epoch, ...]]] = (),
 ) -> str:
     """Return the text of `MODEL_CARD.md`, with the scores of every variant, the default first.
 
@@ -65,9 +67,9 @@ def write_card(
         splits: the recipe's examples.
         epochs: of its training.
         evaluations: of its variants.
-        pretraining: recipes of the models that it begins from, the nearest first.
+        pretraining: recipe and epochs of the models that it begins from, the nearest first.
     """
-    manifest, corpora = draft.manifest, [one.data.corpus for one in (recipe, *pretraining)]
+    manifest, corpora = draft.manifest, [one.data.corpus for one in (recipe, *(begun for begun, _ in pretraining))]
     sections = [
         f"# {manifest.name} {manifest.version}\n\n{_PURPOSE[recipe.task]}",
         f"## Model\n\n{_model(manifest)}",
@@ -110,13 +112,16 @@ def _model(manifest: Manifest) -> str:
     return ", ".join(facts) + "."
 
 
-def _data(recipe: Recipe, splits: AnySplits, pretraining: Sequence[Recipe] = ()) -> str:
+def _data(recipe: Recipe, splits: AnySplits, pretraining: Sequence[tuple[Recipe, tuple[Epoch, ...]]] = ()) -> str:
     counts = f"{len(splits.training):,} / {len(splits.validation):,} / {len(splits.test):,}"
     lines = [
         f"- {_origin(recipe)}",
         f"- Training / validation / test examples: {counts}; {_repeated(splits)}",
         f"- SHA-256 of all examples: `{data_sha256(splits)}`",
-        *(f"- Begins from the {_BEGUN[one.task]} of recipe `{one.name}`. {_origin(one)}" for one in pretraining),
+        *(
+            f"- Begins from the {_BEGUN[one.task]} of recipe `{one.name}`, {_duration(its_epochs)}. {_origin(one)}"
+            for one, its_epochs in pretraining
+        ),
     ]
     if recipe.data.shuffle_labels:
         lines.append("- **Labels were shuffled: this is a negative control and has learnt nothing true.**")
@@ -137,18 +142,30 @@ def _repeated(splits: AnySplits) -> str:
 
 
 def _training(manifest: Manifest, recipe: Recipe, epochs: tuple[Epoch, ...]) -> str:
-    producer, seconds = manifest.producer, sum(epoch.seconds for epoch in epochs)
+    producer = manifest.producer
     return "\n".join(
         [
             f"- Recipe `{producer.recipe}`, seed {producer.seed}",
             f"- SHA-256 of recipe and data: `{producer.recipe_sha256}`",
             f"- Source commit {source_commit()}",
             f"- PyTorch {producer.torch}, {manifest.created_time}",
-            f"- {len(epochs)} epochs in {seconds:.0f} s, validation included, on {describe_machine(recipe.training)}",
-            f"- Command `python -m training train {producer.recipe}.toml`",
+            f"- {_duration(epochs)}, validation included, on {describe_machine(recipe.training)}",
+            f"- Command `{_command(recipe)}`",
             *_reading(recipe),
         ]
     )
+
+
+def _duration(epochs: Sequence[Epoch]) -> str:
+    return f"{len(epochs)} epochs in {sum(epoch.seconds for epoch in epochs):.0f} s"
+
+
+def _command(recipe: Recipe) -> str:
+    """What makes the bundle anew; a recipe of the project is named by its place, the others by their file."""
+    own = f"training/recipes/{recipe.name}.toml"
+    path = own if (Path(__file__).parents[2] / own).is_file() else f"{recipe.name}.toml"
+    needs_data = recipe.data.corpus is not None and recipe.data.corpus not in SAMPLES
+    return f"{'SEQSERVE_DATA=DIR ' if needs_data else ''}python -m training train {path}"
 
 
 def _reading(recipe: Recipe) -> list[str]:

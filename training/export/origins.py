@@ -129,7 +129,7 @@ ORIGINS: Mapping[str, Origin] = MappingProxyType(
             "surnames by language, of 18 languages",
             "MIT, of the repository; where the lists are from is not known",
             "github.com/spro/practical-pytorch",
-            _FREE,
+            _UNCLEAR,
             "It guesses a language from the letters of a surname, which says nothing of whoever bears it: take it for "
             "no decision about people. Half of its names are Russian, and many belong to several languages.",
         ),

@@ -39,10 +39,13 @@ def run_sha256(recipe: Recipe, splits: AnySplits, *, pretraining: str | None = N
 
 
 def source_commit() -> str:
-    """Return the commit of the checkout that this code is in, or `unknown` outside of one."""
+    """Return the commit of the checkout that this code is in, or `unknown` outside of one.
+
+    `-dirty` behind it says that files were changed since.
+    """
     git = shutil.which("git")
     if git is None:
         return "unknown"
-    command = [git, "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no outside input
     return found.stdout.strip() if found.returncode == 0 else "unknown"

@@ -45,3 +45,16 @@ def calibrate(answers: LabelAnswers, bin_count: int = 10) -> Calibration:
         accuracy = np.bincount(bins, weights=right, minlength=bin_count) / counts
     gaps = np.nan_to_num(np.abs(mean_confidence - accuracy))
     return Calibration(edges, counts, mean_confidence, accuracy, float(gaps @ counts / counts.sum()))
+
+
+def event_calibration_error(probability: DoubleArray, happened: npt.NDArray[np.bool_], bin_count: int = 10) -> float:
+    """Mean distance between how probable an event was said to be and how often it then happened.
+
+    Args:
+        probability: [cases] of the event.
+        happened: [cases].
+        bin_count: equally wide bins of probability, weighted by their cases.
+    """
+    bins = np.minimum((probability * bin_count).astype(np.int64), bin_count - 1)
+    gaps = np.bincount(bins, weights=probability - happened, minlength=bin_count)
+    return float(np.abs(gaps).sum() / len(probability))

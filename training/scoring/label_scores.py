@@ -12,6 +12,7 @@ from seqeval.metrics import f1_score
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from training.data.labels import Scheme
+from training.scoring.calibration import event_calibration_error
 from training.scoring.scores import Score, accuracy
 
 Labels = Sequence[str]
@@ -51,6 +52,11 @@ def reading_scores(probabilities: Probabilities, expected: Labels, labels: Label
         ("ROC-AUC", roc_auc_score(found, positive), f"of {labels[1]!r}, scikit-learn, {count}"),
         ("average precision", average_precision_score(found, positive), f"of {labels[1]!r}, scikit-learn, {count}"),
         ("Brier score", brier_score_loss(found, positive), f"of {labels[1]!r}, lower is better, scikit-learn, {count}"),
+        (
+            "calibration error",
+            event_calibration_error(np.asarray(positive, np.float64), found),
+            f"mean distance of P({labels[1]}) from how often it came, in ten bins, lower is better, {count}",
+        ),
     )
     return (*(Score(name, float(value), method, decimals=4) for name, value, method in measures), *shared)
 

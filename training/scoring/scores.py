@@ -1,6 +1,7 @@
 """The measures that validation and evaluation share.   Knows predictions and answers; no model."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -10,6 +11,8 @@ from sacrebleu.metrics.bleu import BLEU
 from training.scoring.answers import Answers
 
 _FAILURE_COUNT = 5
+_QUOTED_WIDTH = 80
+"""Characters."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,11 @@ def accuracy(predicted: Sequence[str], expected: Sequence[str], unit: str = "tex
 def of(owner: str, score: Score) -> Score:
     """The score, named after what reached it."""
     return replace(score, name=f"{score.name} of {owner}")
+
+
+def quoted(text: str) -> str:
+    """Return the beginning of a text for a card: corpora that may not be passed on are quoted, not copied."""
+    return repr(textwrap.shorten(text, _QUOTED_WIDTH, placeholder=" …"))
 
 
 def few(failures: Sequence[str]) -> tuple[str, ...]:

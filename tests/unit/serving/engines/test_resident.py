@@ -12,9 +12,9 @@ from service.runtime.bound import BoundStep
 from service.runtime.models import LanguageModel, TranslationModel, load_model
 from service.runtime.session import Array
 from service.serving.engines.engine_loop import decoding_rows, resident_rows
+from service.serving.engines.exactness import RecordingLoop, Trace, decode_requests, random_steps
 from service.serving.engines.resident import ResidentRows
 from tests.bundles import tiny_bundle
-from tests.exactness import RecordingLoop, Trace, decode_requests, random_steps
 
 SLOTS = 17
 

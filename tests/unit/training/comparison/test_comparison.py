@@ -12,7 +12,7 @@ from tests.unit.training.conftest import MakeRecipe
 from training.__main__ import main
 from training.comparison.page import PublishedModel, write_page
 from training.comparison.plan import load_comparison
-from training.comparison.results import Measurement, read_measurements, spread, write_measurements
+from training.comparison.results import Measurement, read_results, spread, write_results
 from training.data.examples import AnySplits
 from training.errors import DataError, RecipeError
 from training.evaluation.evaluate import evaluate_variants
@@ -122,15 +122,22 @@ def test_each_run_is_measured_once_and_the_page_shows_them(
     arguments = ("compare", str(path), "--results", "results.json", "--runs", "runs")
     code, output = training(*arguments)
     assert (code, len(output.splitlines())) == (0, 6)
-    results = read_measurements(tmp_path / "results.json")
+    results = read_results(tmp_path / "results.json", Measurement)
     assert [(one.row, one.seed) for one in results] == [
         (row, seed) for seed in (1, 2) for row in ("LSTM", "GRU", "no attention")
     ]
     assert all(one.speed > 0 and one.measure == "BLEU" for one in results)
 
-    write_measurements(tmp_path / "results.json", results[:-1])
+    write_results(tmp_path / "results.json", results[:-1])
     code, output = training(*arguments)
     assert (code, len(output.splitlines())) == (0, 1)
+
+    changed = results[0].model_copy(update={"run_sha256": "b" * 64, "value": -1.0})
+    write_results(tmp_path / "results.json", [changed, *results[1:]])
+    assert training(*arguments)[0] == 0
+    assert {one.run_sha256 for one in read_results(tmp_path / "results.json", Measurement)} == {
+        one.run_sha256 for one in results
+    }, "what was measured of another recipe is replaced"
 
     code, output = training("models", "--results", "results.json", "--output", "models.md")
     assert (code, output.strip()) == (0, "models.md")
@@ -140,7 +147,7 @@ def test_each_run_is_measured_once_and_the_page_shows_them(
 
 
 def test_a_table_has_mean_and_deviation_over_seeds() -> None:
-    page = write_page([], [measured("LSTM", 1, 30.0), measured("LSTM", 2, 31.0), measured("GRU", 1, 29.0)])
+    page = write_page([], [], [measured("LSTM", 1, 30.0), measured("LSTM", 2, 31.0), measured("GRU", 1, 29.0)])
     assert "| LSTM | 30.5 ± 0.7 | 2 | 1,234 | 90 s | 456 |" in page
     assert "| GRU | 29.0 | 1 | 1,234 | 90 s | 456 |" in page
 
@@ -152,7 +159,7 @@ def test_a_single_value_has_no_deviation() -> None:
 def test_a_file_that_holds_no_measurements_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('[{"row": "LSTM"}]')
     with pytest.raises(DataError, match=r"results\.json: 0\.comparison: Field required"):
-        read_measurements(tmp_path / "results.json")
+        read_results(tmp_path / "results.json", Measurement)
 
 
 def published(folder: Path, recipe: Recipe, splits: AnySplits, *, card: str | None = None) -> PublishedModel:
@@ -170,10 +177,10 @@ def test_the_page_shows_of_a_model_what_its_card_says(
     first, second = (
         published(tmp_path / str(seed), recipe.model_copy(update={"seed": seed}), splits) for seed in (1, 2)
     )
-    page = write_page([first, second], [])
+    page = write_page([first.trained], [second.trained], [])
     rows = [line for line in page.splitlines() if line.startswith("| `tiny-classification` 1 |")]
     assert len(rows) == 1
-    assert f"| accuracy {first.score[1]} | the commonest label 50.00 |" in rows[0]
+    assert f"| accuracy {first.trained.score[1]} | the commonest label 50.00 |" in rows[0]
     assert "(2) |" in rows[0]
     assert rows[0].endswith("| 3 min |")
 
@@ -185,21 +192,40 @@ def test_pages_with_markers_get_tables_of_the_models_in_bundles(
     tmp_path: Path,
 ) -> None:
     model = published(tmp_path / "bundles", make_recipe("classification"), tiny_splits["classification"])
+    score = model.trained.score[1]
     (tmp_path / "docs").mkdir()
     (tmp_path / "README.md").write_text("a\n<!-- models: begin -->\nold\n<!-- models: end -->\nb\n")
     (tmp_path / "bundles" / "README.md").write_text("c\n<!-- licences: begin -->\n<!-- licences: end -->\nd\n")
     assert training("models") == (0, "docs/models.md\nREADME.md\nbundles/README.md\n")
-    link, size = "tiny-classification/1/MODEL_CARD.md", f"{model.size_bytes / 1e6:.1f}"
+    link, size = "tiny-classification/1/MODEL_CARD.md", f"{model.trained.size_bytes / 1e6:.1f}"
     assert (tmp_path / "README.md").read_text() == (
         "a\n<!-- models: begin -->\n"
         "| model | task, and what it was learnt from | score | without a network | MB |\n"
         "| --- | --- | --- | --- | --- |\n"
-        f"| [`tiny-classification`](bundles/{link}) | classification: origin not recorded | accuracy {model.score[1]} "
+        f"| [`tiny-classification`](bundles/{link}) | classification: origin not recorded | accuracy {score} "
         f"| the commonest label 50.00 | {size} |\n"
         "<!-- models: end -->\nb\n"
     )
     row = f"| [`tiny-classification`]({link}) | `tiny` | not recorded | not recorded |"
     assert row in (tmp_path / "bundles" / "README.md").read_text().splitlines()
+
+
+def test_what_further_folders_held_is_kept(
+    make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], training: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    recipe, splits = make_recipe("classification"), tiny_splits["classification"]
+    other = recipe.model_copy(update={"seed": 2})
+    third = recipe.model_copy(update={"name": "for-itself"})
+    for folder, one in (("bundles", recipe), ("more", other), ("more", third)):
+        published(tmp_path / folder, one, splits)
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "models.md"
+    assert training("models", "bundles", "more")[0] == 0
+    written = page.read_text()
+    assert "(2) |" in written
+    assert "| `for-itself` 1 |" in written.partition("## Trained, not published")[2]
+    assert training("models") == (0, "docs/models.md\n")
+    assert page.read_text() == written
 
 
 def test_models_of_another_folder_leave_the_tables_alone(

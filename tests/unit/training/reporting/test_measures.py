@@ -16,7 +16,7 @@ from training.reporting.measures import (
     worst_mistakes,
 )
 from training.scoring.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
-from training.scoring.calibration import calibrate
+from training.scoring.calibration import calibrate, event_calibration_error
 
 FindingsOf = Callable[..., Findings]
 
@@ -63,6 +63,12 @@ def test_expected_calibration_error_is_the_weighted_distance_from_the_diagonal()
     assert found.counts.tolist() == [0, 0, 0, 0, 0, 0, 2, 0, 0, 2]
     assert found.accuracy[[6, 9]].tolist() == [0.5, 1.0]
     assert found.expected_error == pytest.approx(0.5 * 0.05 + 0.5 * 0.15)
+
+
+def test_too_much_rain_at_both_ends_does_not_cancel() -> None:
+    probability, rain = np.array([0.35, 0.35, 0.65, 0.65]), np.array([False, False, True, False])
+    assert event_calibration_error(probability, rain) == pytest.approx(0.5 * 0.35 + 0.5 * 0.15)
+    assert event_calibration_error(np.array([0.0, 1.0]), np.array([False, True])) == 0.0
 
 
 def test_full_confidence_has_a_bin() -> None:

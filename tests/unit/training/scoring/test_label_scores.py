@@ -36,7 +36,7 @@ def test_ranking_comes_first_where_there_are_two_labels() -> None:
     scores = {
         score.name: score.value for score in reading_scores(shares, ["dry", "dry", "rain", "rain"], ["dry", "rain"])
     }
-    assert list(scores) == ["ROC-AUC", "average precision", "Brier score", "log loss", "accuracy"]
+    assert list(scores) == ["ROC-AUC", "average precision", "Brier score", "calibration error", "log loss", "accuracy"]
     assert scores["ROC-AUC"] == 0.75
     assert scores["Brier score"] == pytest.approx((0.01 + 0.36 + 0.49 + 0.04) / 4)
     assert scores["log loss"] == pytest.approx(-sum(map(math.log, (0.9, 0.4, 0.3, 0.8))) / 4)
