@@ -115,7 +115,7 @@ def _check(contender: Contender, sample: Sample) -> None:
     if contender.exact and sample.agreement < 1:
         wrong = f"{1 - sample.agreement:.3%} of the answers differ from the graphs' own"
         raise WrongAnswerError(f"{contender.title}: {wrong}")
-    if sample.items_per_second == 0:
+    if not (sample.items_per_second or sample.tokens_per_second):
         raise RuntimeError(f"{contender.title}: no answer within a round; measure for longer")
 
 

@@ -44,6 +44,13 @@ def test_a_contender_of_our_own_that_fails_fails_the_bench() -> None:
         take_turns([failing("ours", is_peer=False)], 1)
 
 
+def test_a_stream_that_goes_on_is_an_answer_and_silence_is_none() -> None:
+    writing = Contender("ours", lambda: Sample(0, 50))
+    assert take_turns([writing], 1).median("ours", "tokens_per_second") == 50
+    with pytest.raises(RuntimeError, match="no answer within a round"):
+        take_turns([contender("ours", 0)], 1)
+
+
 def test_an_exact_contender_must_not_differ_once() -> None:
     wrong = Contender("ours", lambda: Sample(1, 0, agreement=0.999), exact=True)
     with pytest.raises(WrongAnswerError, match="ours"):
