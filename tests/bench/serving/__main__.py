@@ -4,7 +4,8 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from service.cores import find_cores
@@ -18,6 +19,8 @@ from tests.bench.serving.parts.growth import growth
 from tests.bench.serving.parts.startup import startup
 from tests.bench.serving.parts.toolkits import toolkits
 from tests.bench.serving.parts.translation import modes, translation
+from tests.bench.serving.schedule import EFFORTS, minutes
+from training.errors import DataError
 
 PARTS: Mapping[str, Part] = {
     "floor": floor,
@@ -31,13 +34,28 @@ PARTS: Mapping[str, Part] = {
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 BUILD = ROOT / ".build"
+PROFILES = Path(__file__).with_name("profiles.md")
+"""Written by hand: where the time goes of what missed its target."""
+MODELS = (ROOT / "bundles", BUILD / "models")
 
 
-def main() -> None:
-    """Measure the parts that were asked for; each is on the page as soon as it is done."""
-    arguments = _arguments()
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure the parts that were asked for; each is on the page as soon as it is done.
+
+    Args:
+        words: of the command; None: those that the process was called with.
+    """
+    arguments = _arguments(words)
+    try:
+        _measure(arguments)
+    except DataError as error:
+        sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        sys.exit(2)
+
+
+def _measure(arguments: argparse.Namespace) -> None:
     bench = Bench(
-        models=arguments.models,
+        models=arguments.models or MODELS,
         data=arguments.data,
         work=BUILD / "bench",
         precision=arguments.precision,
@@ -46,33 +64,47 @@ def main() -> None:
         cores=find_cores().usable,
         generators=arguments.generators,
     )
-    for name in arguments.part or PARTS:
+    names = arguments.part or list(PARTS)
+    expected = {
+        name: EFFORTS[name].seconds(rounds=bench.rounds, counted=bench.seconds, tried=bench.briefly.seconds)
+        for name in names
+    }
+    parts = ", ".join(f"{name} {minutes(seconds)}" for name, seconds in expected.items())
+    _tell(f"expected, on an idle machine: {parts}; together {minutes(sum(expected.values()))}")
+    for name in names:
+        begun = time.monotonic()
         section = PARTS[name](bench)
         page = arguments.page.read_text(encoding="utf-8") if arguments.page.exists() else ""
-        arguments.page.write_text(written(page, name, section, list(PARTS)), encoding="utf-8")
-        sys.stdout.write(f"{section}\n\n")
-        sys.stdout.flush()
+        profiles = PROFILES.read_text(encoding="utf-8") if PROFILES.exists() else ""
+        arguments.page.write_text(written(page, name, section, list(PARTS), profiles), encoding="utf-8")
+        took = minutes(time.monotonic() - begun)
+        _tell(f"{section}\n\n{name} took {took}; expected were {minutes(expected[name])}\n")
 
 
-def _arguments() -> argparse.Namespace:
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.serving", description=__doc__)
-    published = ROOT / "bundles"
     parser.add_argument("--part", action="append", choices=PARTS, help="measure this part alone; may be repeated")
     parser.add_argument(
         "--models",
         type=Path,
-        default=published if any(published.glob("*/*/manifest.json")) else BUILD / "models",
-        help="repository of bundles, of which one per task is taken [default: bundles, else .build/models]",
+        action="append",
+        help="repository of bundles, of which one per task is taken; if repeated, from the first that has one "
+        "[default: bundles, then .build/models]",
     )
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("SEQSERVE_DATA"), help="folder of the real corpora (SEQSERVE_DATA)"
     )
     parser.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="that models are served in")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=2.5, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5, help="of each contender")
     parser.add_argument("--generators", type=int, default=2, help="processes that ask")
     parser.add_argument("--page", type=Path, default=PAGE, help="file to write")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":

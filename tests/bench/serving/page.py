@@ -18,11 +18,12 @@ test sentences again and again and compare every answer with what the bundle's g
 equal them all. Contenders take turns, round by round; figures are medians, ratios medians of the rounds' ratios. CPU is
 counted for the server's processes with their children, apart from the generator's. *The limit* is a bare loop that does
 the same job without a service: tokenise, encode, step, detokenise, the same graphs, a process per core, the best batch
-of those tried. Peers run in environments of their own. A peer that does not run has an empty row with the reason.
+of those tried. Settings are tried before the rounds, and the best are taken. Peers run in environments of their own. A
+peer that does not run has an empty row with the reason.
 """
 
 
-def written(page: str, name: str, section: str, order: Sequence[str]) -> str:
+def written(page: str, name: str, section: str, order: Sequence[str], profiles: str = "") -> str:
     """The page with one part replaced.
 
     Args:
@@ -30,11 +31,13 @@ def written(page: str, name: str, section: str, order: Sequence[str]) -> str:
         name: of the part.
         section: its Markdown.
         order: names of all parts, as they come on the page.
+        profiles: Markdown of what the missed targets cost, which is a section of its own; none if empty.
     """
     sections = _sections(page)
     sections[name] = section.strip()
     parts = [_marked(one, sections[one]) for one in order if one in sections]
-    return "\n".join([HEAD, *parts])
+    costs = [f"## What the missed targets cost\n\n{profiles.strip()}\n"] if profiles.strip() else []
+    return "\n".join([HEAD, *parts, *costs])
 
 
 def _sections(page: str) -> dict[str, str]:

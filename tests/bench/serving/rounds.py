@@ -41,10 +41,36 @@ class Measured:
         """The median of a figure of a contender."""
         return median(values_of(self.samples[title], name))
 
-    def best(self, titles: Sequence[str], name: str = "items_per_second") -> str | None:
-        """Who of these has the highest median; None if none of them ran."""
-        present = [title for title in titles if title in self.samples]
-        return max(present, key=lambda title: self.median(title, name), default=None)
+
+@dataclass
+class Tries:
+    """Settings that were tried before the rounds.
+
+    Attributes:
+        measured: all of them.
+        by: the figure that they are chosen by; of one in ms the lowest is the best.
+    """
+
+    measured: Measured = field(default_factory=Measured)
+    by: str = "items_per_second"
+
+    def add(self, measured: Measured) -> None:
+        """Settings that were measured after the others."""
+        self.measured.samples |= measured.samples
+        self.measured.absent |= measured.absent
+
+    def in_order(self) -> list[str]:
+        """Those that ran, the best first."""
+        found = self.measured.samples
+        return sorted(
+            found, key=lambda title: self.measured.median(title, self.by), reverse=not self.by.endswith("_ms")
+        )
+
+    def best(self) -> str:
+        """Who is the best.   Raises RuntimeError with a reason if none of them ran."""
+        if not self.measured.samples:
+            raise RuntimeError(next(iter(self.measured.absent.values()), "nothing was tried"))
+        return self.in_order()[0]
 
 
 class WrongAnswerError(Exception):
@@ -89,7 +115,7 @@ def _check(contender: Contender, sample: Sample) -> None:
     if contender.exact and sample.agreement < 1:
         wrong = f"{1 - sample.agreement:.3%} of the answers differ from the graphs' own"
         raise WrongAnswerError(f"{contender.title}: {wrong}")
-    if sample.items_per_second == 0:
+    if not (sample.items_per_second or sample.tokens_per_second):
         raise RuntimeError(f"{contender.title}: no answer within a round; measure for longer")
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from tests.bench.serving.figures import Sample, median, ratios, values_of, with_spread
-from tests.bench.serving.rounds import Measured
+from tests.bench.serving.rounds import Measured, Tries
 
 COLUMNS = (
     "contender",
@@ -19,6 +19,8 @@ COLUMNS = (
     "of the limit, wall",
     "answers equal to the graphs' own",
 )
+TRIED = {"items_per_second": ("texts/s", 0), "tokens_per_second": ("tokens/s", 0), "p50_ms": ("p50 ms", 2)}
+"""Figures of a setting that was tried: their titles and digits."""
 
 
 def table_of(measured: Measured, *, limit: str | None, compared: bool = True) -> str:
@@ -37,41 +39,39 @@ def table_of(measured: Measured, *, limit: str | None, compared: bool = True) ->
 
 
 def _row(title: str, samples: Sequence[Sample], limit: Sequence[Sample] | None, compared: bool) -> list[str]:
-    def middle(name: str, digits: int = 0) -> str:
-        return number(median(values_of(samples, name)), digits)
-
-    def share(name: str) -> str:
-        return "" if limit is None else number(median(ratios(samples, limit, name)), 2)
-
-    agreement = f"{min(values_of(samples, 'agreement')):.1%}" if compared else ""
     return [
         title,
-        with_spread(values_of(samples, "items_per_second")),
-        middle("tokens_per_second"),
-        middle("p50_ms", 1),
-        middle("p99_ms", 1),
-        middle("server_cpu", 2),
-        middle("items_per_cpu_second"),
-        middle("generator_cpu", 2),
-        share("items_per_cpu_second"),
-        share("items_per_second"),
-        agreement,
+        _figure(samples, "items_per_second"),
+        _figure(samples, "tokens_per_second"),
+        _figure(samples, "p50_ms", 2),
+        _figure(samples, "p99_ms", 2),
+        _middle(samples, "server_cpu"),
+        _figure(samples, "items_per_cpu_second"),
+        _middle(samples, "generator_cpu"),
+        _share(samples, limit, "items_per_cpu_second"),
+        _share(samples, limit, "items_per_second"),
+        _agreement(samples, compared),
     ]
 
 
-def streams_table(measured: Measured) -> str:
+def streams_table(measured: Measured, *, limit: str | None, compared: bool = True) -> str:
     """As `table_of`, for streams."""
     columns = ("contender", "tokens/s, median (lowest to highest)", "first token p50 ms", "between tokens p99 ms",
-               "cores of the server", "cores of the generator", "answers equal to the graphs' own")  # fmt: skip
+               "cores of the server", "tokens per CPU-second", "cores of the generator", "of the limit, per CPU-second",
+               "of the limit, wall", "answers equal to the graphs' own")  # fmt: skip
+    bare = measured.samples.get(limit or "")
     rows = [
         [
             title,
-            with_spread(values_of(samples, "tokens_per_second")),
-            number(median(values_of(samples, "first_p50_ms")), 1),
-            number(median(values_of(samples, "gap_p99_ms")), 2),
-            number(median(values_of(samples, "server_cpu")), 2),
-            number(median(values_of(samples, "generator_cpu")), 2),
-            f"{min(values_of(samples, 'agreement')):.1%}",
+            _figure(samples, "tokens_per_second"),
+            _figure(samples, "first_p50_ms", 2),
+            _figure(samples, "gap_p99_ms", 2),
+            _middle(samples, "server_cpu"),
+            _figure(samples, "tokens_per_cpu_second"),
+            _middle(samples, "generator_cpu"),
+            _share(samples, bare, "tokens_per_cpu_second"),
+            _share(samples, bare, "tokens_per_second"),
+            _agreement(samples, compared),
         ]
         for title, samples in measured.samples.items()
     ]
@@ -79,12 +79,32 @@ def streams_table(measured: Measured) -> str:
     return markdown(columns, [*rows, *empty])
 
 
-def tries_table(title: str, tries: Measured) -> str:
-    """Settings that were tried once each, the best first."""
-    order = sorted(tries.samples, key=tries.median, reverse=True)
-    rows = [[name, number(tries.median(name)), number(tries.median(name, "p50_ms"), 1)] for name in order]
-    empty = [[name, reason, ""] for name, reason in tries.absent.items()]
-    return markdown((title, "texts/s", "p50 ms"), [*rows, *empty])
+def _figure(samples: Sequence[Sample], name: str, digits: int = 0) -> str:
+    return with_spread(values_of(samples, name), digits)
+
+
+def _middle(samples: Sequence[Sample], name: str) -> str:
+    return number(median(values_of(samples, name)), 2)
+
+
+def _share(samples: Sequence[Sample], limit: Sequence[Sample] | None, name: str) -> str:
+    return "" if limit is None else with_spread(ratios(samples, limit, name), 2)
+
+
+def _agreement(samples: Sequence[Sample], compared: bool) -> str:
+    return f"{min(values_of(samples, 'agreement')):.1%}" if compared else ""
+
+
+def tries_table(title: str, tries: Tries) -> str:
+    """Settings that were tried, the best first, and the figure that says so before the others."""
+    figures = [tries.by, *(name for name in TRIED if name != tries.by)]
+    titles = [f"{TRIED[tries.by][0]}, the best is taken", *(TRIED[name][0] for name in figures[1:])]
+    measured = tries.measured
+    rows = [
+        [one, *(number(measured.median(one, name), TRIED[name][1]) for name in figures)] for one in tries.in_order()
+    ]
+    empty = [[one, reason, *[""] * (len(figures) - 1)] for one, reason in measured.absent.items()]
+    return markdown((title, *titles), [*rows, *empty])
 
 
 def number(value: float, digits: int = 0) -> str:

@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from tests.bench.serving.contenders.engine_model import TOP_K, EngineModel
-from tests.bench.serving.contenders.torch_models import torch_model
+from tests.bench.serving.contenders.engine_model import TOP_K, TOP_P, EngineModel
 from tests.bench.serving.figures import Sample
 from tests.bench.serving.load.processes import Worker, measure
 from tests.bench.serving.load.spec import Item, Report
-from tests.bench.serving.peers.bare_models import Answer, BareTranslator, load, onnx_run, sampled
+from tests.bench.serving.peers.bare_models import Answer, Choose, greedy, load, onnx_run, sampled
 
 
 class Answering(Protocol):
@@ -34,7 +33,8 @@ class BareSpec:
     Attributes:
         folder: the bundle.
         engine: `onnx` is the limit; `engine` is our own step loop without a service; the others are `torch_models`.
-        mode: how tokens are chosen: `greedy`, `sampled` (temperature 1), `top_k` (40 of them) or `beam` (4 wide).
+        mode: how tokens are chosen: `greedy`, `sampled` (temperature 1), `top_k` (40 of them), `top_p` (0.9 of the
+            mass) or `beam` (4 wide).
         items: in turn, again and again, in batches of similar length.
         batch_size: texts that run together.
         threads: of each graph, or of torch.
@@ -106,11 +106,17 @@ def new_model(spec: BareSpec) -> Answering:
     if spec.engine == "engine":
         return EngineModel(folder, spec.mode, spec.batch_size, spec.token_count)
     if spec.engine != "onnx":
+        from tests.bench.serving.contenders.torch_models import torch_model  # slow to import, and the limit needs none
+
         return torch_model(folder, spec.engine, spec.threads)
-    run_graphs = onnx_run(folder, spec.threads)
-    if spec.mode == "greedy":
-        return load(folder, run_graphs, spec.token_count)
-    return BareTranslator(folder, run_graphs, sampled(1.0, TOP_K if spec.mode == "top_k" else 0))
+    return load(folder, onnx_run(folder, spec.threads), spec.token_count, choosing(spec.mode))
+
+
+def choosing(mode: str) -> Choose:
+    """How a mode picks tokens."""
+    if mode == "greedy":
+        return greedy
+    return sampled(1.0, top_k=TOP_K if mode == "top_k" else 0, top_p=TOP_P if mode == "top_p" else 1.0)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from service.runtime.models import LanguageModel, TranslationModel, load_model
 from service.text.tokenizer import Tokenizer
 from tests.bench.serving.peers.bare_models import Answer
 
-BEAM, TOP_K = 4, 40
+BEAM, TOP_K, TOP_P = 4, 40, 0.9
 
 
 class EngineModel:
@@ -66,4 +66,5 @@ def options_of(mode: str, limit: int) -> DecodeOptions:
         return DecodeOptions(limit, beam_size=BEAM, length_penalty=DEFAULT_LENGTH_PENALTY, keep_scores=True)
     if mode == "greedy":
         return DecodeOptions(limit)
-    return DecodeOptions(limit, sampling=Sampling(temperature=1.0, top_k=TOP_K if mode == "top_k" else 0, seed=1))
+    top_k, top_p = TOP_K if mode == "top_k" else 0, TOP_P if mode == "top_p" else 1.0
+    return DecodeOptions(limit, sampling=Sampling(temperature=1.0, top_k=top_k, top_p=top_p, seed=1))

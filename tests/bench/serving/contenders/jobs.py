@@ -1,7 +1,9 @@
 """What is served and asked: a bundle for each task, real texts for it, and the answers that its graphs give alone."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service.bundle.manifest import Precision
 from service.bundle.store import WEIGHTS_NAME, OpenedBundle, open_bundle
@@ -23,9 +25,11 @@ CORPORA: dict[Task, tuple[str, ...]] = {
     "translation": ("manythings-ita-eng", "sample-sentences"),
     "generation": ("nottingham-abc", "sample-melodies"),
 }
-"""Of each task the corpus of real texts, and the samples; the recipe's own corpus comes before both."""
-PREFERRED = ("sst2-pretrained", "en-it", "melody")
-"""Of several models for a task, those whose texts are sentences or tunes: not names, nor whole reviews."""
+"""Of each task the corpus of real texts, and the samples."""
+PREFERRED = ("sst2-pretrained", "imdb", "en-it", "melody")
+"""Of several models for a task the best first; they are asked the task's corpus, others their own."""
+UNFIT = ("names",)
+"""Models that classify, but no sentences."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,11 @@ class Job:
     token_count: int = 64
 
     @property
+    def options(self) -> dict[str, Any]:
+        """Of a call whose answers can be compared: a generation is greedy."""
+        return {"temperature": 0.0, "max_output_token_count": self.token_count} if self.task == "generation" else {}
+
+    @property
     def repository(self) -> Path:
         """Holds the model and no other."""
         return self.folder.parents[1]
@@ -66,12 +75,12 @@ class Job:
         return (self.folder / WEIGHTS_NAME).exists()
 
 
-def prepare_job(task: Task, models: Path, *, precision: Precision, data: Path | None, work: Path) -> Job:
+def prepare_job(task: Task, models: Sequence[Path], *, precision: Precision, data: Path | None, work: Path) -> Job:
     """Choose the bundle of a task, put it into a repository of its own, and find out the right answers.
 
     Args:
         task: one bundle of it is taken, as `find_bundle` does.
-        models: the repository of bundles.
+        models: repositories of bundles, in the order that they are looked through.
         precision: to serve in; a bundle with another default is exported anew if it has weights.
         data: the folder of the real corpora, or None.
         work: where the repository is made.
@@ -87,23 +96,34 @@ def prepare_job(task: Task, models: Path, *, precision: Precision, data: Path | 
     return Job(task, opened.manifest.name, folder, opened.manifest.default_precision, items, corpus)
 
 
-def find_bundle(task: Task, models: Path) -> OpenedBundle:
-    """The newest version of a task's model: of a preferred one, else of any that is published, else of a sample."""
-    found = []
-    for folder in sorted(path for path in models.iterdir() if path.is_dir()):
+def find_bundle(task: Task, models: Sequence[Path]) -> OpenedBundle:
+    """The newest version of a task's model: of the first repository that has one, there of the one that fits best.
+
+    Raises:
+        DataError: no repository has one.
+    """
+    for repository in models:
+        found = [bundle for bundle in _newest(repository) if bundle.manifest.spec.task == task]
+        fit = [bundle for bundle in found if bundle.manifest.name not in UNFIT]
+        if fit:
+            return min(fit, key=lambda bundle: _rank(bundle.manifest.name))
+    places = " or ".join(map(str, models))
+    raise DataError(f"{places}: expected a bundle for {task} of sentences or tunes, there is none")
+
+
+def _newest(repository: Path) -> Iterator[OpenedBundle]:
+    folders = sorted(path for path in repository.iterdir() if path.is_dir()) if repository.is_dir() else []
+    for folder in folders:
         versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
         if versions:
-            bundle = open_bundle(folder / str(max(versions)))
-            if bundle.manifest.spec.task == task:
-                found.append(bundle)
-    if not found:
-        raise DataError(f"{models}: expected a bundle for {task}, there is none")
-    return min(found, key=_rank)
+            yield open_bundle(folder / str(max(versions)))
 
 
-def _rank(bundle: OpenedBundle) -> int:
-    name = bundle.manifest.name
-    return 0 if name in PREFERRED else 2 if name.startswith("sample-") else 1
+def _rank(name: str) -> int:
+    """Preferred ones in their order, then others that are published, then samples."""
+    if name in PREFERRED:
+        return PREFERRED.index(name)
+    return len(PREFERRED) + name.startswith("sample-")
 
 
 def _in_precision(bundle: OpenedBundle, precision: Precision, repository: Path) -> Path:
@@ -134,7 +154,8 @@ def _texts(task: Task, bundle: OpenedBundle, data: Path | None) -> tuple[str, li
     """Test texts that the model takes, and where they are from."""
     recipe = RECIPES / f"{bundle.manifest.producer.recipe}.toml"
     own = load_recipe(recipe).data.corpus if recipe.exists() else None
-    for name in filter(None, (own, *CORPORA[task])):
+    preferred = bundle.manifest.name in PREFERRED
+    for name in filter(None, (*CORPORA[task][:preferred], own, *CORPORA[task])):
         try:
             examples = load_corpus(name, data).test
         except DataError:

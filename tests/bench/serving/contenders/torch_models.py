@@ -17,6 +17,7 @@ from service.bundle.store import WEIGHTS_NAME
 from tests.bench.serving.peers.bare_models import AnyBareModel, Array, load
 from training.export.weights import read_weights
 from training.models.classifier import Classifier
+from training.models.language_model import LanguageModel
 from training.models.layers.pooling import pool
 from training.models.layers.recurrent import Recurrent
 from training.models.seq2seq import EncodedSource, Seq2Seq
@@ -43,8 +44,10 @@ def torch_model(folder: Path, engine: str, threads: int) -> AnyBareModel:
         calls = _translation_calls(network, engine)
     elif isinstance(network, Classifier):
         calls = {"classifier": _classifier_call(network, engine)}
+    elif isinstance(network, LanguageModel) and engine == "eager":
+        calls = {"prefill": network.prefill, "step": network.step}
     else:
-        raise TypeError(f"{folder}: {type(network).__name__} is not measured with torch")
+        raise TypeError(f"{folder}: {type(network).__name__} is not measured with torch's {engine}")
 
     def run(role: str, *inputs: Array) -> list[Array]:
         with torch.inference_mode():

@@ -38,9 +38,9 @@ class SeqserveAsker:
     """Our asyncio client."""
 
     def __init__(self, spec: LoadSpec) -> None:
-        from seqserve import AsyncClient
+        from tests.bench.serving.load.client import LoadClient
 
-        self._client = AsyncClient(spec.target)
+        self._client = LoadClient(spec.target)
         self._spec = spec
 
     async def ask(self, texts: Sequence[str]) -> list[Answer]:
@@ -64,7 +64,10 @@ class OpenInferenceAsker:
         from tritonclient.grpc import service_pb2, service_pb2_grpc
 
         self._messages: Any = service_pb2
-        self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(grpc.aio.insecure_channel(spec.target))
+        channel = grpc.aio.insecure_channel(
+            spec.target, [("grpc.use_local_subchannel_pool", 1)]
+        )  # shares no connection
+        self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         self._model = spec.model
 
     async def ask(self, texts: Sequence[str]) -> list[Answer]:

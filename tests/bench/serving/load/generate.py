@@ -25,10 +25,12 @@ class Window:
         return self.begin <= moment < self.end
 
 
-async def call_in_turn(asker: Asker, spec: LoadSpec, turns: Iterator[Item], window: Window, report: Report) -> None:
-    """One of the calls in flight: asks, checks, asks again."""
+async def call_in_turn(
+    askers: Iterator[Asker], spec: LoadSpec, turns: Iterator[Item], window: Window, report: Report
+) -> None:
+    """One of the calls in flight: asks whoever is next, checks, asks again."""
     while (begun := time.perf_counter()) < window.end:
-        items = [next(turns) for _ in range(spec.list_size)]
+        asker, items = next(askers), [next(turns) for _ in range(spec.list_size)]
         if spec.task == "generation":
             await _stream(asker, items[0], window, report)
             continue
@@ -52,12 +54,15 @@ async def _stream(asker: Asker, item: Item, window: Window, report: Report) -> N
             if not pieces:
                 report.firsts_ms.append((now - begun) * 1000)
             elif token_count:
-                report.gaps_ms.append((now - last) * 1000 / token_count)
+                report.gaps_ms.append((now - last) * 1000)
+            report.gaps_ms += [0.0] * (token_count - 1)  # they came together
         pieces.append(piece)
-        last = now
-    if window.holds(last):
+        if token_count:
+            last = now
+    ended = time.perf_counter()
+    if window.holds(ended):
         _count(report, [item], ["".join(pieces)])
-        report.latencies_ms.append((last - begun) * 1000)
+        report.latencies_ms.append((ended - begun) * 1000)
 
 
 def _count(report: Report, items: list[Item], answers: list[str]) -> None:
@@ -76,10 +81,8 @@ async def generate(spec: LoadSpec) -> Report:
     await asyncio.sleep(spec.delay_seconds)
     window, report = Window(spec), Report()
     turns = itertools.islice(itertools.cycle(spec.items), spec.first_item, None)
-    calls = [
-        asyncio.create_task(call_in_turn(askers[number % len(askers)], spec, turns, window, report))
-        for number in range(spec.calls_in_flight)
-    ]
+    asked = itertools.cycle(askers)
+    calls = [asyncio.create_task(call_in_turn(asked, spec, turns, window, report)) for _ in range(spec.calls_in_flight)]
     report.cpu_seconds = await _cpu_within(window)
     failed = [error for call in calls if call.done() and (error := call.exception())]
     for call in calls:

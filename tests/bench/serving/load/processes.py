@@ -96,8 +96,7 @@ def drive(spec: LoadSpec, server_pid: int, *, generators: int = 2, python: Path 
         generators: processes, no more than calls in flight.
         python: of the environment that has the client; None: the project's.
     """
-    count = min(generators, spec.calls_in_flight)
-    workers = [new_generator(_share(spec, number, count), python) for number in range(count)]
+    workers = [new_generator(share, python) for share in shares(spec, generators)]
     return measure(workers, spec.warm_seconds, spec.seconds, working=[server_pid])
 
 
@@ -106,9 +105,15 @@ def new_generator(spec: LoadSpec, python: Path | None = None) -> Worker:
     return Worker([str(python or sys.executable), "-m", "tests.bench.serving.load.generate"], spec.to_json())
 
 
+def shares(spec: LoadSpec, generators: int) -> list[LoadSpec]:
+    """What each of the generators does of a load; no more generators than calls in flight."""
+    count = min(generators, spec.calls_in_flight)
+    return [_share(spec, number, count) for number in range(count)]
+
+
 def _share(spec: LoadSpec, number: int, count: int) -> LoadSpec:
     calls = spec.calls_in_flight // count + (number < spec.calls_in_flight % count)
-    connections = max(1, min(calls, spec.connections // count))
+    connections = -(-spec.connections // count)  # however few calls there are: each goes over the next one
     first = number * len(spec.items) // count
     return replace(spec, calls_in_flight=calls, connections=connections, first_item=first)
 

@@ -29,7 +29,7 @@ class LoadSpec:
         items: sent in turn, again and again.
         calls_in_flight: kept up all the time.
         list_size: texts per call.
-        connections: that the calls are spread over.
+        connections: that the calls take in turn.
         warm_seconds: of load before anything counts.
         seconds: of load that counts.
         first_item: where this generator begins among the items.
@@ -72,7 +72,7 @@ class Report:
         different: answers that were not the expected ones.
         latencies_ms: of each call.
         firsts_ms: of a stream, from the call to the first text.
-        gaps_ms: of a stream, between messages, per token of the later one.
+        gaps_ms: of a stream, between a token and the next; none between those of one message.
         cpu_seconds: that the process used.
     """
 

@@ -1,6 +1,6 @@
 """What a part of the bench is told, and its contenders made of that."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ class Bench:
     """The options of the command.
 
     Attributes:
-        models: the repository of bundles.
+        models: repositories of bundles, in the order that a task's is looked for.
         data: the folder of the real corpora, or None.
         work: a folder for what the bench builds.
         precision: that models are served in.
@@ -30,11 +30,11 @@ class Bench:
         generators: processes that ask.
     """
 
-    models: Path
+    models: Sequence[Path]
     data: Path | None
     work: Path
     precision: Precision = "int8"
-    seconds: float = 3.0
+    seconds: float = 2.5
     rounds: int = 5
     cores: int = 2
     generators: int = 2
@@ -46,7 +46,7 @@ class Bench:
     @property
     def briefly(self) -> "Bench":
         """For settings that are tried before the rounds."""
-        return replace(self, seconds=min(self.seconds, 2.0))
+        return replace(self, seconds=min(self.seconds, 1.5))
 
     @property
     def effort(self) -> str:
@@ -78,11 +78,11 @@ class Served:
 
 @dataclass(frozen=True)
 class Shape:
-    """How a load comes: calls kept in flight, and texts in each."""
+    """How a load comes: calls kept in flight, texts in each, and connections, at least four for every worker."""
 
     calls: int
     list_size: int = 1
-    connections: int = 8
+    connections: int = 16
 
     def __str__(self) -> str:
         texts = "one text each" if self.list_size == 1 else f"{self.list_size} texts each"
@@ -106,7 +106,7 @@ def loaded(
         job: the texts.
         served: the server.
         shape: how the calls come.
-        options: of each call.
+        options: of each call; None: the job's.
         compared: whether answers can be compared.
         items: in place of the job's.
     """
@@ -123,7 +123,7 @@ def loaded(
             list_size=shape.list_size,
             connections=shape.connections,
             seconds=bench.seconds,
-            options=options or {},
+            options=job.options if options is None else options,
         )
         return drive(spec, server.pid, generators=bench.generators, python=served.python)
 

@@ -2,8 +2,8 @@
 
 from tests.bench.serving.comparing import ratio
 from tests.bench.serving.page import circumstances
-from tests.bench.serving.parts.bench import Bench, Shape
-from tests.bench.serving.parts.lineup import LIMIT, line_up
+from tests.bench.serving.parts.bench import Bench, Shape, loaded
+from tests.bench.serving.parts.lineup import LIMIT, line_up, triton_tuned
 from tests.bench.serving.rounds import Measured, take_turns
 from tests.bench.serving.tables import table_of
 from tests.bench.serving.targets import Target, target_table
@@ -16,8 +16,10 @@ def classification(bench: Bench) -> str:
     job = bench.job("classification")
     with line_up(bench, job, SINGLE) as lineup:
         measured = {shape: take_turns(lineup.contenders(bench, job, shape), bench.rounds) for shape in (SINGLE, LISTS)}
-        for shape in (MANY_LISTS, ALONE):
-            measured[shape] = take_turns(lineup.few(bench, job, shape), bench.rounds)
+        measured[MANY_LISTS] = take_turns(lineup.few(bench, job, MANY_LISTS), bench.rounds)
+        ours = [loaded(bench, job, one, ALONE) for one in lineup.ours]
+        with triton_tuned(bench, job, ALONE, lineup, by="p50_ms") as tuned:
+            measured[ALONE] = take_turns([*lineup.bares[:1], *ours, *tuned], bench.rounds)
         tried = lineup.tried()
     about = f"model `{job.name}` in {job.precision}, {len(job.items)} test texts of `{job.corpus}`"
     return "\n\n".join(
@@ -26,7 +28,7 @@ def classification(bench: Bench) -> str:
             circumstances(bench.effort, about),
             *(f"### {shape}\n\n{table_of(found, limit=LIMIT)}" for shape, found in measured.items()),
             f"### Targets\n\n{target_table(_targets(measured))}",
-            f"### Settings that were tried, {SINGLE}\n\n{tried}",
+            f"### Settings that were tried, {SINGLE} unless it says otherwise\n\n{tried}",
         ]
     )
 

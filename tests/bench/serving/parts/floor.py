@@ -32,7 +32,7 @@ def floor(bench: Bench) -> str:
         "grpc.aio, and nothing else": _empty_server,
         "seqserve": lambda: seqserve_server(job.repository),
         "seqserve, 2 workers": lambda: seqserve_server(job.repository, "--workers", "2"),
-        "Triton": lambda: triton.triton_server(job, triton.SETTINGS[:1], bench.work),
+        triton.title(): lambda: triton.triton_server(job, triton.SETTINGS[:1], bench.work),
     }
     frame = bench.work / "empty.grpc"
     frame.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """Streamed generation: many streams, the first token of one alone, and streams that join running ones."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,70 +10,49 @@ import numpy as np
 from tests.bench.serving.comparing import OURS, ratio
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.servers import Server, seqserve_server
-from tests.bench.serving.figures import percentile
+from tests.bench.serving.figures import percentile, with_spread
 from tests.bench.serving.load.processes import new_generator, observe
 from tests.bench.serving.load.spec import LoadSpec
 from tests.bench.serving.page import circumstances
-from tests.bench.serving.parts.bench import Bench, Served, Shape, absent, loaded
-from tests.bench.serving.parts.lineup import OUR_SETTINGS, try_triton
+from tests.bench.serving.parts.bench import Bench, Shape, loaded
+from tests.bench.serving.parts.lineup import LIMIT, find_limit, line_up
 from tests.bench.serving.peers.bare_models import manifest_of, onnx_run
-from tests.bench.serving.rounds import FAILURES, Contender, Measured, take_turns
-from tests.bench.serving.tables import markdown, streams_table, tries_table
+from tests.bench.serving.rounds import Measured, take_turns
+from tests.bench.serving.tables import markdown, streams_table
 from tests.bench.serving.targets import Target, target_table
 
 STREAMS, ALONE = Shape(32), Shape(1)
+SAMPLED = {"temperature": 1.0, "seed": 1}
 RUNNING, JOINING = 16, 64
 STEP_RUNS = 300
 
 
-def options(job: Job) -> dict[str, object]:
-    """Greedy, so that every text can be compared."""
-    return {"temperature": 0.0, "max_output_token_count": job.token_count}
-
-
 def generation(bench: Bench) -> str:
-    """Streams beside Triton's, and what joining costs."""
+    """Streams beside the limit and Triton's, and what joining costs."""
     job = bench.job("generation")
-    with ExitStack() as stack:
-        served, missing, tries = _everybody(bench, job, stack)
-        many, alone = (
-            take_turns(
-                [*(loaded(bench, job, one, shape, options=options(job)) for one in served), *missing], bench.rounds
-            )
-            for shape in (STREAMS, ALONE)
-        )
+    with line_up(bench, job, STREAMS) as lineup:
+        many = take_turns(lineup.contenders(bench, job, STREAMS), bench.rounds)
+        alone = take_turns(lineup.served(bench, job, ALONE), bench.rounds)
+        limit, lineup.tries["bare loop, sampled"] = find_limit(bench, job, "sampled")
+        ours = [loaded(bench, job, one, STREAMS, options=job.options | SAMPLED, compared=False) for one in lineup.ours]
+        drawn = take_turns([limit, *ours], bench.rounds)
+        tried = lineup.tried()
     joins = [_join(bench, job) for _ in range(bench.rounds)]
     about = (
-        f"model `{job.name}` in {job.precision}, prompts of `{job.corpus}`, greedy, at most {job.token_count} tokens, "
-        f"{job.tokens_per_item:.1f} in the mean"
+        f"model `{job.name}` in {job.precision}, prompts of `{job.corpus}`, greedy unless it says otherwise, at most "
+        f"{job.token_count} tokens, {job.tokens_per_item:.1f} in the mean"
     )
-    return "\n\n".join(
-        [
-            "## Streamed generation",
-            circumstances(bench.effort, about),
-            f"### {STREAMS.calls} streams\n\n{streams_table(many)}",
-            f"### One stream\n\n{streams_table(alone)}",
-            f"### {JOINING} streams join {RUNNING} that run\n\n{_joins_table(joins)}",
-            f"### Targets\n\n{target_table(_targets(many, alone, joins))}",
-            *(
-                [f"### Settings that were tried, {STREAMS.calls} streams\n\n{tries_table('Triton', tries)}"]
-                if tries
-                else []
-            ),
-        ]
-    )
-
-
-def _everybody(bench: Bench, job: Job, stack: ExitStack) -> tuple[list[Served], list[Contender], Measured | None]:
-    served = [
-        Served(title, stack.enter_context(seqserve_server(job.repository, *flags)), job.name)
-        for title, flags in list(OUR_SETTINGS.items())[:2]
+    sections = [
+        "## Streamed generation",
+        circumstances(bench.effort, about),
+        f"### {STREAMS.calls} streams\n\n{streams_table(many, limit=LIMIT)}",
+        f"### {STREAMS.calls} streams, sampled\n\n{streams_table(drawn, limit=LIMIT, compared=False)}",
+        f"### One stream\n\n{streams_table(alone, limit=None)}",
+        f"### {JOINING} streams join {RUNNING} that run\n\n{joins_table(joins)}",
+        f"### Targets\n\n{target_table(_targets(many, alone, joins))}",
+        f"### Settings that were tried, {STREAMS.calls} streams\n\n{tried}",
     ]
-    try:
-        triton, tries = try_triton(bench, job, STREAMS)
-        return [*served, stack.enter_context(triton)], [], tries
-    except FAILURES as error:
-        return served, [absent("Triton", error)], None
+    return "\n\n".join(sections)
 
 
 def _targets(many: Measured, alone: Measured, joins: list["Join"]) -> list[Target]:
@@ -128,7 +107,7 @@ def _gap_p99(bench: Bench, job: Job, server: Server, *, joining: int) -> float:
     """p99 between tokens of the running streams, while others join in the middle of the time that counts."""
     running = LoadSpec(
         server.protocol, server.target, job.name, job.task, job.items, RUNNING,
-        seconds=bench.seconds, options=options(job),
+        seconds=bench.seconds, options=job.options,
     )  # fmt: skip
     workers = [new_generator(running)]
     if joining:
@@ -152,13 +131,13 @@ def step_p99(job: Job, rows: int) -> float:
     return percentile(times[STEP_RUNS // 10 :], 0.99)
 
 
-def _joins_table(joins: list[Join]) -> str:
-    columns = ("p99 in ms", f"{RUNNING} rows", f"{RUNNING} rows while {JOINING} join")
+def joins_table(joins: Sequence[Join]) -> str:
+    """The medians of all rounds, and their spread."""
+    columns = ("p99 in ms, median (lowest to highest)", f"{RUNNING} rows", f"{RUNNING} rows while {JOINING} join")
     rows = []
     for title, before, after in (
         ("between tokens of a stream", "before", "after"),
         ("the bare step", "step_before", "step_after"),
     ):
-        medians = (percentile([getattr(one, name) for one in joins], 0.5) for name in (before, after))
-        rows.append([title, *(f"{value:.2f}" for value in medians)])
+        rows.append([title, *(with_spread([getattr(one, name) for one in joins], 2) for name in (before, after))])
     return markdown(columns, rows)

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.servers import seqserve_server
 from tests.bench.serving.contenders.untrained import untrained_job, untrained_translator
-from tests.bench.serving.figures import Sample
+from tests.bench.serving.figures import Sample, median, values_of, with_spread
 from tests.bench.serving.page import circumstances
 from tests.bench.serving.parts.bench import Bench, Served, Shape, loaded
-from tests.bench.serving.parts.generation import options as greedily
 from tests.bench.serving.plots import Curve, draw
 from tests.bench.serving.rounds import take_turns
 from tests.bench.serving.tables import markdown
@@ -21,19 +20,29 @@ HIDDEN_SIZES = (64, 128, 256, 512, 1024)
 STREAMS = (1, 10, 100, 500, 1000, 2500, 5000)
 WRITTEN = 16
 """Tokens per answer where the sizes of an untrained model are what is looked at."""
+MOST_ROUNDS = 3
+"""Of each point."""
 MOST_IN_QUEUE, STREAM_SECONDS, MEBIBYTE = 6000, 600, 2**20
 
 
 @dataclass(frozen=True)
 class Point:
-    """A size of the work, and what was measured there."""
+    """A size of the work, and every round of what was measured there."""
 
     size: int
-    sample: Sample
+    samples: Sequence[Sample]
+
+    def median(self, name: str) -> float:
+        """Of a figure."""
+        return median(values_of(self.samples, name))
+
+    def shown(self, name: str, digits: int = 0) -> str:
+        """A figure with its spread."""
+        return with_spread(values_of(self.samples, name), digits)
 
 
 def growth(bench: Bench) -> str:
-    """Every sweep, once."""
+    """Every sweep, point by point."""
     sweeps: dict[str, Callable[[Bench], list[Point]]] = {
         "callers": _callers,
         "source tokens": _lengths,
@@ -47,13 +56,14 @@ def growth(bench: Bench) -> str:
     note = f"streams open at once; beyond {slots} slots they wait"
     plots.append(draw("benchmark-streams", note, [memory], marked=slots))
     tables = [_table(title, points) for title, points in found.items()]
-    rows = [[f"{one.size:,}", f"{_mebibytes(one):,.0f}", f"{one.sample.tokens_per_second:,.0f}"] for one in streams]
+    rows = [[f"{one.size:,}", f"{_mebibytes(one):,.0f}", one.shown("tokens_per_second")] for one in streams]
     tables.append(markdown((note, "resident MiB of the server", "tokens/s"), rows))
     sections = [f"{table}\n\n![{plot}]({plot})" for table, plot in zip(tables, plots, strict=True)]
     about = (
-        f"seqserve's defaults, {bench.seconds:g} s a point; callers: translation of test sentences, one each; source "
-        f"tokens, vocabulary and hidden size: untrained translators (vocabulary 4,000, hidden size 192 where they do "
-        f"not vary), 32 calls in flight, sources of 20 tokens, answers of up to {WRITTEN}"
+        f"seqserve's defaults, {_rounds(bench)} rounds of {bench.seconds:g} s a point, of memory the most; callers: "
+        "translation of test sentences, one each; source tokens, vocabulary and hidden size: untrained translators "
+        "(vocabulary 4,000, hidden size 192 where they do not vary), 32 calls in flight, sources of 20 tokens, answers "
+        f"of up to {WRITTEN}"
     )
     return "\n\n".join(["## As the work grows", circumstances(about), *sections])
 
@@ -82,7 +92,7 @@ def _hidden_sizes(bench: Bench) -> list[Point]:
     return [Point(size, _untrained(bench, hidden=size)) for size in HIDDEN_SIZES]
 
 
-def _untrained(bench: Bench, *, vocabulary: int = 4000, hidden: int = 192) -> Sample:
+def _untrained(bench: Bench, *, vocabulary: int = 4000, hidden: int = 192) -> list[Sample]:
     repository = bench.work / "untrained"
     folder = untrained_translator(repository, vocabulary=vocabulary, hidden=hidden, precision=bench.precision)
     job = untrained_job(folder, 20, vocabulary)
@@ -90,10 +100,14 @@ def _untrained(bench: Bench, *, vocabulary: int = 4000, hidden: int = 192) -> Sa
         return _one(bench, job, Served("seqserve", server, folder.parent.name), compared=False)
 
 
-def _one(bench: Bench, job: Job, served: Served, shape: Shape | None = None, *, compared: bool = True) -> Sample:
-    options = {} if compared else {"max_output_token_count": WRITTEN}
+def _one(bench: Bench, job: Job, served: Served, shape: Shape | None = None, *, compared: bool = True) -> list[Sample]:
+    options = None if compared else {"max_output_token_count": WRITTEN}
     contender = loaded(bench, job, served, shape or Shape(32), options=options, compared=compared)
-    return take_turns([contender], 1).samples[served.title][0]
+    return take_turns([contender], _rounds(bench)).samples[served.title]
+
+
+def _rounds(bench: Bench) -> int:
+    return min(bench.rounds, MOST_ROUNDS)
 
 
 def _streams(bench: Bench) -> tuple[list[Point], int]:
@@ -108,17 +122,17 @@ def _streams(bench: Bench) -> tuple[list[Point], int]:
         with seqserve_server(job.repository, *flags) as server:
             served = Served("seqserve", server, job.name)
             shape = Shape(count, connections=min(16, count))
-            contender = loaded(longer, job, served, shape, options={**greedily(job), "timeout_s": STREAM_SECONDS})
-            points.append(Point(count, contender.measure()))
+            contender = loaded(longer, job, served, shape, options={**job.options, "timeout_s": STREAM_SECONDS})
+            points.append(Point(count, [contender.measure() for _ in range(_rounds(bench))]))
     return points, slots
 
 
 def _curves(points: Sequence[Point]) -> list[Curve]:
     sizes = [one.size for one in points]
     return [
-        Curve("texts/s", sizes, [one.sample.items_per_second for one in points]),
-        Curve("p50 ms", sizes, [one.sample.p50_ms for one in points]),
-        Curve("p99 ms", sizes, [one.sample.p99_ms for one in points]),
+        Curve("texts/s", sizes, [one.median("items_per_second") for one in points]),
+        Curve("p50 ms", sizes, [one.median("p50_ms") for one in points]),
+        Curve("p99 ms", sizes, [one.median("p99_ms") for one in points]),
     ]
 
 
@@ -127,11 +141,11 @@ def _table(title: str, points: Sequence[Point]) -> str:
     rows = [
         [
             f"{one.size:,}",
-            f"{one.sample.items_per_second:,.0f}",
-            f"{one.sample.tokens_per_second:,.0f}",
-            f"{one.sample.p50_ms:,.1f}",
-            f"{one.sample.p99_ms:,.1f}",
-            f"{one.sample.server_cpu:.2f}",
+            one.shown("items_per_second"),
+            one.shown("tokens_per_second"),
+            one.shown("p50_ms", 1),
+            one.shown("p99_ms", 1),
+            one.shown("server_cpu", 2),
         ]
         for one in points
     ]
@@ -139,4 +153,4 @@ def _table(title: str, points: Sequence[Point]) -> str:
 
 
 def _mebibytes(point: Point) -> float:
-    return point.sample.server_bytes / MEBIBYTE
+    return max(values_of(point.samples, "server_bytes")) / MEBIBYTE

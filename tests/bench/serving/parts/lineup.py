@@ -1,16 +1,18 @@
 """Everybody who does a task: settings are tried once each, and the best of each contender stay for the rounds."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from tests.bench.serving.contenders.jobs import Job
-from tests.bench.serving.contenders.servers import Server, seqserve_server, torch_server
+from tests.bench.serving.contenders.servers import seqserve_server, torch_server
 from tests.bench.serving.contenders.torch_models import ENGINES
+from tests.bench.serving.load.spec import Item, Task
 from tests.bench.serving.parts.bench import Bench, Served, Shape, absent, bare, loaded
 from tests.bench.serving.peers import mlserver, triton
 from tests.bench.serving.peers.environments import peer_environment
-from tests.bench.serving.rounds import FAILURES, Contender, Measured, take_turns
+from tests.bench.serving.rounds import FAILURES, Contender, Tries, take_turns
 from tests.bench.serving.tables import tries_table
 
 OUR_SETTINGS: Mapping[str, tuple[str, ...]] = {
@@ -23,6 +25,13 @@ OUR_SETTINGS: Mapping[str, tuple[str, ...]] = {
 }
 BATCHES, LIMIT_TRIES = (16, 32, 64, 128), 2
 LIMIT, TORCH_LOOP, EAGER, TORCH_SERVED = "the limit", "PyTorch, bare loop", "PyTorch, one at a time", "PyTorch, batched"
+TORCH_ENGINES: Mapping[Task, tuple[str, ...]] = {
+    "translation": ENGINES,
+    "classification": ("eager", "cells-int8"),
+    "generation": ("eager",),
+}
+NO_TORCH_STREAMS = "served: not measured, for the bench's PyTorch server has no streams"
+NO_STREAM_BATCHES = "not measured: MLServer batches no streams"
 
 
 @dataclass
@@ -33,10 +42,10 @@ class Lineup:
     ours: list[Served] = field(default_factory=list)
     peers: list[Served] = field(default_factory=list)
     missing: list[Contender] = field(default_factory=list)
-    tries: dict[str, Measured] = field(default_factory=dict)
+    tries: dict[str, Tries] = field(default_factory=dict)
 
     def tried(self) -> str:
-        """Every setting that was tried."""
+        """Every setting that was tried, and by what it was chosen."""
         return "\n\n".join(tries_table(title, tries) for title, tries in self.tries.items())
 
     def contenders(self, bench: Bench, job: Job, shape: Shape) -> list[Contender]:
@@ -49,6 +58,10 @@ class Lineup:
         missing = [one for one in self.missing if one.title.startswith("Triton")]
         return [*self.bares[:1], *self._served(bench, job, shape, peers), *missing]
 
+    def served(self, bench: Bench, job: Job, shape: Shape) -> list[Contender]:
+        """As `contenders`, without bare loops."""
+        return [*self._served(bench, job, shape, self.peers), *self.missing]
+
     def _served(self, bench: Bench, job: Job, shape: Shape, peers: list[Served]) -> list[Contender]:
         return [loaded(bench, job, one, shape) for one in (*self.ours, *peers)]
 
@@ -58,9 +71,10 @@ def line_up(bench: Bench, job: Job, shape: Shape) -> Iterator[Lineup]:
     """Try the settings of everybody under one load, and keep the best of each running."""
     lineup = Lineup()
     with ExitStack() as stack:
-        _limit(bench, job, lineup)
-        _ours(bench, job, shape, lineup, stack)
-        for title, opens in {"PyTorch": _torch, "Triton": _triton, "MLServer": _mlserver}.items():
+        limit, lineup.tries["bare loop"] = find_limit(bench, job)
+        lineup.bares.append(limit)
+        lineup.ours, lineup.tries["seqserve"] = open_ours(bench, job, shape, stack)
+        for title, opens in {"PyTorch": _torch, triton.title(): _triton, mlserver.title(): _mlserver}.items():
             try:
                 opens(bench, job, shape, lineup, stack)
             except FAILURES as error:
@@ -68,73 +82,48 @@ def line_up(bench: Bench, job: Job, shape: Shape) -> Iterator[Lineup]:
         yield lineup
 
 
-def find_limit(bench: Bench, job: Job, mode: str = "greedy") -> tuple[Contender, Measured]:
+def chosen_by(job: Job) -> str:
+    """The figure that decides which settings are the best under load."""
+    return "tokens_per_second" if job.task == "generation" else "items_per_second"
+
+
+def find_limit(bench: Bench, job: Job, mode: str = "greedy") -> tuple[Contender, Tries]:
     """The best bare loop, and all that were tried: batch sizes, threads, and our own step loop without a service."""
-    modes_of_bare = {"greedy", "sampled", "top_k"}
-    plans = [("onnx", size, 1) for size in BATCHES] + [("onnx", 64, bench.cores)] if mode in modes_of_bare else []
+    plans = [("onnx", size, 1) for size in BATCHES] + [("onnx", 64, bench.cores)] if mode != "beam" else []
     if job.task != "classification":
         plans += [("engine", size, 1) for size in (32, 64)]
+    titles = [f"{engine}, batches of {size}, {threads} threads" for engine, size, threads in plans]
     tries = [
-        bare(
-            bench.briefly,
-            job,
-            f"{engine}, batches of {size}, {threads} threads",
-            engine,
-            size,
-            mode=mode,
-            threads=threads,
-        )
-        for engine, size, threads in plans
-    ]
-    measured = take_turns(tries, LIMIT_TRIES)
-    best = measured.best(list(measured.samples), "tokens_per_second")
-    engine, size, threads = plans[[one.title for one in tries].index(best or "")]
-    return bare(bench, job, LIMIT, engine, size, mode=mode, threads=threads), measured
+        replace(bare(bench.briefly, job, title, engine, size, mode=mode, threads=threads), is_peer=True)
+        for title, (engine, size, threads) in zip(titles, plans, strict=True)
+    ]  # as a peer: a batch that takes longer than a try is a setting that does not run
+    found = Tries(take_turns(tries, LIMIT_TRIES), "tokens_per_second")
+    engine, size, threads = plans[titles.index(found.best())]
+    return bare(bench, job, LIMIT, engine, size, mode=mode, threads=threads), found
 
 
-def _limit(bench: Bench, job: Job, lineup: Lineup) -> None:
-    limit, lineup.tries["bare loop"] = find_limit(bench, job)
-    lineup.bares.append(limit)
-
-
-def _ours(bench: Bench, job: Job, shape: Shape, lineup: Lineup, stack: ExitStack) -> None:
-    openers = {
-        title: lambda flags=flags: seqserve_server(job.repository, *flags) for title, flags in OUR_SETTINGS.items()
-    }
-    tries = _try_each(bench, job, shape, openers)
-    lineup.tries["seqserve"] = tries
-    defaults, best = next(iter(OUR_SETTINGS)), tries.best(list(tries.samples))
-    for title in dict.fromkeys((defaults, best or defaults)):
-        lineup.ours.append(Served(title, stack.enter_context(openers[title]()), job.name))
-
-
-def _try_each(
-    bench: Bench, job: Job, shape: Shape, openers: Mapping[str, Callable[[], AbstractContextManager[Server]]]
-) -> Measured:
-    """Open, measure and close one server after another."""
-    total = Measured()
+def open_ours(bench: Bench, job: Job, shape: Shape, stack: ExitStack) -> tuple[list[Served], Tries]:
+    """Try every setting of ours under a load; the defaults and the best are opened, and stay so with the stack."""
+    openers = {title: partial(seqserve_server, job.repository, *flags) for title, flags in OUR_SETTINGS.items()}
+    tries = Tries(by=chosen_by(job))
     for title, opens in openers.items():
         with opens() as server:
-            tried = take_turns([loaded(bench.briefly, job, Served(title, server, job.name), shape)], 1)
-        total.samples |= tried.samples
-        total.absent |= tried.absent
-    return total
+            tries.add(take_turns([loaded(bench.briefly, job, Served(title, server, job.name), shape)], 1))
+    titles = dict.fromkeys((next(iter(OUR_SETTINGS)), tries.best()))
+    return [Served(title, stack.enter_context(openers[title]()), job.name) for title in titles], tries
 
 
 def _torch(bench: Bench, job: Job, shape: Shape, lineup: Lineup, stack: ExitStack) -> None:
-    if not job.has_weights or job.task == "generation":
-        raise RuntimeError("the bundle carries no weights" if job.task != "generation" else "not measured with torch")
-    engines = ENGINES if job.task == "translation" else ("eager", "cells-int8")
-    plans = [(engine, size) for engine in engines for size in (32, 64, 128)]
-    tries = take_turns(
-        [bare(bench.briefly, job, f"{engine}, batches of {size}", engine, size) for engine, size in plans], 1
-    )
-    lineup.tries["PyTorch, bare loop"] = tries
-    best = tries.best(list(tries.samples))
-    if best is None:
-        raise RuntimeError(next(iter(tries.absent.values())))
+    if not job.has_weights:
+        raise RuntimeError("the bundle carries no weights")
+    plans = [(engine, size) for engine in TORCH_ENGINES[job.task] for size in (32, 64, 128)]
+    contenders = [bare(bench.briefly, job, f"{engine}, batches of {size}", engine, size) for engine, size in plans]
+    lineup.tries["PyTorch, bare loop"] = tries = Tries(take_turns(contenders, 1), chosen_by(job))
+    best = tries.best()
     engine, batches = best.split(", batches of ")
     lineup.bares.append(bare(bench, job, f"{TORCH_LOOP} ({best})", engine, int(batches)))
+    if job.task == "generation":
+        raise RuntimeError(NO_TORCH_STREAMS)
     served = {EAGER: ("eager", 1), f"{TORCH_SERVED} (eager)": ("eager", 32), f"{TORCH_SERVED} ({engine})": (engine, 32)}
     for title, (name, size) in served.items():
         server = stack.enter_context(torch_server(job.folder, engine=name, batch_size=size))
@@ -142,50 +131,66 @@ def _torch(bench: Bench, job: Job, shape: Shape, lineup: Lineup, stack: ExitStac
 
 
 def _triton(bench: Bench, job: Job, shape: Shape, lineup: Lineup, stack: ExitStack) -> None:
-    served, tries = try_triton(bench, job, shape)
-    lineup.tries["Triton"] = tries
+    served, lineup.tries["Triton"] = _try_triton(bench, job, shape, by=chosen_by(job))
     lineup.peers.append(stack.enter_context(served))
 
 
-def try_triton(bench: Bench, job: Job, shape: Shape) -> tuple[AbstractContextManager[Served], Measured]:
+@contextmanager
+def triton_tuned(
+    bench: Bench, job: Job, shape: Shape, lineup: Lineup, *, by: str, items: list[Item] | None = None, about: str = ""
+) -> Iterator[list[Contender]]:
+    """Triton in the settings that are the best under another load than the line-up's, or absent.
+
+    Args:
+        bench: how long.
+        job: the texts.
+        shape: of that load.
+        lineup: that the tries are noted in.
+        by: the figure that decides.
+        items: of that load, in place of the job's.
+        about: that load, for the page.
+    """
+    with ExitStack() as stack:
+        try:
+            served, tries = _try_triton(bench, job, shape, by=by, items=items)
+            contender = loaded(bench, job, stack.enter_context(served), shape, items=items)
+            lineup.tries[f"Triton, {about or shape}"] = tries
+        except FAILURES as error:
+            contender = absent(triton.title(), error)
+        yield [contender]
+
+
+def _try_triton(
+    bench: Bench, job: Job, shape: Shape, *, by: str, items: list[Item] | None = None
+) -> tuple[AbstractContextManager[Served], Tries]:
     """Try every setting of Triton in one server; returns one with the best alone, to be opened, and the tries."""
     python = peer_environment("triton").python
     with triton.triton_server(job, triton.SETTINGS, bench.work) as server:
-        tries = take_turns(
-            [
-                loaded(bench.briefly, job, Served(one.title, server, one.name(job.task), python), shape)
-                for one in triton.SETTINGS
-            ],
-            1,
-        )
-    figure = "tokens_per_second" if job.task == "generation" else "items_per_second"
-    best = tries.best(list(tries.samples), figure)
-    chosen = next((one for one in triton.SETTINGS if one.title == best), None)
-    if chosen is None:
-        raise RuntimeError(next(iter(tries.absent.values())))
-    return _chosen_triton(bench, job, chosen), tries
+        served = [Served(one.title, server, one.name(job.task), python) for one in triton.SETTINGS]
+        contenders = [loaded(bench.briefly, job, one, shape, items=items) for one in served]
+        tries = Tries(take_turns(contenders, 1), by)
+    best = tries.best()
+    return _chosen_triton(bench, job, next(one for one in triton.SETTINGS if one.title == best)), tries
 
 
 @contextmanager
 def _chosen_triton(bench: Bench, job: Job, setting: triton.Setting) -> Iterator[Served]:
     python = peer_environment("triton").python
     with triton.triton_server(job, [setting], bench.work) as server:
-        yield Served(f"Triton ({setting.title})", server, setting.name(job.task), python)
+        yield Served(f"{triton.title()} ({setting.title})", server, setting.name(job.task), python)
 
 
 def _mlserver(bench: Bench, job: Job, shape: Shape, lineup: Lineup, stack: ExitStack) -> None:
+    if job.task == "generation":
+        raise RuntimeError(NO_STREAM_BATCHES)
     python = peer_environment("triton").python
-    tries = Measured()
+    tries = Tries(by=chosen_by(job))
     for setting in mlserver.SETTINGS:
         with mlserver.ml_server(job, setting, bench.work) as server:
             served = Served(setting.title, server, mlserver.MODEL, python)
-            tried = take_turns([loaded(bench.briefly, job, served, shape)], 1)
-        tries.samples |= tried.samples
-        tries.absent |= tried.absent
+            tries.add(take_turns([loaded(bench.briefly, job, served, shape)], 1))
     lineup.tries["MLServer"] = tries
-    best = tries.best(list(tries.samples))
-    chosen = next((one for one in mlserver.SETTINGS if one.title == best), None)
-    if chosen is None:
-        raise RuntimeError(next(iter(tries.absent.values())))
+    best = tries.best()
+    chosen = next(one for one in mlserver.SETTINGS if one.title == best)
     server = stack.enter_context(mlserver.ml_server(job, chosen, bench.work))
-    lineup.peers.append(Served(f"MLServer ({chosen.title})", server, mlserver.MODEL, python))
+    lineup.peers.append(Served(f"{mlserver.title()} ({chosen.title})", server, mlserver.MODEL, python))

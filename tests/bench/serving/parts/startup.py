@@ -22,13 +22,16 @@ def startup(bench: Bench) -> str:
     """Cold start and memory, with the translation bundle alone and with every bundle."""
     job = bench.job("translation")
     title = f"`{job.name}` in {job.precision}"
-    count = sum(path.is_dir() for path in bench.models.iterdir())
+    repository = next(path for path in bench.models if any(path.glob("*/*/manifest.json")))
+    count = sum(path.is_dir() for path in repository.iterdir())
     rows = [
         _row(bench, f"seqserve, {title}", lambda: seqserve_server(job.repository)),
         _row(bench, f"seqserve, {title}, 2 workers", lambda: seqserve_server(job.repository, "--workers", "2")),
-        _row(bench, f"seqserve, all {count} bundles", lambda: seqserve_server(bench.models)),
+        _row(bench, f"seqserve, all {count} bundles", lambda: seqserve_server(repository)),
         _row(
-            bench, f"Triton, {title}, 2 instances", lambda: triton.triton_server(job, triton.SETTINGS[:1], bench.work)
+            bench,
+            f"{triton.title()}, {title}, 2 instances",
+            lambda: triton.triton_server(job, triton.SETTINGS[:1], bench.work),
         ),
     ]
     columns = ("server", "seconds from start to ready", "processes", "resident MiB", "of it not shared, MiB")

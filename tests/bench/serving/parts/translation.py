@@ -1,21 +1,34 @@
 """Translation: one sentence per call and lists, real lengths and mixed ones, greedy and otherwise."""
 
+from contextlib import ExitStack
+
 from tests.bench.serving.comparing import OURS, ratio
+from tests.bench.serving.contenders.engine_model import BEAM, TOP_K, TOP_P
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.mixed import mixed_items
-from tests.bench.serving.contenders.servers import seqserve_server
 from tests.bench.serving.page import circumstances
-from tests.bench.serving.parts.bench import Bench, Served, Shape, loaded
-from tests.bench.serving.parts.lineup import EAGER, LIMIT, TORCH_LOOP, TORCH_SERVED, Lineup, find_limit, line_up
+from tests.bench.serving.parts.bench import Bench, Shape, loaded
+from tests.bench.serving.parts.lineup import (
+    EAGER,
+    LIMIT,
+    TORCH_LOOP,
+    TORCH_SERVED,
+    Lineup,
+    find_limit,
+    line_up,
+    open_ours,
+    triton_tuned,
+)
 from tests.bench.serving.rounds import Measured, take_turns
-from tests.bench.serving.tables import table_of
+from tests.bench.serving.tables import table_of, tries_table
 from tests.bench.serving.targets import Target, target_table
 
 SINGLE, LISTS, MANY_LISTS = Shape(32), Shape(2, 16), Shape(32, 16)
 MODES: dict[str, dict[str, object]] = {
     "sampled": {"temperature": 1.0, "seed": 1},
-    "top_k": {"temperature": 1.0, "top_k": 40, "seed": 1},
-    "beam": {"beam_size": 4},
+    "top_k": {"temperature": 1.0, "top_k": TOP_K, "seed": 1},
+    "top_p": {"temperature": 1.0, "top_p": TOP_P, "seed": 1},
+    "beam": {"beam_size": BEAM},
 }
 
 
@@ -36,7 +49,7 @@ def translation(bench: Bench) -> str:
         f"### {MANY_LISTS}\n\n{table_of(many, limit=LIMIT)}",
         f"### Sources of 6 to 60 tokens, {SINGLE}\n\n{table_of(mixed, limit=None)}",
         f"### Targets\n\n{target_table(_targets(single, lists, mixed))}",
-        f"### Settings that were tried, {SINGLE}\n\n{tried}",
+        f"### Settings that were tried, {SINGLE} unless it says otherwise\n\n{tried}",
     ]
     return "\n\n".join(sections)
 
@@ -50,9 +63,10 @@ def _about(job: Job) -> str:
 
 def _mixed(bench: Bench, job: Job, lineup: Lineup) -> Measured:
     """Ours beside Triton on sources of very mixed lengths."""
-    items = mixed_items(job)
-    served = [*lineup.ours, *[one for one in lineup.peers if one.title.startswith("Triton")]]
-    return take_turns([loaded(bench, job, one, SINGLE, items=items) for one in served], bench.rounds)
+    items, by = mixed_items(job), "items_per_second"
+    ours = [loaded(bench, job, one, SINGLE, items=items) for one in lineup.ours]
+    with triton_tuned(bench, job, SINGLE, lineup, by=by, items=items, about="sources of 6 to 60 tokens") as tuned:
+        return take_turns([*ours, *tuned], bench.rounds)
 
 
 def _targets(single: Measured, lists: Measured, mixed: Measured) -> list[Target]:
@@ -80,12 +94,12 @@ def modes(bench: Bench) -> str:
     job = bench.job("translation")
     sections = ["## Translation, not greedy", circumstances(bench.effort, _about(job).removesuffix(", greedy"))]
     targets = []
-    with seqserve_server(job.repository) as server:
-        served = Served(f"{OURS}, defaults", server, job.name)
+    with ExitStack() as stack:
+        (*_, best), tries = open_ours(bench, job, SINGLE, stack)
         for mode, options in MODES.items():
             limit, _ = find_limit(bench, job, mode)
             for shape, bound in ((LISTS, 0.85), (SINGLE, 0.6)):
-                ours = loaded(bench, job, served, shape, options=options, compared=False)
+                ours = loaded(bench, job, best, shape, options=options, compared=False)
                 measured = take_turns([limit, ours], bench.rounds)
                 sections.append(f"### {mode}, {shape}\n\n{table_of(measured, limit=LIMIT, compared=False)}")
                 title = f"{mode}, {shape}: tokens per CPU-second, of the limit"
@@ -94,4 +108,5 @@ def modes(bench: Bench) -> str:
         "The limit draws from the softmax with NumPy over whole batches; of a beam it is our own step loop "
         f"without a service.\n\n### Targets\n\n{target_table(targets)}"
     )
+    sections.append(f"### Settings that were tried, greedy, {SINGLE}\n\n{tries_table(OURS, tries)}")
     return "\n\n".join(sections)

@@ -34,18 +34,37 @@ def greedy(logits: Array) -> Array:
     return best
 
 
-def sampled(temperature: float, top_k: int = 0, seed: int = 1) -> Choose:
-    """Draw from the softmax by Gumbel noise, vectorised over rows; of the `top_k` likeliest tokens, or 0 for all."""
+def sampled(temperature: float, top_k: int = 0, top_p: float = 1.0, seed: int = 1) -> Choose:
+    """Draw from the softmax by Gumbel noise, vectorised over rows.
+
+    Args:
+        temperature: that divides the logits.
+        top_k: how many of the likeliest tokens may be drawn; 0 for all.
+        top_p: the mass that the likeliest tokens must have together to be all that may be drawn; 1 for all.
+        seed: of the noise.
+    """
     random = np.random.default_rng(seed)
 
     def choose(logits: Array) -> Array:
         scores = logits / temperature
+        if top_p < 1:
+            scores = np.where(scores >= _nucleus_border(scores, top_p), scores, -np.inf)
         if top_k:
             border = np.partition(scores, -top_k, axis=1)[:, -top_k, None]  # [rows, 1]
             scores = np.where(scores >= border, scores, -np.inf)
         return greedy(scores + random.gumbel(size=scores.shape))
 
     return choose
+
+
+def _nucleus_border(scores: Array, top_p: float) -> Array:
+    """The lowest score [rows, 1] among the fewest tokens whose share of the softmax reaches `top_p`."""
+    ordered = -np.sort(-scores, axis=1)  # [rows, vocabulary], best first
+    weights = np.exp(ordered - ordered[:, :1])
+    mass = np.cumsum(weights, axis=1)
+    last = (mass < top_p * mass[:, -1:]).sum(axis=1, keepdims=True)  # of those kept
+    border: Array = np.take_along_axis(ordered, last, axis=1)
+    return border
 
 
 class BareModel:
@@ -137,8 +156,9 @@ class BareTranslator(BareModel):
 class BareGenerator(BareModel):
     """A language model; a batch of prompts is read once, then stepped."""
 
-    def __init__(self, folder: Path, run: Run | None = None, token_count: int = 64) -> None:
+    def __init__(self, folder: Path, run: Run | None = None, token_count: int = 64, choose: Choose = greedy) -> None:
         super().__init__(folder, run)
+        self._choose = choose
         text = self.spec["text"]
         self._text, self.eos_id = self._tokenizer(text), text["eos_id"]
         self._banned = [one for one in (text["pad_id"], text["bos_id"]) if one != text["eos_id"]]
@@ -167,7 +187,7 @@ class BareGenerator(BareModel):
         rows = np.arange(len(prompts))
         for time in range(self._token_count):
             logits[:, self._banned] = -np.inf
-            current = greedy(logits)
+            current = self._choose(logits)
             alive = current != self.eos_id
             rows, current, state = rows[alive], current[alive], state[alive]
             yield list(zip(rows.tolist(), current.tolist(), strict=True))
@@ -191,12 +211,12 @@ class BareGenerator(BareModel):
 AnyBareModel = BareClassifier | BareTranslator | BareGenerator
 
 
-def load(folder: Path, run: Run | None = None, token_count: int = 64) -> AnyBareModel:
+def load(folder: Path, run: Run | None = None, token_count: int = 64, choose: Choose = greedy) -> AnyBareModel:
     """Open the model that a folder holds, whatever its task."""
     task = manifest_of(folder)["spec"]["task"]
     if task == "generation":
-        return BareGenerator(folder, run, token_count)
-    return BareClassifier(folder, run) if task == "classification" else BareTranslator(folder, run)
+        return BareGenerator(folder, run, token_count, choose)
+    return BareClassifier(folder, run) if task == "classification" else BareTranslator(folder, run, choose)
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:

@@ -22,13 +22,17 @@ _REQUIREMENTS = {
 class Environment:
     """An installed peer."""
 
-    title: str
     folder: Path
 
     @property
     def python(self) -> Path:
         """Its Python."""
         return self.folder / "bin" / "python"
+
+
+def peer_version(name: str) -> str:
+    """A peer's package and version, whether it is installed or not."""
+    return _REQUIREMENTS[name][0].replace("==", " ")
 
 
 def peer_environment(name: str) -> Environment:
@@ -38,7 +42,7 @@ def peer_environment(name: str) -> Environment:
         subprocess.CalledProcessError: something did not install; its `stderr` says what.
     """
     folder, requirements = PEERS / name, _REQUIREMENTS[name]
-    environment, installed = Environment(requirements[0].replace("==", " "), folder), PEERS / name / ".installed"
+    environment, installed = Environment(folder), folder / ".installed"
     if not installed.exists() or installed.read_text() != "\n".join(requirements):
         _run([str(_base_python()), "-m", "venv", "--clear", str(folder)])
         pip = [str(environment.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.servers import Server, free_port, running
 from tests.bench.serving.load.processes import ROOT
-from tests.bench.serving.peers.environments import peer_environment
+from tests.bench.serving.peers.environments import peer_environment, peer_version
 
 MODEL = "answers"
 
@@ -33,6 +33,11 @@ class Setting:
 
 
 SETTINGS = (Setting(0, 0.001), Setting(2, 0.001), Setting(2, 0.005))
+
+
+def title() -> str:
+    """Who it is, in which version."""
+    return f"MLServer, {peer_version('mlserver')}"
 
 
 @contextmanager

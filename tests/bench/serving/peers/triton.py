@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from urllib.request import urlopen
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.servers import Server, free_port, running
 from tests.bench.serving.load.processes import ROOT
-from tests.bench.serving.peers.environments import Environment, peer_environment
+from tests.bench.serving.peers.environments import Environment, peer_environment, peer_version
 
 MOST_TEXTS = 64
 
@@ -58,24 +59,30 @@ SETTINGS = (
 )
 
 
+def title() -> str:
+    """Who it is, in which version."""
+    return f"Triton, {peer_version('triton')}"
+
+
 @contextmanager
 def triton_server(job: Job, settings: Sequence[Setting], work: Path) -> Iterator[Server]:
     """Serve a job in every setting.   Raises as `peer_environment` and `running`."""
     environment = peer_environment("triton")
-    repository = work / f"triton-{job.task}"
-    shutil.rmtree(repository, ignore_errors=True)
-    for setting in settings:
-        _write_model(repository / setting.name(job.task), job, setting)
     grpc, http = free_port(), free_port()
-    command = [str(_tritonserver(environment)), f"--model-repository={repository}"]
+    command = [str(_tritonserver(environment))]
     command += [f"--backend-directory={_backends(environment)}", f"--grpc-port={grpc}", f"--http-port={http}"]
     command += ["--grpc-address=127.0.0.1", "--http-address=127.0.0.1", "--allow-metrics=false", "--log-info=false"]
     path = f"{environment.folder / 'bin'}:{os.environ['PATH']}"
     packages = _packages(environment)
     libraries = str(packages / "nvidia_pytriton.libs")  # where the copied stub looks no more
     variables = {**os.environ, "PATH": path, "PYTHONPATH": f"{packages}:{ROOT}", "LD_LIBRARY_PATH": libraries}
-    with running(command, lambda: _is_ready(http), variables) as process:
-        yield Server(f"127.0.0.1:{grpc}", process.pid, "open_inference")
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"triton-{job.task}-", dir=work.resolve()) as repository:
+        for setting in settings:
+            _write_model(Path(repository, setting.name(job.task)), job, setting)
+        command.append(f"--model-repository={repository}")
+        with running(command, lambda: _is_ready(http), variables) as process:
+            yield Server(f"127.0.0.1:{grpc}", process.pid, "open_inference")
 
 
 def _write_model(folder: Path, job: Job, setting: Setting) -> None:
