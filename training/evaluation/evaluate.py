@@ -183,7 +183,13 @@ def _evaluate_translator(
     encoded = [source.encode(group.source) for group in groups]
     sequences = [token_ids[: spec.max_token_count - 1] for token_ids in encoded]
     limit = spec.max_output_token_count
-    produced = decode_all(TranslationRows(model), sequences, max_output_token_count=limit, beam_size=settings.beam_size)
+    produced = decode_all(
+        TranslationRows(model),
+        sequences,
+        max_output_token_count=limit,
+        beam_size=settings.beam_size,
+        length_penalty=settings.length_penalty,
+    )
     target = _tokenizer(bundle, spec.target)
     hypotheses = [target.decode(ids) for ids in produced]
     references = [group.references for group in groups]
@@ -197,7 +203,9 @@ def _evaluate_translator(
     score = bleu(hypotheses, references, tokenization)
     score = _with_cuts(score, (len(ids) + 1 for ids in encoded), spec.max_token_count)
     if settings.beam_size > 1:
-        score = replace(score, method=f"{score.method}, beam of {settings.beam_size}")
+        score = replace(
+            score, method=f"{score.method}, beam of {settings.beam_size}, length penalty {settings.length_penalty:g}"
+        )
     answers = TranslationAnswers(groups, tuple(hypotheses), tuple(len(sequence) + 1 for sequence in sequences))
     return Evaluation(score, of("the source, copied", baseline), few(wrong), answers)
 

@@ -14,6 +14,9 @@ class EvaluationSettings(StrictModel):
 
     beam_size: PositiveInteger = 1
     """How wide a translator searches; 1 is greedy. Translation only."""
+    length_penalty: Annotated[float, Field(ge=0, le=10)] = 0.6
+    """Exponent of the length penalty that a beam's hypotheses are compared by. Tuned on validation examples, if at all;
+    else the service's own. Translation only. Source: Wu et al. 2016, arXiv:1609.08144, section 7."""
     bleu_tokenization: BleuTokenization = "13a"
     """How sacrebleu cuts texts into words. `none`: at white space, for corpora that are tokenised already. Translation
     only."""

@@ -208,8 +208,11 @@ class Recipe(_Strict):
                 self.training.teacher_forcing_ratio < 1 and not translation
             ),
             "data.target_language is for translation": self.data.target_language is not None and not translation,
-            "evaluation.beam_size and evaluation.bleu_tokenization are for translation": (
-                not translation and not {"beam_size", "bleu_tokenization"}.isdisjoint(self.evaluation.model_fields_set)
+            "evaluation.beam_size, length_penalty and bleu_tokenization are for translation": (
+                not translation
+                and not {"beam_size", "length_penalty", "bleu_tokenization"}.isdisjoint(
+                    self.evaluation.model_fields_set
+                )
             ),
         }
         for rule, broken in refused.items():

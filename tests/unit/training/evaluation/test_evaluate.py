@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from service.engine.requests import DEFAULT_LENGTH_PENALTY
 from tests.unit.training.conftest import MakeRecipe
 from training.data.encoding.sequences import LabelledSteps, learn_features, read_series
 from training.data.examples import AnySplits, LabelledSeries, Splits, TextPair
@@ -27,7 +28,7 @@ def test_bleu_is_measured_as_the_settings_say(make_recipe: MakeRecipe, tiny_spli
     settings = EvaluationSettings(beam_size=2, bleu_tokenization="none")
     method = evaluate_bundle(bundle, tiny_splits["translation"], settings=settings).score.method
     assert "|tok:none|" in method
-    assert "beam of 2" in method
+    assert method.endswith(f"beam of 2, length penalty {DEFAULT_LENGTH_PENALTY}")
 
 
 def test_a_bundle_is_scored_on_further_corpora_by_their_names(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:

@@ -79,7 +79,7 @@ def test_a_translation_recipe_has_two_tokenizers() -> None:
         pytest.param("[model]", "[labelling]\n[model]", r"\[labelling\] is for labelling", id="labelling of a text"),
         pytest.param('"lstm"', '"lstm"\ntie_weights = true', "model.tie_weights is not for", id="tied"),
         pytest.param(
-            "[model]", "[evaluation]\nbeam_size = 5\n[model]", "evaluation.beam_size .* for translation", id="a beam"
+            "[model]", "[evaluation]\nbeam_size = 5\n[model]", "evaluation.beam_size, .* for translation", id="a beam"
         ),
         pytest.param(
             "[model]", '[evaluation]\ncorpora = ["imdb", "imdb"]\n[model]', "corpora are named once each", id="twice"
