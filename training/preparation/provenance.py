@@ -41,11 +41,17 @@ def run_sha256(recipe: Recipe, splits: AnySplits, *, pretraining: str | None = N
 def source_commit() -> str:
     """Return the commit of the checkout that this code is in, or `unknown` outside of one.
 
-    `-dirty` behind it says that files were changed since.
+    `-dirty` behind it says that code or recipes were changed since.
     """
     git = shutil.which("git")
     if git is None:
         return "unknown"
-    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no outside input
-    return found.stdout.strip() if found.returncode == 0 else "unknown"
+    root = Path(__file__).parents[2]
+    found = _git(git, root, "rev-parse", "HEAD")
+    changed = _git(git, root, "diff", "--quiet", "HEAD", "--", "service", "training").returncode == 1
+    return "unknown" if found.returncode else found.stdout.strip() + "-dirty" * changed
+
+
+def _git(git: str, root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [git, "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no outside input
