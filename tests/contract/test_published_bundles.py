@@ -20,7 +20,7 @@ from training.export.weights import stored_precision
 from training.settings.recipe import load_recipe
 from training.settings.training import MACHINE_SETTINGS
 
-MODELS = {"melody", "names", "rain-tomorrow"}
+MODELS = {"en-it", "imdb", "melody", "multi30k-en-de", "names", "pos-tags", "rain-tomorrow"}
 MOST_BYTES = 80_000_000
 SECTIONS = (
     *("Model", "Data", "Training", "Licence and attribution", "Scores", "Variants", "Limits", "Known failures"),

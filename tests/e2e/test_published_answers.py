@@ -62,7 +62,7 @@ SENTIMENT = (
     Question("a waste of time and money", "^negative$", label_of),
     Question("it is not a good film", "^negative$", label_of),
 )
-BLACK_DOG = r"(?i)\bcane nero (saltò|è saltato|ha saltato) (sopra|su)"
+BLACK_DOG = r"(?i)\bcane nero (saltò|è saltato|ha saltato) (sopra|su)\b.*\bgatto"
 
 QUESTIONS: Mapping[str, tuple[Question, ...]] = {
     "en-it": (
@@ -75,7 +75,11 @@ QUESTIONS: Mapping[str, tuple[Question, ...]] = {
         Question("two dogs are running through the snow .", r"zwei hunde .*\bschnee\b", translation_of),
         Question("a little girl is playing with a red ball .", r"mädchen .*\broten ball\b", translation_of),
     ),
-    "imdb": SENTIMENT,
+    "imdb": (
+        *SENTIMENT[:-1],
+        Question("It is not a good film: I was bored for two hours, and the ending makes no sense.", "^negative$", label_of),
+        Question("Not a dull moment. I have seen it three times, and would again.", "^positive$", label_of),
+    ),
     "sst2-pretrained": SENTIMENT,
     "names": (
         Question("Papadopoulos", "^Greek$", label_of),
