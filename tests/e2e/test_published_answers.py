@@ -77,7 +77,7 @@ QUESTIONS: Mapping[str, tuple[Question, ...]] = {
     ),
     "imdb": (
         *SENTIMENT[:-1],
-        Question("It is not a good film: I was bored for two hours, and the ending makes no sense.", "^negative$", label_of),
+        Question("It is not a good film: I was bored, and the ending makes no sense.", "^negative$", label_of),
         Question("Not a dull moment. I have seen it three times, and would again.", "^positive$", label_of),
     ),
     "sst2-pretrained": SENTIMENT,
