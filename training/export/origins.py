@@ -88,7 +88,8 @@ _REVIEWS = Origin(
     "Maas et al. 2011 (P11-1015); ai.stanford.edu/~amaas/data/sentiment",
     _UNCLEAR,
     "It knows whole film reviews in English, and misreads a short sentence by itself more often: "
-    "`it is not a good film` can be praise to it. There is no neutral answer: what is neither positive nor negative gets one of the two.",
+    "`it is not a good film` can be praise to it. There is no neutral answer: what is neither positive nor negative "
+    "gets one of the two.",
 )
 _REVIEW_TEXT = _REVIEWS._replace(what="film reviews without their labels (Large Movie Review Dataset)", limits="")
 
