@@ -177,7 +177,7 @@ def test_a_translator_is_measured_with_a_beam_and_the_score_says_how_wide(
     evaluation = evaluate_bundle(
         draft.opened(), tiny_splits["translation"], settings=EvaluationSettings(beam_size=3, bleu_tokenization="none")
     )
-    assert evaluation.score.method.endswith(", beam of 3")
+    assert evaluation.score.method.endswith(", beam of 3, length penalty 0.6")
 
 
 @pytest.mark.parametrize(
