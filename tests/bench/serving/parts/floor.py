@@ -60,7 +60,7 @@ def _contender(title: str, server: Server, command: list[str], seconds: float) -
 
 def _measure(server: Server, command: list[str], seconds: float) -> Sample:
     """Put h2load on a server.   Raises RuntimeError where not every call was answered."""
-    options = [f"--duration={seconds:g}", f"--clients={CONNECTIONS}", "--threads=1"]
+    options = [f"--duration={round(1000 * seconds)}ms", f"--clients={CONNECTIONS}", "--threads=1"]
     options += [f"--max-concurrent-streams={CALLS_PER_CONNECTION}"]
     options += ["--header=content-type: application/grpc", "--header=te: trailers"]
     command = [*command, *options, f"http://{server.target}/{METHOD}"]
