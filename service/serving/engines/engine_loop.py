@@ -188,9 +188,6 @@ class EngineLoop:
         if self._limits.max_batch_size is None and not reads_by_step(model):
             batch_size = learn_batch_size(typical_run(model))
             logger.info("batch_size_learned model=%s batch_size=%d", name, batch_size)
-        exact = is_exact(model)
-        if not exact:
-            logger.warning("model_not_exact model=%s", name)
         return model, Loaded(
             command.model_id,
             bundle.digest,
@@ -199,7 +196,7 @@ class EngineLoop:
             time.monotonic() - begun,
             numerics_class=numerics_class(model.precision, model.provider),
             batch_size=batch_size,
-            exact=exact,
+            exact=_tried(model, name),
         )
 
     def _take_opened(self) -> list[Event]:
@@ -236,6 +233,18 @@ class EngineLoop:
             max_tokens=limits.max_tokens_per_run,
             padding_budget=limits.padding_budget,
         )
+
+
+def _tried(model: LoadedModel, name: str) -> bool:
+    """Whether a trial found the model exact. One that cannot be made says nothing against the bundle."""
+    try:
+        exact = is_exact(model)
+    except Exception:
+        logger.exception("exactness_not_tried model=%s", name)
+        return False
+    if not exact:
+        logger.warning("model_not_exact model=%s", name)
+    return exact
 
 
 def _stop_sample(waiting: TaskQueue, command: StopSample) -> list[Event]:

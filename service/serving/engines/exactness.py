@@ -89,11 +89,15 @@ def _different(model: LoadedModel, count: int, *, most_tokens: int) -> int:
 
 
 def random_steps(model: LoadedModel, count: int, random: np.random.Generator) -> list[Sequence[Step]]:
-    """Sequences of every length from 1 to 63, in random order: ids that are not special, or rows of scaled features."""
+    """Sequences of every length from 1 to 63, in random order: ids, or rows of scaled features.
+
+    Ids are not the special ones that begin most vocabularies, unless there are hardly any others.
+    """
     texts = text_specs(model.spec)
     lengths = random.permutation(np.resize(np.arange(1, LONGEST), count))
     if texts:
-        return [random.integers(4, texts[0].vocabulary_size, length).tolist() for length in lengths]
+        size = texts[0].vocabulary_size
+        return [random.integers(min(4, size - 1), size, length).tolist() for length in lengths]
     width = int(model.sessions["labeller"].graph.inputs[0].shape[2])
     return [random.normal(0, 1, (length, width)).tolist() for length in lengths]
 
@@ -195,11 +199,13 @@ def decode_requests(
 def _options(model: LanguageModel | TranslationModel, key: int, limit: int) -> DecodeOptions:
     """Greedy, sampled, with cuts, several samples, beams of several widths."""
     attends = isinstance(model, TranslationModel) and model.has_attention
+    last = text_specs(model.spec)[-1].vocabulary_size - 1
+    biases = ((last - 1, 1.5), (last, -np.inf))
     modes = (
         DecodeOptions(limit),
         DecodeOptions(limit, Sampling(1.0, seed=key), keep_scores=True),
         DecodeOptions(limit, Sampling(1.3, top_k=40, top_p=0.9, min_p=0.01, seed=key), sample_count=3),
-        DecodeOptions(limit, Sampling(0.8, seed=key), 2, Constraints(2, 1.3, 2, ((5, 1.5), (6, -np.inf)))),
+        DecodeOptions(limit, Sampling(0.8, seed=key), 2, Constraints(2, 1.3, 2, biases)),
         DecodeOptions(limit, beam_size=2, hypothesis_count=2, keep_attention=attends, keep_alignment=attends),
         DecodeOptions(limit, beam_size=5, hypothesis_count=3, length_penalty=0.6, coverage_penalty=0.2 * attends),
     )

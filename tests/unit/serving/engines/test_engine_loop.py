@@ -1,20 +1,26 @@
 """The engine and its models: one that is forgotten is gone, one that breaks goes on, and whoever waits is told."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import pytest
 from msgspec.structs import replace
 
+from service.bundle.store import open_bundle, publish_bundle
 from service.engine.batches import pad_ids
 from service.engine.requests import DecodeOptions
 from service.engine.steps import Classify, FloatArray, IntArray
 from service.errors import InferenceFailedError, ModelNotReadyError
+from service.runtime.models import ClassifierModel, load_model
 from service.serving.engines.batcher import BatchedGraph, Batcher
 from service.serving.engines.engine_loop import EngineLimits, EngineLoop
+from service.serving.engines.exactness import is_exact, random_steps
 from service.serving.engines.messages import (
     Cancel,
     Classified,
@@ -31,7 +37,7 @@ from service.serving.engines.messages import (
     Unload,
 )
 from service.serving.engines.scheduler import Scheduler
-from tests.bundles import publish_tiny
+from tests.bundles import publish_tiny, rehashed, tiny_bundle
 from tests.fakes import CountingRows, lengths_classifier
 
 MODEL = 7
@@ -58,6 +64,46 @@ def classify(work_id: int, *, token: int = 3) -> ClassifyWork:
 
 def decode(work_id: int, *, limit: int = 5, seconds: float = 20.0) -> DecodeWork:
     return DecodeWork(work_id, MODEL, [[3]], time.monotonic(), time.monotonic() + seconds, DecodeOptions(limit))
+
+
+def mixed_over_rows(raw: bytes) -> bytes:
+    """A classifier whose logits have a thousandth of the largest of the whole batch in them."""
+    model = onnx.load_from_string(raw)
+    (last,) = (node for node in model.graph.node if "logits" in node.output)
+    last.output[:] = ["own" if name == "logits" else name for name in last.output]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(1e-3, np.float32), "little"))
+    model.graph.node.extend(
+        [
+            onnx.helper.make_node("ReduceMax", ["own"], ["largest"], axes=[0], keepdims=1),
+            onnx.helper.make_node("Mul", ["largest", "little"], ["leak"]),
+            onnx.helper.make_node("Add", ["own", "leak"], ["logits"]),
+        ]
+    )
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("is_mixed", [False, True], ids=["rows by themselves", "rows that are mixed"])
+def test_a_load_tells_whether_the_model_is_exact(engine: EngineLoop, tmp_path: Path, is_mixed: bool) -> None:
+    manifest, files = tiny_bundle("classification")
+    variant = manifest.variants["fp32"]
+    if is_mixed:
+        graph = variant.graphs["classifier"].file
+        files[graph] = mixed_over_rows(files[graph])
+    lenient = variant.golden.model_copy(update={"absolute_tolerance": 0.1})
+    manifest = manifest.model_copy(update={"variants": {"fp32": variant.model_copy(update={"golden": lenient})}})
+    engine.handle(Load(MODEL, str(publish_bundle(tmp_path, rehashed(manifest, files), files)), "cpu"))
+    (told,) = loaded(engine)
+    assert isinstance(told, Loaded), told
+    assert told.exact is not is_mixed
+
+
+def test_a_vocabulary_of_hardly_any_tokens_can_be_tried(tmp_path: Path) -> None:
+    model = load_model(open_bundle(publish_tiny(tmp_path, "classification")))
+    assert isinstance(model, ClassifierModel)
+    text = model.spec.text.model_copy(update={"vocabulary_size": 3})
+    small = dataclasses.replace(model, spec=model.spec.model_copy(update={"text": text}))
+    assert {step for steps in random_steps(small, 20, np.random.default_rng(1)) for step in steps} <= {0, 1, 2}
+    assert is_exact(small)
 
 
 WORKS = [
