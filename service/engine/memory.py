@@ -1,6 +1,7 @@
 """Encoded sources of the running rows, kept contiguous so that a step reads them without a copy."""
 
 import numpy as np
+import numpy.typing as npt
 
 from service.engine.steps import FloatArray, IntArray
 
@@ -18,31 +19,46 @@ class SourceMemory:
         self._keys: FloatArray | None = None  # [capacity, time, key]
         self._values: FloatArray | None = None  # [capacity, time, value]
 
-    def put(self, row: int, keys: FloatArray, values: FloatArray, length: int) -> None:
-        """Store one source ([time, key], [time, value]) as row `row`, which is the last in use."""
-        time = keys.shape[0]
-        self._lengths[row], self._padded[row] = length, time
-        self._keys = self._fitted(self._keys, row, keys)
-        self._values = self._fitted(self._values, row, values)
+    def put(self, first: int, keys: FloatArray, values: FloatArray, lengths: IntArray) -> None:
+        """Store sources as rows `first` and up, which are the last in use.
 
-    def _fitted(self, stored: FloatArray | None, row: int, added: FloatArray) -> FloatArray:
-        time = int(self._padded[: row + 1].max())
+        Args:
+            first: the row of the first of them.
+            keys: [sources, time, key].
+            values: [sources, time, value].
+            lengths: [sources].
+        """
+        last = first + len(keys)
+        self._lengths[first:last], self._padded[first:last] = lengths, keys.shape[1]
+        time = int(self._padded[:last].max())
+        self._keys = self._with(self._keys, first, keys, time)
+        self._values = self._with(self._values, first, values, time)
+
+    def _with(self, stored: FloatArray | None, first: int, added: FloatArray, time: int) -> FloatArray:
+        """What is stored of the rows before `first`, and what is added behind it, all of this time."""
         if stored is None or stored.shape[1] != time:
-            fresh = np.zeros((self._capacity, time, added.shape[1]), dtype=np.float32)
-            if stored is not None:
-                shared = min(time, stored.shape[1])
-                fresh[:row, :shared] = stored[:row, :shared]
-            stored = fresh
-        stored[row, : len(added)] = added
-        stored[row, len(added) :] = 0.0
+            stored = self._fitted(stored, first, time, added.shape[2])
+        last, own_time = first + len(added), added.shape[1]
+        stored[first:last, :own_time] = added
+        if own_time < time:
+            stored[first:last, own_time:] = 0.0
         return stored
 
-    def move(self, source: int, target: int) -> None:
-        """Copy row `source` over row `target`."""
-        self._lengths[target], self._padded[target] = self._lengths[source], self._padded[source]
+    def _fitted(self, stored: FloatArray | None, count: int, time: int, width: int) -> FloatArray:
+        """The first `count` rows with zeros behind their old time, or cut; nobody reads the rows after them."""
+        fitted = np.empty((self._capacity, time, width), dtype=np.float32)
+        shared = 0 if stored is None else min(time, stored.shape[1])
+        if stored is not None:
+            fitted[:count, :shared] = stored[:count, :shared]
+        fitted[:count, shared:] = 0.0
+        return fitted
+
+    def move(self, targets: npt.NDArray[np.intp], sources: npt.NDArray[np.intp]) -> None:
+        """Copy rows `sources` over rows `targets`."""
+        self._lengths[targets], self._padded[targets] = self._lengths[sources], self._padded[sources]
         if self._keys is not None and self._values is not None:
-            self._keys[target] = self._keys[source]
-            self._values[target] = self._values[source]
+            self._keys[targets] = self._keys[sources]
+            self._values[targets] = self._values[sources]
 
     def first(self, count: int) -> tuple[FloatArray | None, FloatArray | None, IntArray]:
         """Keys, values and lengths of rows 0 to `count - 1`, as views."""

@@ -8,8 +8,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from service.engine.batches import pick_batch, slice_length
 from service.engine.requests import DecodeRequest
 from service.engine.steps import Carried, FloatArray, IntArray, RowModel, Started
@@ -138,4 +136,4 @@ class PromptReader:
         if not through:
             return Reading([], [])
         requests = [prompts[row].request for row in through]
-        return Reading([ReadBatch(requests, started.rows(np.array(through)))], [])
+        return Reading([ReadBatch(requests, started.rows(through))], [])

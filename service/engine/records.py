@@ -6,7 +6,7 @@ from service.engine.beam import DoubleArray, best_tokens, coverage_penalty, leng
 from service.engine.constraints import ConstraintRows
 from service.engine.memory import SourceMemory
 from service.engine.requests import Alternatives, Ending, Hypothesis, News
-from service.engine.slots import Slots
+from service.engine.slots import Asks, Slots
 from service.engine.steps import Carried, FloatArray, IntArray
 
 
@@ -37,7 +37,7 @@ class Records:
             inner = np.arange(attention.shape[1]) < lengths[:, None] - 1  # the end of the source is no word
             slots.aligned[rows, slots.length[:count]] = np.where(inner, attention, -1.0).argmax(axis=1)
         if slots.beta[:count].any():
-            slots.coverage[:count, : attention.shape[1]] += attention
+            slots.cover(attention)
 
     def keep_alternatives(self, rows: IntArray, logits: FloatArray, normalisers: DoubleArray) -> None:
         """Note the most probable tokens of the rows that ask for them."""
@@ -56,6 +56,9 @@ class Records:
         """What a row has written; `end_written` tells whether the end-of-sequence token was."""
         slots = self._slots
         count = int(slots.length[row])
+        tokens = slots.tokens[row, :count].tolist()
+        if not slots.asks[row] & (Asks.SCORES | Asks.LOOKING):
+            return Hypothesis(tokens, ending)
         log_probabilities = score = attention = None
         if slots.scored[row]:
             log_probabilities = slots.log_probabilities[row, : count + end_written].tolist()
@@ -65,7 +68,7 @@ class Records:
         if slots.attended[row]:
             attention = self._attention_of(row, count)
         aligned = slots.aligned[row, :count].tolist() if slots.aligning[row] else None
-        return Hypothesis(slots.tokens[row, :count].tolist(), ending, log_probabilities, score, attention, aligned)
+        return Hypothesis(tokens, ending, log_probabilities, score, attention, aligned)
 
     def news(self, row: int, ending: Ending | None, *, end_written: bool = False) -> News:
         """What a row has written since the last call."""

@@ -99,10 +99,16 @@ def choose_tokens(logits: FloatArray, rows: SamplingRows) -> IntArray:
     Returns:
         [rows] token ids, int64.
     """
-    tokens: IntArray = logits.argmax(axis=-1).astype(np.int64)
+    tokens = most_probable(logits)
     sampled = np.flatnonzero(rows.temperature > 0.0)
     if sampled.size:
         tokens[sampled] = _sample(logits[sampled], rows.take(sampled))
+    return tokens
+
+
+def most_probable(logits: FloatArray) -> IntArray:
+    """[rows] the token of the largest of each row of `logits` [rows, vocab]; of equal ones that of the lowest id."""
+    tokens: IntArray = logits.argmax(axis=-1).astype(np.int64, copy=False)
     return tokens
 
 

@@ -1,6 +1,7 @@
 """What every running row remembers, in preallocated arrays: index i of each is row i.   Moves rows; decides nothing."""
 
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,70 @@ from service.engine.sampling import SamplingRows
 from service.engine.steps import FloatArray, IntArray
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
+DoubleArray: TypeAlias = npt.NDArray[np.float64]
+
+
+class Asks:
+    """Bits of what rows ask for beyond their most probable tokens, so that a step looks at one number for each."""
+
+    BEAM, SAMPLING, CONSTRAINTS, SCORES, ALTERNATIVES, LOOKING, STREAM, FORCED, READING = (1 << bit for bit in range(9))
+
+
+class Row(NamedTuple):
+    """The numbers of a row as it begins."""
+
+    key: int
+    """The request of a row."""
+    asks: int
+    """Bits of `Asks`."""
+    rank: int
+    """Which of the request's rows it is; of a beam, the place of its hypothesis."""
+    sample: int
+    """Which stream of random numbers it draws from: its rank, unless an earlier request began its text."""
+    beam_size: int
+    limit: int
+    """Most tokens to write."""
+    earlier: int
+    """Tokens that earlier requests of its text have written."""
+    inputs: int
+    """What the next step reads."""
+    first_step: int
+    """Number of the step that writes the first token."""
+    total: float
+    """Sum of log-probabilities; -inf for a place of a beam that is empty."""
+    scored: bool
+    attended: bool
+    aligning: bool
+    streaming: bool
+    keeping: bool
+    """Whether it is told where the row stands, at its end and after every `state_interval` tokens."""
+    state_interval: int
+    alternatives: int
+    """How many of the most probable tokens are told beside each token."""
+    forced_count: int
+    unread_count: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    seed: int
+    alpha: float
+    """Length penalty."""
+    beta: float
+    """Coverage penalty."""
+    length: int = 0
+    """Tokens written, the end-of-sequence token not counted."""
+    told: int = 0
+    """Tokens of a streaming row that were told."""
+    state_told: int = 0
+    finished: int = 0
+    """In the row of rank 0: how many hypotheses of the beam have ended."""
+    worst: float = -np.inf
+    """In the row of rank 0: score that a hypothesis must beat to be returned; -inf while there is room."""
+
+
+_DTYPES = {int: np.int64, float: np.float64, bool: np.bool_}
+_ROW = np.dtype([(name, _DTYPES[kind]) for name, kind in Row.__annotations__.items()], align=True)
 
 
 class Slots:
@@ -22,54 +87,56 @@ class Slots:
     def __init__(self, capacity: int, state_size: int) -> None:
         self.capacity = capacity
         self.count = 0
-        self.key = zeros(capacity, np.int64)
-        """The request of a row."""
-        self.rank = zeros(capacity, np.int64)
-        """Which of the request's rows it is; of a beam, the place of its hypothesis."""
-        self.sample = zeros(capacity, np.int64)
-        """Which stream of random numbers it draws from: its rank, unless an earlier request began its text."""
-        self.beam_size = zeros(capacity, np.int64)
-        self.limit = zeros(capacity, np.int64)
-        """Most tokens to write."""
-        self.length, self.earlier = zeros(capacity, np.int64), zeros(capacity, np.int64)
-        """Tokens written, the end-of-sequence token not counted: by this request, and by earlier ones of its text."""
-        self.inputs = zeros(capacity, np.int64)
-        """What the next step reads."""
-        self.first_step = zeros(capacity, np.int64)
-        """Number of the step that writes the first token."""
-        self.total = zeros(capacity, np.float64)
-        """Sum of log-probabilities; -inf for a place of a beam that is empty."""
-        self.scored, self.attended = zeros(capacity, np.bool_), zeros(capacity, np.bool_)
-        self.aligning, self.streaming = zeros(capacity, np.bool_), zeros(capacity, np.bool_)
-        self.alternatives = zeros(capacity, np.int64)
-        """How many of the most probable tokens are told beside each token."""
-        self.told = zeros(capacity, np.int64)
-        """Tokens of a streaming row that were told."""
-        self.keeping = zeros(capacity, np.bool_)
-        """Whether it is told where the row stands, at its end and after every `state_interval` tokens."""
-        self.state_interval, self.state_told = zeros(capacity, np.int64), zeros(capacity, np.int64)
-        self.forced_count, self.unread_count = zeros(capacity, np.int64), zeros(capacity, np.int64)
-        self.temperature, self.top_p = zeros(capacity, np.float64), zeros(capacity, np.float64)
-        self.min_p = zeros(capacity, np.float64)
-        self.top_k, self.seed = zeros(capacity, np.int64), zeros(capacity, np.uint64)
-        self.alpha, self.beta = zeros(capacity, np.float64), zeros(capacity, np.float64)
-        """Length and coverage penalty."""
-        self.finished = zeros(capacity, np.int64)
-        """In the row of rank 0: how many hypotheses of the beam have ended."""
-        self.worst = zeros(capacity, np.float64)
-        """In the row of rank 0: score that a hypothesis must beat to be returned; -inf while there is room."""
+        self._rows = np.zeros(capacity, dtype=_ROW)
+        self._raw_rows = self._rows.view(np.dtype((np.void, _ROW.itemsize)))  # the same, moved as plain bytes
+        self.key, self.asks, self.rank, self.sample = self._ints("key", "asks", "rank", "sample")
+        self.beam_size, self.limit, self.length, self.earlier = self._ints("beam_size", "limit", "length", "earlier")
+        self.inputs, self.first_step = self._ints("inputs", "first_step")
+        self.alternatives, self.told = self._ints("alternatives", "told")
+        self.state_interval, self.state_told = self._ints("state_interval", "state_told")
+        self.forced_count, self.unread_count = self._ints("forced_count", "unread_count")
+        self.top_k, self.seed, self.finished = self._ints("top_k", "seed", "finished")
+        self.scored, self.attended, self.aligning = self._bools("scored", "attended", "aligning")
+        self.streaming, self.keeping = self._bools("streaming", "keeping")
+        self.total, self.worst, self.alpha, self.beta = self._doubles("total", "worst", "alpha", "beta")
+        self.temperature, self.top_p, self.min_p = self._doubles("temperature", "top_p", "min_p")
         self.state: FloatArray = np.zeros((capacity, state_size), dtype=np.float32)
-        self.tokens = zeros((capacity, 0), np.int64)
-        self.log_probabilities = zeros((capacity, 0), np.float64)
-        self.origins = zeros((capacity, 0), np.int64)
-        """[rows, tokens] in which row each token of a hypothesis was written, at its time."""
-        self.aligned = zeros((capacity, 0), np.int64)
-        """[rows, tokens] the source token that each was most attentive to."""
+        self._history = np.zeros((capacity, 0, 4), dtype=np.int64)  # one array, so that one copy moves a row's
+        self._name_history()
         self.coverage = zeros((capacity, 0), np.float64)
         """[rows, source time] sum of attention weights."""
         self.forced, self.unread = zeros((capacity, 0), np.int64), zeros((capacity, 0), np.int64)
         """[rows, forced_count] the first tokens to write, whatever the model thinks. [rows, unread_count] tokens of the
         prompt that steps have yet to read after `inputs`, the next one last; until then a row writes nothing."""
+
+    def _ints(self, *names: str) -> tuple[IntArray, ...]:
+        return tuple(self._rows[name] for name in names)
+
+    def _bools(self, *names: str) -> tuple[BoolArray, ...]:
+        return tuple(self._rows[name] for name in names)
+
+    def _doubles(self, *names: str) -> tuple[DoubleArray, ...]:
+        return tuple(self._rows[name] for name in names)
+
+    def _name_history(self) -> None:
+        tokens, log_probabilities, origins, aligned = np.moveaxis(self._history, 2, 0)
+        self.tokens: IntArray = tokens
+        self.log_probabilities: DoubleArray = log_probabilities.view(np.float64)
+        self.origins: IntArray = origins
+        """[rows, tokens] in which row each token of a hypothesis was written, at its time."""
+        self.aligned: IntArray = aligned
+        """[rows, tokens] the source token that each was most attentive to."""
+
+    def asked(self) -> int:
+        """Bits of `Asks`: what any row in use asks for."""
+        return int(np.bitwise_or.reduce(self.asks[: self.count]))
+
+    def add(self, rows: Sequence[Row], state: FloatArray) -> None:
+        """Let rows begin behind those in use, from `state` [rows, state]."""
+        first, self.count = self.count, self.count + len(rows)
+        self._rows[first : self.count] = rows
+        self.state[first : self.count] = state
+        self.coverage[first : self.count] = 0.0
 
     def read_on(self) -> BoolArray:
         """Let rows that are not through with their prompt read its next token at the next step; [count] which are."""
@@ -81,20 +148,25 @@ class Slots:
         self.inputs[rows] = self.unread[rows, self.unread_count[rows]]
         return reading
 
-    def reserve(self, token_count: int, source_time: int, forced_count: int, unread_count: int) -> None:
-        """Make room for so many tokens per row and one to end with, and for tokens to cover, to force, to read."""
-        time = token_count + 1
-        self.tokens, self.log_probabilities = widened(self.tokens, time), widened(self.log_probabilities, time)
-        self.origins, self.aligned = widened(self.origins, time), widened(self.aligned, time)
-        self.coverage = widened(self.coverage, source_time)
+    def reserve(self, token_count: int, forced_count: int, unread_count: int) -> None:
+        """Make room for so many tokens per row and one to end with, and for tokens to force and to read."""
+        if self._history.shape[1] <= token_count:
+            self._history = widened(self._history, token_count + 1)
+            self._name_history()
         self.forced = widened(self.forced, forced_count)
         self.unread = widened(self.unread, unread_count)
+
+    def cover(self, attention: FloatArray) -> None:
+        """Add `attention` [count, source time] to what is covered."""
+        time = attention.shape[1]
+        self.coverage = widened(self.coverage, time)
+        self.coverage[: self.count, :time] += attention
 
     def sampling(self, rows: IntArray) -> SamplingRows:
         """How rows without a beam choose their next token."""
         return SamplingRows(
-            self.temperature[rows], self.top_k[rows], self.top_p[rows], self.min_p[rows], self.seed[rows],
-            self.sample[rows], self.earlier[rows] + self.length[rows],
+            self.temperature[rows], self.top_k[rows], self.top_p[rows], self.min_p[rows],
+            self.seed[rows].astype(np.uint64), self.sample[rows], self.earlier[rows] + self.length[rows],
         )  # fmt: skip
 
     def continue_hypotheses(self, targets: IntArray, sources: IntArray) -> bool:
@@ -107,37 +179,22 @@ class Slots:
         if moved.any():
             targets, sources = targets[moved], sources[moved]
             time = int(self.length[sources].max()) + 1  # the attention of the token to be written is there already
-            for array in self._histories():
-                array[targets, :time] = array[sources, :time]
+            self._history[targets, :time] = self._history[sources, :time]
             self.state[targets] = self.state[sources]
             self.coverage[targets] = self.coverage[sources]
         return bool(moved.any())
 
-    def release(self, rows: IntArray) -> tuple[IntArray, IntArray]:
+    def release(self, rows: list[int]) -> tuple[list[int], list[int]]:
         """Free rows, given in order without repeats; the last rows in use move into the gaps.
 
         Returns:
             Targets and sources of the moves, so that whoever keeps more of each row can follow.
         """
         self.count -= len(rows)
-        targets = rows[rows < self.count]
-        freed = set(rows.tolist())
-        sources = np.array(
-            [row for row in range(self.count, self.count + len(rows)) if row not in freed], dtype=np.intp
-        )
-        lists = self.coverage, self.forced, self.unread
-        for array in (*self._settings(), *self._histories(), *lists, self.state):
-            array[targets] = array[sources]
+        targets, freed = [row for row in rows if row < self.count], set(rows)
+        sources = [row for row in range(self.count, self.count + len(rows)) if row not in freed]
+        if targets:
+            for array in (self._raw_rows, self._history, self.state, self.coverage, self.forced, self.unread):
+                if array.size:
+                    array[targets] = array[sources]
         return targets, sources
-
-    def _settings(self) -> tuple[npt.NDArray[np.generic], ...]:
-        return (
-            self.key, self.rank, self.sample, self.beam_size, self.limit, self.length, self.earlier, self.inputs,
-            self.first_step, self.total, self.scored, self.attended, self.aligning, self.streaming, self.alternatives,
-            self.told, self.keeping, self.state_interval, self.state_told, self.forced_count, self.unread_count,
-            self.temperature, self.top_p, self.min_p, self.top_k, self.seed,
-            self.alpha, self.beta, self.finished, self.worst,
-        )  # fmt: skip
-
-    def _histories(self) -> tuple[npt.NDArray[np.generic], ...]:
-        return self.tokens, self.log_probabilities, self.origins, self.aligned

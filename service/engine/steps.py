@@ -183,9 +183,9 @@ class Started:
     lengths: IntArray
     padded_time: int
 
-    def rows(self, chosen: npt.NDArray[np.intp]) -> "Started":
+    def rows(self, chosen: Sequence[int] | npt.NDArray[np.intp]) -> "Started":
         """Some of the rows, in the order given; these same arrays where that is all of them, as they are."""
-        if np.array_equal(chosen, np.arange(len(self.lengths))):
+        if list(chosen) == list(range(len(self.lengths))):
             return self
         logits, keys, values = (
             None if array is None else array[chosen] for array in (self.logits, self.keys, self.values)

@@ -225,7 +225,7 @@ class Scheduler:
             joining = [requests[place] for place in here]
             for request in joining:
                 self._run(request.key, *self._reading.pop(request.key))
-            self._take(self._loop.join(joining, started.rows(np.array(here, dtype=np.intp))))
+            self._take(self._loop.join(joining, started.rows(here)))
 
     def _run(self, key: int, pending: _Pending, row: int) -> None:
         """Note that a sequence is in the loop from now on."""

@@ -7,13 +7,13 @@ from service.engine.steps import FloatArray
 
 
 def source(time: int, value: float) -> FloatArray:
-    return np.full((time, 2), value, dtype=np.float32)
+    return np.full((1, time, 2), value, dtype=np.float32)
 
 
 def test_time_grows_with_the_longest_source_and_the_rest_is_zero() -> None:
     memory = SourceMemory(3)
-    memory.put(0, source(16, 1.0), source(16, 1.0), 9)
-    memory.put(1, source(32, 2.0), source(32, 2.0), 30)
+    memory.put(0, source(16, 1.0), source(16, 1.0), np.array([9]))
+    memory.put(1, source(32, 2.0), source(32, 2.0), np.array([30]))
     keys, _, lengths = memory.first(2)
     assert keys is not None
     assert keys.shape == (2, 32, 2)
@@ -24,10 +24,10 @@ def test_time_grows_with_the_longest_source_and_the_rest_is_zero() -> None:
 
 def test_a_moved_row_takes_everything_along_and_time_shrinks_with_the_next_source() -> None:
     memory = SourceMemory(3)
-    memory.put(0, source(32, 1.0), source(32, 1.0), 30)
-    memory.put(1, source(16, 2.0), source(16, 3.0), 9)
-    memory.move(1, 0)
-    memory.put(1, source(16, 4.0), source(16, 4.0), 5)
+    memory.put(0, source(32, 1.0), source(32, 1.0), np.array([30]))
+    memory.put(1, source(16, 2.0), source(16, 3.0), np.array([9]))
+    memory.move(np.array([0]), np.array([1]))
+    memory.put(1, source(16, 4.0), source(16, 4.0), np.array([5]))
     keys, values, lengths = memory.first(2)
     assert keys is not None
     assert values is not None
