@@ -12,18 +12,25 @@ from service.engine.steps import FloatArray, IntArray, Step
 _Element = TypeVar("_Element", np.int64, np.float32)
 
 
-def pad(sequences: Sequence[IntArray], pad_id: int, *, time_multiple: int = 1) -> tuple[IntArray, IntArray]:
+def pad(
+    sequences: Sequence[IntArray], pad_id: int, *, time_multiple: int = 1, end_id: int | None = None
+) -> tuple[IntArray, IntArray]:
     """Stack sequences into one array, padded on the right.
 
     Args:
         sequences: one or more arrays of at least one id each.
         pad_id: fills the positions past a sequence's end.
         time_multiple: the padded time is the longest length, rounded up to a multiple of this.
+        end_id: follows each sequence, and counts as one of its ids; None for nothing.
 
     Returns:
         token_ids [rows, time] and lengths [rows], both int64.
     """
-    return _stack(sequences, pad_id, time_multiple)
+    if end_id is None:
+        return _stack(sequences, pad_id, time_multiple)
+    token_ids, lengths = _stack(sequences, pad_id, time_multiple, room=1)
+    token_ids[np.arange(len(lengths)), lengths] = end_id
+    return token_ids, lengths + 1
 
 
 def pad_ids(sequences: Sequence[Sequence[Step]], pad_id: int) -> tuple[IntArray, IntArray]:
@@ -44,20 +51,21 @@ def pad_features(sequences: Sequence[Sequence[Step]]) -> tuple[FloatArray, IntAr
 
 
 def _stack(
-    sequences: Sequence[npt.NDArray[_Element]], fill: int, time_multiple: int = 1
+    sequences: Sequence[npt.NDArray[_Element]], fill: int, time_multiple: int = 1, *, room: int = 0
 ) -> tuple[npt.NDArray[_Element], IntArray]:
-    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-    longest = int(lengths.max())
-    time = -(-longest // time_multiple) * time_multiple
+    """As `pad`, with `room` for so many elements more behind each sequence."""
+    lengths = [len(sequence) for sequence in sequences]
+    time = -(-(max(lengths) + room) // time_multiple) * time_multiple
     stacked = np.full((len(sequences), time, *sequences[0].shape[1:]), fill, dtype=sequences[0].dtype)
-    for row, sequence in enumerate(sequences):
-        stacked[row, : len(sequence)] = sequence
-    return stacked, lengths
+    for row, (sequence, length) in enumerate(zip(sequences, lengths, strict=True)):
+        stacked[row, :length] = sequence
+    return stacked, np.array(lengths, dtype=np.int64)
 
 
 def padding_ratio(lengths: IntArray, time: int) -> float:
     """Share of positions that hold no token, 0 to 1."""
-    return 1.0 - float(lengths.sum()) / (len(lengths) * time)
+    tokens: int = sum(lengths.tolist())
+    return 1.0 - tokens / (len(lengths) * time)
 
 
 def slice_length(max_tokens: int, max_rows: int) -> int:
@@ -83,7 +91,8 @@ def pick_batch(
         Positions in `lengths`, sorted; position 0 is always among them, so no sequence waits for ever.
     """
     anchor = lengths[0]
-    by_distance = sorted(range(1, len(lengths)), key=lambda position: (abs(lengths[position] - anchor), position))
+    distances = [abs(length - anchor) for length in lengths]
+    by_distance = sorted(range(1, len(lengths)), key=distances.__getitem__)  # of equal distance, the oldest first
     chosen, longest, total = [0], anchor, anchor
     for position in by_distance:
         if len(chosen) == max_rows:

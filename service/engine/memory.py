@@ -1,7 +1,6 @@
 """Encoded sources of the running rows, kept contiguous so that a step reads them without a copy."""
 
 import numpy as np
-import numpy.typing as npt
 
 from service.engine.steps import FloatArray, IntArray
 
@@ -53,12 +52,13 @@ class SourceMemory:
         fitted[:count, shared:] = 0.0
         return fitted
 
-    def move(self, targets: npt.NDArray[np.intp], sources: npt.NDArray[np.intp]) -> None:
+    def move(self, targets: list[int], sources: list[int]) -> None:
         """Copy rows `sources` over rows `targets`."""
-        self._lengths[targets], self._padded[targets] = self._lengths[sources], self._padded[sources]
-        if self._keys is not None and self._values is not None:
-            self._keys[targets] = self._keys[sources]
-            self._values[targets] = self._values[sources]
+        for target, source in zip(targets, sources, strict=True):
+            self._lengths[target], self._padded[target] = self._lengths[source], self._padded[source]
+            if self._keys is not None and self._values is not None:
+                self._keys[target] = self._keys[source]
+                self._values[target] = self._values[source]
 
     def first(self, count: int) -> tuple[FloatArray | None, FloatArray | None, IntArray]:
         """Keys, values and lengths of rows 0 to `count - 1`, as views."""

@@ -4,6 +4,7 @@ Prompts are cut into slices, which go on from one another's state; sources are r
 drives this may make a step, so that no step waits for more tokens than a turn has.
 """
 
+import sys
 from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -33,23 +34,25 @@ class Reading(NamedTuple):
 
 @dataclass
 class _Prompt:
-    """A request, how much of its prompt is read (the token that is added to it included), and the state there."""
+    """A request, how much of its prompt is read (the token that is added to it included), and the state there.
+
+    `left` tokens are still to read; the next run reads `length` of them, which take up `padded` positions.
+    """
 
     request: DecodeRequest
+    left: int
     read: int = 0
     state: FloatArray | None = None
+    length: int = 0
+    padded: int = 0
 
-    @property
-    def left(self) -> int:
-        """Tokens that are still to read."""
-        return len(self.request.token_ids) + 1 - self.read
-
-    def slice(self, length: int) -> tuple[IntArray, Carried | None]:
+    def slice(self) -> tuple[IntArray, Carried | None]:
         """The next `length` tokens, as `RowModel.start` takes them."""
         token_ids = self.request.token_ids
         if self.state is None:
-            return token_ids[: length - 1], self.request.carried
-        return token_ids[self.read : self.read + length - 1], Carried(self.state, int(token_ids[self.read - 1]), 0)
+            return token_ids[: self.length - 1], self.request.carried
+        last = self.read + self.length - 1
+        return token_ids[self.read : last], Carried(self.state, int(token_ids[self.read - 1]), 0)
 
 
 class PromptReader:
@@ -67,6 +70,8 @@ class PromptReader:
         self._max_rows = max_rows
         self._max_tokens = max_tokens
         self._padding_budget = padding_budget
+        self._longest = slice_length(max_tokens, max_rows) if model.reads_slices else sys.maxsize
+        self._time_multiple = model.time_multiple
         self._prompts: deque[_Prompt] = deque()
 
     @property
@@ -76,7 +81,12 @@ class PromptReader:
 
     def add(self, request: DecodeRequest) -> None:
         """Let a request stand in line."""
-        self._prompts.append(_Prompt(request))
+        self._line_up(_Prompt(request, len(request.token_ids) + 1))
+
+    def _line_up(self, prompt: _Prompt) -> None:
+        prompt.length = min(prompt.left, self._longest)
+        prompt.padded = -(-prompt.length // self._time_multiple) * self._time_multiple
+        self._prompts.append(prompt)
 
     def drop(self, key: int) -> None:
         """Forget a request, if it is still here."""
@@ -89,9 +99,9 @@ class PromptReader:
         prompts are idle, so further runs follow as far as `max_tokens` go.
         """
         left, batches, failed = self._max_tokens, list[ReadBatch](), list[tuple[int, str]]()
-        while self._prompts and (left == self._max_tokens or self._padded_length(self._prompts[0]) <= left):
+        while self._prompts and (left == self._max_tokens or self._prompts[0].padded <= left):
             prompts = self._take_similar(left)
-            left -= len(prompts) * max(self._padded_length(prompt) for prompt in prompts)
+            left -= len(prompts) * max(prompt.padded for prompt in prompts)
             reading = self._run(prompts)
             batches += reading.batches
             failed += reading.failed
@@ -101,7 +111,7 @@ class PromptReader:
         """Take the first in line, and others of similar length."""
         window = [self._prompts[i] for i in range(min(len(self._prompts), WINDOW_SEQUENCES))]
         chosen = pick_batch(
-            [self._padded_length(prompt) for prompt in window],
+            [prompt.padded for prompt in window],
             max_rows=self._max_rows,
             padding_budget=self._padding_budget,
             max_tokens=max_tokens,
@@ -110,18 +120,8 @@ class PromptReader:
             del self._prompts[position]
         return [window[position] for position in chosen]
 
-    def _next_length(self, prompt: _Prompt) -> int:
-        longest = slice_length(self._max_tokens, self._max_rows) if self._model.reads_slices else prompt.left
-        return min(prompt.left, longest)
-
-    def _padded_length(self, prompt: _Prompt) -> int:
-        """Positions that it takes up in a run by itself."""
-        multiple = self._model.time_multiple
-        return -(-self._next_length(prompt) // multiple) * multiple
-
     def _run(self, prompts: list[_Prompt]) -> Reading:
-        lengths = [self._next_length(prompt) for prompt in prompts]
-        slices = [prompt.slice(length) for prompt, length in zip(prompts, lengths, strict=True)]
+        slices = [prompt.slice() for prompt in prompts]
         try:
             started = self._model.start([ids for ids, _ in slices], [begun for _, begun in slices])
         except InferenceFailedError as error:
@@ -129,11 +129,14 @@ class PromptReader:
                 return Reading([], [(prompts[0].request.key, error.message)])
             alone = [self._run([prompt]) for prompt in prompts]  # one bad sequence must not fail the others
             return Reading([b for one in alone for b in one.batches], [f for one in alone for f in one.failed])
-        for row, (prompt, length) in enumerate(zip(prompts, lengths, strict=True)):
-            prompt.read, prompt.state = prompt.read + length, started.state[row]
-        self._prompts.extend(prompt for prompt in prompts if prompt.left)
-        through = [row for row, prompt in enumerate(prompts) if not prompt.left]
+        through = []
+        for row, prompt in enumerate(prompts):
+            prompt.read, prompt.left = prompt.read + prompt.length, prompt.left - prompt.length
+            if prompt.left:
+                prompt.state = started.state[row]
+                self._line_up(prompt)
+            else:
+                through.append(row)
         if not through:
             return Reading([], [])
-        requests = [prompts[row].request for row in through]
-        return Reading([ReadBatch(requests, started.rows(through))], [])
+        return Reading([ReadBatch([prompts[row].request for row in through], started.rows(through))], [])

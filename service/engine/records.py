@@ -100,6 +100,11 @@ class Records:
             self._constraints.known_ids(row),
         )
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is anything to forget."""
+        return bool(self._attention or self._alternatives)
+
     def forget(self, key: int, row_count: int) -> None:
         """Drop what was kept for a request that has left, and attention that nobody wants any more."""
         if self._alternatives:

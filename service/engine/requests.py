@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from service.engine.constraints import FREE, Constraints
 from service.engine.sampling import GREEDY, Sampling
@@ -101,8 +101,7 @@ class DecodeRequest:
         return self.carried is None or len(self.token_ids) > 0
 
 
-@dataclass(frozen=True)
-class Hypothesis:
+class Hypothesis(NamedTuple):
     """A text that was decoded.
 
     Args:
@@ -122,8 +121,7 @@ class Hypothesis:
     aligned: list[int] | None = None
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(NamedTuple):
     """A request that has left. `hypotheses` are best first, samples in order; None: its logits were not finite."""
 
     key: int

@@ -69,7 +69,6 @@ class TranslationRows:
     def __init__(self, model: TranslationSteps) -> None:
         self._model = model
         self.time_multiple = model.time_multiple
-        self._source_eos = np.array([model.source_eos_id], dtype=np.int64)
         self.eos_id = model.eos_id
         self.banned_ids = tuple({model.target_pad_id, model.bos_id} - {model.eos_id})
 
@@ -84,8 +83,8 @@ class TranslationRows:
         carried: Sequence[Carried | None],  # noqa: ARG002 - a translation begins with its source
     ) -> Started:
         """Encode the sources, batched and padded to a multiple of the model's `time_multiple`."""
-        whole = [np.concatenate([sequence, self._source_eos]) for sequence in sequences]
-        token_ids, lengths = pad(whole, self._model.source_pad_id, time_multiple=self.time_multiple)
+        pad_id, end_id = self._model.source_pad_id, self._model.source_eos_id
+        token_ids, lengths = pad(sequences, pad_id, time_multiple=self.time_multiple, end_id=end_id)
         encoded = self._model.encode(token_ids, lengths)
         first = np.full(len(sequences), self._model.bos_id, dtype=np.int64)
         return Started(encoded.state, None, first, encoded.keys, encoded.values, lengths, token_ids.shape[1])

@@ -20,48 +20,30 @@ class Asks:
     BEAM, SAMPLING, CONSTRAINTS, SCORES, ALTERNATIVES, LOOKING, STREAM, FORCED, READING = (1 << bit for bit in range(9))
 
 
-class Row(NamedTuple):
-    """The numbers of a row as it begins."""
+class Beginning(NamedTuple):
+    """How a row of a request begins; what it counts from then on begins at 0."""
 
     key: int
     """The request of a row."""
     asks: int
     """Bits of `Asks`."""
-    rank: int
-    """Which of the request's rows it is; of a beam, the place of its hypothesis."""
-    sample: int
-    """Which stream of random numbers it draws from: its rank, unless an earlier request began its text."""
-    beam_size: int
     limit: int
     """Most tokens to write."""
-    earlier: int
-    """Tokens that earlier requests of its text have written."""
     inputs: int
     """What the next step reads."""
     first_step: int
     """Number of the step that writes the first token."""
-    total: float
-    """Sum of log-probabilities; -inf for a place of a beam that is empty."""
-    scored: bool
-    attended: bool
-    aligning: bool
-    streaming: bool
-    keeping: bool
-    """Whether it is told where the row stands, at its end and after every `state_interval` tokens."""
-    state_interval: int
-    alternatives: int
-    """How many of the most probable tokens are told beside each token."""
     forced_count: int
     unread_count: int
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-    seed: int
-    alpha: float
-    """Length penalty."""
-    beta: float
-    """Coverage penalty."""
+    streaming: bool
+    sample: int
+    """Which stream of random numbers it draws from: its rank, unless an earlier request began its text."""
+    earlier: int
+    """Tokens that earlier requests of its text have written."""
+    rank: int = 0
+    """Which of the request's rows it is; of a beam, the place of its hypothesis."""
+    total: float = 0.0
+    """Sum of log-probabilities; -inf for a place of a beam that is empty."""
     length: int = 0
     """Tokens written, the end-of-sequence token not counted."""
     told: int = 0
@@ -73,8 +55,35 @@ class Row(NamedTuple):
     """In the row of rank 0: score that a hypothesis must beat to be returned; -inf while there is room."""
 
 
+class Wishes(NamedTuple):
+    """What a row takes from the options of its request."""
+
+    beam_size: int
+    scored: bool
+    attended: bool
+    aligning: bool
+    keeping: bool
+    """Whether it is told where the row stands, at its end and after every `state_interval` tokens."""
+    state_interval: int
+    alternatives: int
+    """How many of the most probable tokens are told beside each token."""
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    seed: int
+    alpha: float
+    """Length penalty."""
+    beta: float
+    """Coverage penalty."""
+
+
+Row: TypeAlias = tuple[float, ...]
+"""The numbers of a row as it begins: those of `Beginning`, then those of `Wishes`."""
+
 _DTYPES = {int: np.int64, float: np.float64, bool: np.bool_}
-_ROW = np.dtype([(name, _DTYPES[kind]) for name, kind in Row.__annotations__.items()], align=True)
+_FIELDS = Beginning.__annotations__ | Wishes.__annotations__
+_ROW = np.dtype([(name, _DTYPES[kind]) for name, kind in _FIELDS.items()], align=True)
 
 
 class Slots:
@@ -87,6 +96,8 @@ class Slots:
     def __init__(self, capacity: int, state_size: int) -> None:
         self.capacity = capacity
         self.count = 0
+        self.asked = 0
+        """Bits of `Asks`: what any row in use asks for."""
         self._rows = np.zeros(capacity, dtype=_ROW)
         self._raw_rows = self._rows.view(np.dtype((np.void, _ROW.itemsize)))  # the same, moved as plain bytes
         self.key, self.asks, self.rank, self.sample = self._ints("key", "asks", "rank", "sample")
@@ -127,16 +138,14 @@ class Slots:
         self.aligned: IntArray = aligned
         """[rows, tokens] the source token that each was most attentive to."""
 
-    def asked(self) -> int:
-        """Bits of `Asks`: what any row in use asks for."""
-        return int(np.bitwise_or.reduce(self.asks[: self.count]))
-
     def add(self, rows: Sequence[Row], state: FloatArray) -> None:
         """Let rows begin behind those in use, from `state` [rows, state]."""
         first, self.count = self.count, self.count + len(rows)
         self._rows[first : self.count] = rows
         self.state[first : self.count] = state
-        self.coverage[first : self.count] = 0.0
+        if self.coverage.size:
+            self.coverage[first : self.count] = 0.0
+        self._ask()
 
     def read_on(self) -> BoolArray:
         """Let rows that are not through with their prompt read its next token at the next step; [count] which are."""
@@ -148,13 +157,24 @@ class Slots:
         self.inputs[rows] = self.unread[rows, self.unread_count[rows]]
         return reading
 
-    def reserve(self, token_count: int, forced_count: int, unread_count: int) -> None:
-        """Make room for so many tokens per row and one to end with, and for tokens to force and to read."""
+    def _ask(self) -> None:
+        self.asked = int(np.bitwise_or.reduce(self.asks[: self.count]))
+
+    def reserve(self, token_count: int) -> None:
+        """Make room for so many tokens per row and one to end with."""
         if self._history.shape[1] <= token_count:
             self._history = widened(self._history, token_count + 1)
             self._name_history()
-        self.forced = widened(self.forced, forced_count)
-        self.unread = widened(self.unread, unread_count)
+
+    def force(self, row: int, token_ids: Sequence[int]) -> None:
+        """Set the first tokens that a row writes."""
+        self.forced = widened(self.forced, len(token_ids))
+        self.forced[row, : len(token_ids)] = token_ids
+
+    def leave_unread(self, row: int, token_ids: IntArray) -> None:
+        """Set the tokens that steps have yet to read."""
+        self.unread = widened(self.unread, len(token_ids))
+        self.unread[row, : len(token_ids)] = token_ids[::-1]
 
     def cover(self, attention: FloatArray) -> None:
         """Add `attention` [count, source time] to what is covered."""
@@ -193,8 +213,8 @@ class Slots:
         self.count -= len(rows)
         targets, freed = [row for row in rows if row < self.count], set(rows)
         sources = [row for row in range(self.count, self.count + len(rows)) if row not in freed]
-        if targets:
-            for array in (self._raw_rows, self._history, self.state, self.coverage, self.forced, self.unread):
-                if array.size:
-                    array[targets] = array[sources]
+        for array in (self._raw_rows, self._history, self.state, self.coverage, self.forced, self.unread):
+            for target, source in zip(targets, sources, strict=True) if array.size else ():
+                array[target] = array[source]
+        self._ask()
         return targets, sources

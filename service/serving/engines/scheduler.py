@@ -1,6 +1,7 @@
 """Lets sequences join and leave one model's step loop.   Knows queues, deadlines, cancellation; no text, no gRPC."""
 
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -115,6 +116,7 @@ class Scheduler:
         self._starting: list[_Pending] = []  # works that have yet to make their first step
         self._turn_begun: float | None = None  # when the last turn began, if work was left
         self._turn_seconds = 0.0
+        self._soonest = math.inf  # no deadline comes before this
         self._events: list[Event] = []  # what is to be told; here, so that an error on the way costs nobody his answer
 
     @property
@@ -126,6 +128,7 @@ class Scheduler:
         """Queue the rows of a work."""
         pending = _Pending(work, [None] * len(work.rows))
         self._works[work.work_id] = pending
+        self._soonest = min(self._soonest, work.deadline)
         self._waiting.extend((pending, row) for row in range(len(work.rows)))
 
     def cancel(self, work_id: int) -> None:
@@ -159,8 +162,7 @@ class Scheduler:
         now = self._clock()
         if self._turn_begun is not None:
             self._turn_seconds = max(now - self._turn_begun, TURN_MEMORY * self._turn_seconds)
-        self._expire(now)
-        self._cut_short(now)
+        self._mind_deadlines(now)
         self._admit()
         self._read()
         if self._running:
@@ -173,9 +175,17 @@ class Scheduler:
         events, self._events = self._events, []
         return ran + events
 
-    def _cut_short(self, now: float) -> None:
-        """Answer works whose deadline is near with what they have, if they allow it."""
+    def _mind_deadlines(self, now: float) -> None:
+        """Fail works that have expired, and answer those that soon will, if they allow it."""
         margin = max(LEAST_MARGIN_SECONDS, MARGIN_TURNS * self._turn_seconds)
+        if self._soonest - margin > now:
+            return
+        self._expire(now)
+        self._cut_short(now, margin)
+        self._soonest = min((pending.work.deadline for pending in self._works.values()), default=math.inf)
+
+    def _cut_short(self, now: float, margin: float) -> None:
+        """Answer works whose deadline is so near with what they have, if they allow it."""
         near = [one for one in self._works.values() if one.work.allow_partial and one.work.deadline - margin <= now]
         for pending in near:
             self._cut(pending, now)
@@ -252,7 +262,9 @@ class Scheduler:
 
     def _note_first_tokens(self, now: float) -> None:
         """Note the time for works of which a sequence has written since they joined, or ended."""
-        unwritten = {id(self._running[key][0]) for key in self._loop.unwritten() & self._running.keys()}
+        unwritten: set[int] = set()
+        if keys := self._loop.unwritten():
+            unwritten = {id(self._running[key][0]) for key in keys & self._running.keys()}
         for pending in self._starting:
             pending.first_token = None if id(pending) in unwritten else now
         self._starting = [pending for pending in self._starting if pending.first_token is None]

@@ -26,7 +26,7 @@ def test_a_moved_row_takes_everything_along_and_time_shrinks_with_the_next_sourc
     memory = SourceMemory(3)
     memory.put(0, source(32, 1.0), source(32, 1.0), np.array([30]))
     memory.put(1, source(16, 2.0), source(16, 3.0), np.array([9]))
-    memory.move(np.array([0]), np.array([1]))
+    memory.move([0], [1])
     memory.put(1, source(16, 4.0), source(16, 4.0), np.array([5]))
     keys, values, lengths = memory.first(2)
     assert keys is not None
