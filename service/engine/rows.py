@@ -69,6 +69,7 @@ class TranslationRows:
     def __init__(self, model: TranslationSteps) -> None:
         self._model = model
         self.time_multiple = model.time_multiple
+        self._pad_id, self._end_id, self._bos_id = model.source_pad_id, model.source_eos_id, model.bos_id
         self.eos_id = model.eos_id
         self.banned_ids = tuple({model.target_pad_id, model.bos_id} - {model.eos_id})
 
@@ -83,10 +84,9 @@ class TranslationRows:
         carried: Sequence[Carried | None],  # noqa: ARG002 - a translation begins with its source
     ) -> Started:
         """Encode the sources, batched and padded to a multiple of the model's `time_multiple`."""
-        pad_id, end_id = self._model.source_pad_id, self._model.source_eos_id
-        token_ids, lengths = pad(sequences, pad_id, time_multiple=self.time_multiple, end_id=end_id)
+        token_ids, lengths = pad(sequences, self._pad_id, time_multiple=self.time_multiple, end_id=self._end_id)
         encoded = self._model.encode(token_ids, lengths)
-        first = np.full(len(sequences), self._model.bos_id, dtype=np.int64)
+        first = np.array([self._bos_id] * len(sequences), dtype=np.int64)
         return Started(encoded.state, None, first, encoded.keys, encoded.values, lengths, token_ids.shape[1])
 
     def moved(self, *, sources: bool) -> None:
