@@ -229,7 +229,8 @@ class EngineLoop:
             resident_rows(model, limits.decode_slots) if model.provider == "cuda" else decoding_rows(model),
             graphs=DECODING_GRAPHS[model.manifest.spec.task],
             slots=limits.decode_slots,
-            max_batch_size=batch_size,
+            max_batch_size=limits.max_batch_size or limits.max_tokens_per_run,
+            slice_rows=batch_size,
             max_tokens=limits.max_tokens_per_run,
             padding_budget=limits.padding_budget,
         )
