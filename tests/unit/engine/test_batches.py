@@ -15,6 +15,12 @@ def test_padding_fills_the_right_side_with_the_pad_id() -> None:
     assert lengths.tolist() == [1, 3]
 
 
+def test_an_end_follows_each_sequence_and_is_one_of_its_ids() -> None:
+    token_ids, lengths = pad(rows([5, 5, 5], [], [6]), pad_id=0, time_multiple=4, end_id=2)
+    assert token_ids.tolist() == [[5, 5, 5, 2], [2, 0, 0, 0], [6, 2, 0, 0]]
+    assert lengths.tolist() == [4, 1, 2]
+
+
 @pytest.mark.parametrize(("longest", "time"), [(1, 16), (16, 16), (17, 32)])
 def test_time_is_padded_to_the_multiple_of_the_longest(longest: int, time: int) -> None:
     token_ids, _ = pad([np.ones(longest, dtype=np.int64)], pad_id=0, time_multiple=16)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from service.engine.constraints import FREE, Constraints
 from service.engine.decode import DecodeLoop
-from service.engine.requests import DecodeOptions, DecodeRequest, Ending, Finished, Hypothesis
+from service.engine.requests import DecodeOptions, DecodeRequest, Ending, Finished, Hypothesis, News
 from service.engine.sampling import Sampling
 from tests.fakes import EOS, CountingRows, ids
 
@@ -66,6 +66,59 @@ def test_a_poisoned_row_fails_alone() -> None:
     loop.join([request(1, 6), request(2, 3, 3)])
     assert loop.step() == [Finished(1, None)]
     assert tokens(run(loop)) == {2: [[4, 5, 6]]}
+
+
+@pytest.mark.parametrize("values", [(np.nan,), (np.inf,), (-np.inf,), (np.inf, -np.inf)], ids=str)
+def test_a_single_value_that_is_not_finite_fails_its_row_alone(values: tuple[float, ...]) -> None:
+    class Poisoned(CountingRows):
+        """After the token 6, some logits are not finite."""
+
+        def step(self, token_ids, state, keys, values_, lengths):  # type: ignore[no-untyped-def]
+            logits, after, _ = super().step(token_ids, state, keys, values_, lengths)
+            logits[token_ids == 6, -len(values) :] = values
+            return logits, after, None
+
+    loop = DecodeLoop(Poisoned(), capacity=3)
+    loop.join([request(1, 6), request(2, 3, 3), request(3, 7, 1)])
+    assert loop.step() == [Finished(1, None), Finished(3, [Hypothesis([8], Ending.LENGTH)])]
+    assert tokens(run(loop)) == {2: [[4, 5, 6]]}
+
+
+WISHES: dict[str, dict[str, object]] = {
+    "nothing": {},
+    "scores": {"keep_scores": True},
+    "forced": {"forced_ids": (7, 6)},
+    "samples": {"sampling": Sampling(50.0, seed=4), "sample_count": 2},
+    "constraints": {"constraints": Constraints(0, 1.0, 0, ((5, -np.inf),))},
+    "beam": {"beam_size": 3, "hypothesis_count": 2},
+    "stream": {"streams": True},
+    "alternatives": {"streams": True, "keep_scores": True, "alternative_count": 2},
+}
+
+
+@pytest.mark.parametrize("wish", WISHES)
+@pytest.mark.parametrize("other", WISHES)
+def test_what_one_request_asks_for_does_not_change_what_another_gets(wish: str, other: str) -> None:
+    """Steps leave out what no row asks for, and look at one number to know."""
+    asked = [request(1, 4, 4, **WISHES[wish]), request(2, 4, 2, **WISHES[other]), request(3, 4, 4, **WISHES[wish])]
+    together = decoded(*asked)
+    assert together == {one.key: decoded(one)[one.key] for one in asked}
+    assert repr(together[1]) == repr(together[3])
+
+
+def test_a_wish_is_met_beside_a_request_that_had_none_and_after_one_that_has_left() -> None:
+    loop = DecodeLoop(CountingRows(), capacity=8)
+    loop.join([request(1, 4, 9)])
+    loop.step()
+    loop.join([request(2, 4, 1, keep_scores=True), request(3, 4, 3, forced_ids=(9,), streams=True)])
+    told: list[News] = []
+    found: dict[int, list[Hypothesis] | None] = {}
+    while loop.count:
+        found |= {one.key: one.hypotheses for one in loop.step()}
+        told += loop.news()
+    assert tokens(found) == {1: [[5, 6, 7, 8, 9, 10, 11, 3, 4]], 2: [[5]], 3: [[9, 10, 11]]}
+    assert [one.token_ids for one in told] == [[9], [10], [11]]
+    assert [(one[0].log_probabilities is not None) for one in found.values() if one] == [True, False, False]
 
 
 def test_one_poisoned_row_of_a_beam_fails_its_request() -> None:

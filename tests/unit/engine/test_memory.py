@@ -37,5 +37,19 @@ def test_a_moved_row_takes_everything_along_and_time_shrinks_with_the_next_sourc
     assert lengths.tolist() == [9, 5]
 
 
+def test_sources_that_come_together_keep_their_order_behind_those_that_were_there() -> None:
+    memory = SourceMemory(4)
+    memory.put(0, source(16, 1.0), source(16, 1.0), np.array([9]))
+    both = np.concatenate([source(8, 2.0), source(8, 3.0)])
+    memory.put(1, both, both + 1, np.array([5, 7]))
+    keys, values, lengths = memory.first(3)
+    assert keys is not None
+    assert values is not None
+    assert keys[:, :8, 0].max(axis=1).tolist() == keys[:, :8, 0].min(axis=1).tolist() == [1.0, 2.0, 3.0]
+    assert values[:, 0, 0].tolist() == [1.0, 3.0, 4.0]
+    assert (keys[1:, 8:] == 0).all()
+    assert lengths.tolist() == [9, 5, 7]
+
+
 def test_a_model_without_attention_has_no_memory() -> None:
     assert SourceMemory(2).first(1)[:2] == (None, None)

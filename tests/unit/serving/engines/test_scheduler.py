@@ -119,6 +119,19 @@ def test_an_expired_request_leaves_before_the_next_step() -> None:
     assert model.batches == [2, 1]
 
 
+def test_deadlines_are_kept_in_whatever_order_they_come() -> None:
+    clock = ManualClock()
+    scheduler = make(CountingRows(), clock, slots=2)
+    for work_id, patience in ((1, 5.0), (2, 1.0), (3, 3.0)):
+        scheduler.submit(work(work_id, [3], limit=99, deadline=clock.now + patience))
+    expired: dict[float, list[int]] = {}
+    for _ in range(6):
+        clock.now += 1.0
+        failed = [event.work_id for event in scheduler.turn() if isinstance(event, Failed)]
+        expired |= {clock.now - 100.0: failed} if failed else {}
+    assert expired == {1.0: [2], 3.0: [3], 5.0: [1]}
+
+
 class SlowRows(CountingRows):
     """A step takes a while of a manual clock."""
 
