@@ -46,8 +46,9 @@ class ConstraintRows:
 
     def put(self, row: int, constraints: Constraints, token_ids: IntArray, limit: int) -> None:
         """Bind a row, which has read `token_ids` and will write at most `limit` more."""
-        self._bound[row] = constraints != FREE
-        if constraints == FREE:
+        bound = constraints != FREE
+        self._bound[row] = bound
+        if not bound:
             return
         self._minimum[row] = constraints.min_output_token_count
         self._penalty[row] = constraints.repetition_penalty
