@@ -13,13 +13,13 @@ import numpy as np
 
 from service.engine.beam import DoubleArray, expand, length_penalty, log_normalisers
 from service.engine.constraints import ConstraintRows
-from service.engine.joining import first_rows
+from service.engine.joining import first_rows, left_off
 from service.engine.memory import SourceMemory
 from service.engine.records import Records
 from service.engine.requests import DecodeRequest, Ending, Finished, Hypothesis, News
 from service.engine.sampling import choose_tokens, most_probable
 from service.engine.slots import Asks, Slots
-from service.engine.steps import Carried, FloatArray, IntArray, RowModel, Started
+from service.engine.steps import FloatArray, IntArray, RowModel, Started
 
 
 @dataclass
@@ -80,7 +80,7 @@ class DecodeLoop:
         finished = self._read(reading, started) if reading else []
         for request in requests:
             if request.carried is not None and not request.reads:
-                self._take_in([request], _left_off(request.carried))
+                self._take_in([request], left_off(request.carried))
         return finished
 
     def step(self) -> list[Finished]:
@@ -388,12 +388,6 @@ class DecodeLoop:
         if targets:
             self._constraints.move(np.array(targets), np.array(sources))
             self._memory.move(targets, sources)
-
-
-def _left_off(carried: Carried) -> Started:
-    """A row that stands where an earlier request left it."""
-    first = np.array([carried.last_id], dtype=np.int64)
-    return Started(carried.state[np.newaxis], None, first, None, None, np.ones_like(first), 1)
 
 
 def _best(hypotheses: list[tuple[int, Hypothesis]], count: int) -> list[Hypothesis]:

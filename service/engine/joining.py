@@ -1,10 +1,13 @@
-"""What the rows of requests are as they begin.   Pure functions; knows no arrays and no model."""
+"""What the rows of requests are as they begin.   Pure functions; knows no slots in use and no model."""
 
 from collections.abc import Sequence
+
+import numpy as np
 
 from service.engine.constraints import FREE
 from service.engine.requests import DecodeOptions, DecodeRequest
 from service.engine.slots import Asks, Beginning, Row, Wishes
+from service.engine.steps import Carried, Started
 
 
 def first_rows(
@@ -30,6 +33,12 @@ def first_rows(
         rows.append(head + wishes)
         rows += [_other(head, rank, beam=options.beam_size > 1) + wishes for rank in range(1, options.row_count)]
     return rows
+
+
+def left_off(carried: Carried) -> Started:
+    """A row that stands where an earlier request left it."""
+    first = np.array([carried.last_id], dtype=np.int64)
+    return Started(carried.state[np.newaxis], None, first, None, None, np.ones_like(first), 1)
 
 
 def _wishes(options: DecodeOptions) -> Wishes:
