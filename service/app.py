@@ -282,6 +282,7 @@ def _build(settings: ServiceSettings, metrics: Metrics, health: HealthBoard, sta
         metrics,
         queue_capacity=settings.queue_capacity,
         decode_slots=settings.decode_slots,
+        stream_interval_seconds=settings.stream_interval_seconds,
         max_text_characters=settings.max_text_characters,
         max_request_characters=settings.max_request_characters,
         tokens=make_tokens(settings),
