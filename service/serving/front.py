@@ -332,11 +332,11 @@ class Front:
                 model=name,
                 capacity=self._queue_capacity,
             )
-        self._metrics.queue_capacity.labels(name).set(self._queue_capacity)
-        gauge = self._metrics.texts_in_flight.labels(name)
+        series = self._metrics.of_model(name)
+        series.queue_capacity.set(self._queue_capacity)
         place = Place(ready, text_count, arrival, deadline)
         ready.outstanding += text_count
-        gauge.inc(text_count)
+        series.texts_in_flight.inc(text_count)
         try:
             yield place
         except BaseException as error:
@@ -346,9 +346,9 @@ class Front:
             if place.ticket is not None:
                 self._pool.release(place.ticket)
                 if not place.begun:  # it failed, expired or was left while it waited
-                    self._metrics.queue_seconds.labels(name).observe(time.monotonic() - arrival)
+                    series.queue_seconds.observe(time.monotonic() - arrival)
             ready.outstanding -= text_count
-            gauge.dec(text_count)
+            series.texts_in_flight.dec(text_count)
 
     def _submit(self, place: Place, make_work: Callable[[int], Work]) -> Ticket:
         return place.hold(self._pool.submit(make_work, place.deadline))
@@ -371,13 +371,13 @@ class Front:
         self._metrics.requests_rejected.labels(self._metrics.model_label(reference), reason).inc()
 
     def _count_tokens(self, name: str, count: int) -> None:
-        self._metrics.generated_tokens.labels(name).inc(count)
+        self._metrics.of_model(name).generated_tokens.inc(count)
 
     def _observe_first_token(self, name: str, seconds: float) -> None:
-        self._metrics.time_to_first_token_seconds.labels(name).observe(seconds)
+        self._metrics.of_model(name).time_to_first_token_seconds.observe(seconds)
 
     def _timings(self, place: Place, answer: Classified | Decoded) -> Timings:
-        self._metrics.queue_seconds.labels(place.ready.info.name).observe(answer.queue_seconds)
+        self._metrics.of_model(place.ready.info.name).queue_seconds.observe(answer.queue_seconds)
         return place.answered(answer)
 
 

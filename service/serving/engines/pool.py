@@ -303,10 +303,10 @@ class EnginePool:
         model = self._models.get(ran.model_id)
         if model is not None:
             model.runs.setdefault(ran.rows, Spent()).add(ran.seconds)
-            labels = (model.name, ran.graph)
-            self._metrics.batch_size.labels(*labels).observe(ran.rows)
-            self._metrics.padding_ratio.labels(*labels).observe(ran.padding_ratio)
-            self._metrics.inference_seconds.labels(*labels).observe(ran.seconds)
+            series = self._metrics.of_graph(model.name, ran.graph)
+            series.batch_size.observe(ran.rows)
+            series.padding_ratio.observe(ran.padding_ratio)
+            series.inference_seconds.observe(ran.seconds)
 
     @staticmethod
     def _settle(future: asyncio.Future[Loaded] | None, event: Loaded | LoadFailed) -> None:
