@@ -11,6 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
+from service.bundle import pinned
 from service.bundle.manifest import Dtype, Graph, TensorSpec
 from service.bundle.signatures import describe
 from service.errors import BundleError
@@ -20,12 +21,15 @@ MAX_NODE_COUNT = 10_000
 
 _DEFAULT_OPERATORS = """
 Abs Add And ArgMax Cast Clip Concat Constant ConstantOfShape Div Equal Erf Exp Expand Flatten GRU Gather Gemm Greater
-GreaterOrEqual Identity LSTM LayerNormalization Less LessOrEqual Log LogSoftmax MatMul MatMulInteger Max Min Mul Neg Not
-Or Pow RNN Range Reciprocal ReduceMax Relu Reshape Round Shape Sigmoid Sign Slice Softmax Split Sqrt Squeeze Sub Tanh
-TopK Transpose Unsqueeze Where
+GreaterOrEqual Identity LSTM LayerNormalization Less LessOrEqual Log LogSoftmax MatMul MatMulInteger Max Min Mul Neg
+Not Or Pad Pow QuantizeLinear RNN Range Reciprocal ReduceMax Relu Reshape Round Shape Sigmoid Sign Slice Softmax Split
+Sqrt Squeeze Sub Tanh TopK Transpose Unsqueeze Where
 """
 OPERATORS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {"": frozenset(_DEFAULT_OPERATORS.split()), "com.microsoft": frozenset({"MatMulNBits"})}
+    {
+        "": frozenset(_DEFAULT_OPERATORS.split()),
+        pinned.DOMAIN: frozenset({"MatMulIntegerToFloat", "MatMulNBits", pinned.OPERATOR}),
+    }
 )
 """The operators a graph may use, by domain."""
 
@@ -35,7 +39,6 @@ _SUBGRAPH = "a graph may not loop or branch"
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "DynamicQuantizeLinear": _SHARED_SCALE,
-        "DynamicQuantizeLSTM": _SHARED_SCALE,
         "DynamicQuantizeMatMul": _SHARED_SCALE,
         "ReduceSum": _INEXACT_SUM,
         "ReduceMean": _INEXACT_SUM,
@@ -112,6 +115,7 @@ def _check(raw: bytes, graph: Graph, vocabulary_size: int | None) -> None:
         _check_tensor(tensor, f"initialiser {tensor.name!r}")
     for node in model.graph.node:
         _check_node(node)
+    pinned.check_pinned(model.graph)
     _check_signature(model.graph, graph)
     _check_by_onnx(raw)
     if vocabulary_size is not None:

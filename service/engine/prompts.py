@@ -62,11 +62,15 @@ class PromptReader:
         max_rows: most sequences in one run.
         max_tokens: most positions, padding included, in the runs of one turn; a source that is longer has a turn alone.
         padding_budget: largest share of padded positions in a run, 0 to 1.
+        slice_rows: slices are so short that as many fit side by side into one turn; None: `max_rows`.
     """
 
-    def __init__(self, model: RowModel, *, max_rows: int, max_tokens: int, padding_budget: float) -> None:
+    def __init__(
+        self, model: RowModel, *, max_rows: int, max_tokens: int, padding_budget: float, slice_rows: int | None = None
+    ) -> None:
         self._model = model
         self._max_rows = max_rows
+        self._slice_rows = slice_rows or max_rows
         self._max_tokens = max_tokens
         self._padding_budget = padding_budget
         self._prompts: deque[_Prompt] = deque()
@@ -87,8 +91,8 @@ class PromptReader:
     def read(self) -> Reading:
         """Make the runs of one turn, if anybody is in line; who has more to read goes to the end of the line.
 
-        A run has at most `max_rows` sequences, for more are no faster; but rows of the loop that wait for their
-        prompts are idle, so further runs follow as far as `max_tokens` go.
+        All that `max_tokens` have room for are read before the next step, so they share a run wherever their lengths
+        allow it: each run has a price of its own. Further runs follow as far as `max_tokens` go.
         """
         left, batches, failed = self._max_tokens, list[ReadBatch](), list[tuple[int, str]]()
         while self._prompts and (left == self._max_tokens or self._padded_length(self._prompts[0]) <= left):
@@ -113,7 +117,7 @@ class PromptReader:
         return [window[position] for position in chosen]
 
     def _next_length(self, prompt: _Prompt) -> int:
-        longest = slice_length(self._max_tokens, self._max_rows) if self._model.reads_slices else prompt.left
+        longest = slice_length(self._max_tokens, self._slice_rows) if self._model.reads_slices else prompt.left
         return min(prompt.left, longest)
 
     def _padded_length(self, prompt: _Prompt) -> int:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -103,11 +104,21 @@ class TaskQueue(Protocol):
         ...
 
 
-class EngineLoop:
-    """Runs the models' turns. `handle` takes a command, `turn` does a little work of every busy model."""
+def _on_a_thread(run: Callable[[], None]) -> None:
+    threading.Thread(target=run, name="load", daemon=True).start()
 
-    def __init__(self, limits: EngineLimits) -> None:
+
+class EngineLoop:
+    """Runs the models' turns. `handle` takes a command, `turn` does a little work of every busy model.
+
+    Args:
+        limits: how much it does at once.
+        begin: runs what it is given beside the turns.
+    """
+
+    def __init__(self, limits: EngineLimits, begin: Callable[[Callable[[], None]], None] = _on_a_thread) -> None:
         self._limits = limits
+        self._begin = begin
         self._queues: dict[int, TaskQueue] = {}
         self._opened: queue.SimpleQueue[_Opened] = queue.SimpleQueue()
         self._loading: set[int] = set()
@@ -133,11 +144,8 @@ class EngineLoop:
             return self._everywhere(lambda waiting: waiting.cancel(command.work_id))
         if isinstance(command, StopSample):
             return self._everywhere(lambda waiting: _stop_sample(waiting, command))
-        if isinstance(command, Unload):
-            return self._unload(command.model_id)
-        if isinstance(command, Load):
-            self._loading.add(command.model_id)
-            threading.Thread(target=self._open, args=(command,), name="load", daemon=True).start()
+        if isinstance(command, Load | Unload):
+            return self._load(command) if isinstance(command, Load) else self._unload(command.model_id)
         return []
 
     def turn(self) -> list[Event]:
@@ -147,6 +155,16 @@ class EngineLoop:
             if waiting.busy:
                 events += _guarded(waiting, _turn)
         return events
+
+    def _load(self, command: Load) -> list[Event]:
+        """Begin to open a model beside those that run."""
+        try:
+            self._begin(partial(self._open, command))
+        except RuntimeError as error:  # the system gives no thread
+            logger.exception("load_failed path=%s", command.path)
+            return [LoadFailed(command.model_id, f"it could not be opened: {error}")]
+        self._loading.add(command.model_id)
+        return []
 
     def _unload(self, model_id: int) -> list[Event]:
         if model_id in self._loading:
@@ -213,10 +231,20 @@ class EngineLoop:
                 self._unwanted.discard(model_id)
                 events.append(LoadFailed(model_id, "the model was unloaded before it was open"))
                 continue
-            if opened.model is not None and isinstance(opened.event, Loaded):
-                self._queues[model_id] = self._queue_for(model_id, opened.model, opened.event.batch_size)
-            events.append(opened.event)
+            events.append(self._admitted(opened))
         return events
+
+    def _admitted(self, opened: _Opened) -> Loaded | LoadFailed:
+        """Let a model that is open have a queue, if it can; say what came of it."""
+        event = opened.event
+        if opened.model is None or isinstance(event, LoadFailed):
+            return event
+        try:
+            self._queues[event.model_id] = self._queue_for(event.model_id, opened.model, event.batch_size)
+        except Exception as error:  # such as no memory for its rows: that costs this model alone
+            logger.exception("load_failed model_id=%d", event.model_id)
+            return LoadFailed(event.model_id, f"no queue could be made for it: {type(error).__name__}: {error}")
+        return event
 
     def _queue_for(self, model_id: int, model: LoadedModel, batch_size: int) -> TaskQueue:
         limits = self._limits
@@ -233,7 +261,8 @@ class EngineLoop:
             resident_rows(model, limits.decode_slots) if model.provider == "cuda" else decoding_rows(model),
             graphs=DECODING_GRAPHS[model.manifest.spec.task],
             slots=limits.decode_slots,
-            max_batch_size=batch_size,
+            max_batch_size=limits.max_batch_size or limits.max_tokens_per_run,
+            slice_rows=batch_size,
             max_tokens=limits.max_tokens_per_run,
             padding_budget=limits.padding_budget,
         )

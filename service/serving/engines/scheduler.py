@@ -90,20 +90,27 @@ class Scheduler:
         model: its steps.
         graphs: names of the graph that starts rows and of the one that steps, for the metrics.
         slots: most rows that run side by side; a beam or several samples of one sequence take a row each.
-        max_batch_size: most prompts or sources that are read in one turn.
+        max_batch_size: most prompts or sources that are read in one run.
         max_tokens: most of their tokens, padding included, that are read in one turn.
         padding_budget: largest share of padded positions among those that are read together, 0 to 1.
+        slice_rows: prompts are cut so that as many slices are read side by side; None: `max_batch_size`.
         clock: seconds, monotonic.
     """
 
     def __init__(
         self, model_id: int, model: RowModel, *, graphs: tuple[str, str], slots: int, max_batch_size: int,
-        max_tokens: int, padding_budget: float, clock: Callable[[], float] = time.monotonic,
+        max_tokens: int, padding_budget: float, slice_rows: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._timed = _TimedRows(model, model_id, graphs, clock)
         self._make_loop = partial(DecodeLoop, self._timed, capacity=slots)
         self._make_reader = partial(
-            PromptReader, self._timed, max_rows=max_batch_size, max_tokens=max_tokens, padding_budget=padding_budget
+            PromptReader,
+            self._timed,
+            max_rows=max_batch_size,
+            max_tokens=max_tokens,
+            padding_budget=padding_budget,
+            slice_rows=slice_rows,
         )
         self._loop, self._reader = self._make_loop(), self._make_reader()
         self._clock = clock

@@ -136,3 +136,13 @@ def test_slices_are_so_short_that_as_many_rows_as_may_fit_side_by_side() -> None
     model = CountedPrefill()
     everything(reader_of(GenerationRows(model), requests([3] * 11), max_rows=4, max_tokens=16))
     assert model.times == [4, 4, 4]
+
+
+def test_prompts_read_before_one_step_share_a_run_however_few_rows_slices_are_made_for() -> None:
+    model = CountingRows(reads_slices=True)
+    reader = PromptReader(model, max_rows=16, max_tokens=16, padding_budget=0.25, slice_rows=2)
+    for request in requests(*[[3]] * 8, [3] * 20):
+        reader.add(request)
+    everything(reader)
+    assert model.reads[0] == [2] * 8
+    assert [max(lengths) for lengths in model.reads[1:]] == [8, 8, 5]

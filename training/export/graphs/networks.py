@@ -13,14 +13,16 @@ from onnx import TensorProto
 from service.bundle.manifest import GraphRole, Precision
 from training.export.graphs.cells import write_cell
 from training.export.graphs.half import HalfWriter
+from training.export.graphs.pinned import can_pin, gives_bounded, pinned_layers
 from training.export.graphs.pooling import write_pooling
 from training.export.graphs.quantised import QuantisedWriter
-from training.export.graphs.writer import OPSET, GraphWriter, WrittenGraph, write_recurrent, write_state
+from training.export.graphs.writer import OPSET, GraphWriter, WriteLayer, WrittenGraph, write_recurrent, write_state
 from training.models.classifier import Classifier
 from training.models.labeller import Labeller, Readings
 from training.models.language_model import LanguageModel
 from training.models.layers.attention import Attention
 from training.models.layers.embedding import TokenEmbedding
+from training.models.layers.recurrent import Recurrent
 from training.models.layers.vocabulary import Readout
 from training.models.seq2seq import Seq2Seq
 
@@ -47,7 +49,8 @@ def classifier_graphs(
     token_ids, lengths = _texts(graph)
     state = "" if model.state_size is None else graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_texts(graph, "embedding", model.embedding, token_ids)
-    values = write_recurrent(graph, model.recurrent, embedded, lengths=lengths, state=state)
+    write_layer = _layer_writer(precision, model.recurrent, _bound(model.embedding))
+    values = write_recurrent(graph, model.recurrent, embedded, lengths=lengths, state=state, write_layer=write_layer)
     pooled = write_pooling(graph, model.pooling, values, "lengths")
     graph.affine(pooled, ("output.weight", model.output.weight), model.output.bias, "logits")
     graph.output("logits", "rows", model.output.out_features)
@@ -68,9 +71,11 @@ def labeller_graphs(
         token_ids, lengths = _texts(graph)
         embedded = _embed_texts(graph, "embedding", model.embedding, token_ids)
     state = "" if model.state_size is None else graph.input("state", "float32", "rows", model.state_size)
-    values = write_recurrent(graph, model.recurrent, embedded, lengths=lengths, state=state)
+    write_layer = _layer_writer(precision, model.recurrent, _bound(model.embedding))
+    values = write_recurrent(graph, model.recurrent, embedded, lengths=lengths, state=state, write_layer=write_layer)
     outputs = graph.node("Transpose", [values.outputs], "outputs", perm=[1, 0, 2])  # [rows, time, output_size]
-    scores = graph.product(outputs, ("output.weight", model.output.weight), "scores")  # [rows, time, labels]
+    weight = ("output.weight", model.output.weight)
+    scores = graph.product(outputs, weight, "scores", bounded=gives_bounded(model.recurrent))  # [rows, time, labels]
     graph.node("Add", [scores, graph.constant("output.bias", model.output.bias)], "logits")
     graph.output("logits", "rows", "time", model.output.out_features)
     if model.state_size is not None:
@@ -81,13 +86,15 @@ def labeller_graphs(
 def language_model_graphs(
     model: LanguageModel, precision: Precision = "fp32", opset: int = OPSET
 ) -> dict[GraphRole, WrittenGraph]:
-    """Write step, and prefill where the step runs the recurrent operator: reading at once gives the same state.
+    """Write step, and prefill where the step runs a recurrent operator: reading at once gives the same state.
 
-    In int8 the step's cells are written out, which is faster; a prefill over them would have to loop, so that prompts
-    are read by the step.
+    In int8, what is no LSTM has its cells written out in the step, which is faster; a prefill over them would have to
+    loop, so that prompts are read by the step.
     """
     step = _step(model, precision, opset)
-    return {"step": step} if precision == "int8" else {"prefill": _prefill(model, precision, opset), "step": step}
+    if precision == "int8" and not can_pin(model.recurrent):
+        return {"step": step}
+    return {"prefill": _prefill(model, precision, opset), "step": step}
 
 
 def _prefill(model: LanguageModel, precision: Precision, opset: int) -> WrittenGraph:
@@ -96,8 +103,9 @@ def _prefill(model: LanguageModel, precision: Precision, opset: int) -> WrittenG
     token_ids, lengths = _texts(graph)
     state = graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_texts(graph, "embedding", model.embedding, token_ids)
-    values = write_recurrent(graph, model.recurrent, embedded, lengths=lengths, state=state)
-    _write_readout(graph, model.readout, values.last, "embedding")
+    write_layer = _layer_writer(precision, model.recurrent, _bound(model.embedding))
+    values = write_recurrent(graph, model.recurrent, embedded, lengths=lengths, state=state, write_layer=write_layer)
+    _write_readout(graph, model.readout, values.last, "embedding", bounded=gives_bounded(model.recurrent))
     graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
     return graph.finish(file_name("prefill", precision))
 
@@ -108,9 +116,10 @@ def _step(model: LanguageModel, precision: Precision, opset: int) -> WrittenGrap
     token_ids = graph.input("token_ids", "int64", "rows")
     state = graph.input("state", "float32", "rows", model.state_size)
     embedded = _embed_tokens(graph, "embedding", model.embedding, token_ids)
-    write_layer = write_cell if precision == "int8" else None
+    cells = write_cell if precision == "int8" else None
+    write_layer = _layer_writer(precision, model.recurrent, _bound(model.embedding), cells)
     values = write_recurrent(graph, model.recurrent, embedded, state=state, write_layer=write_layer)
-    _write_readout(graph, model.readout, values.last, "embedding")
+    _write_readout(graph, model.readout, values.last, "embedding", bounded=gives_bounded(model.recurrent))
     graph.output(write_state(graph, values.vectors, "next_state"), "rows", model.state_size)
     return graph.finish(file_name("step", precision))
 
@@ -125,10 +134,13 @@ def _encoder(model: Seq2Seq, precision: Precision, opset: int) -> WrittenGraph:
     graph = _new_graph("encoder", precision, opset)
     token_ids, lengths = _texts(graph)
     embedded = _embed_texts(graph, "source_embedding", model.source_embedding, token_ids)
-    encoded = write_recurrent(graph, model.encoder, embedded, lengths=lengths, prefix="encoder")
+    write_layer = _layer_writer(precision, model.encoder, _bound(model.source_embedding))
+    encoded = write_recurrent(
+        graph, model.encoder, embedded, lengths=lengths, prefix="encoder", write_layer=write_layer
+    )
     if model.attention is not None:
         values = graph.node("Transpose", [encoded.outputs], "values", perm=[1, 0, 2])  # [rows, time, value_size]
-        _write_keys(graph, model.attention, values)
+        _write_keys(graph, model.attention, values, bounded=gives_bounded(model.encoder))
         graph.output("keys", "rows", "time", model.attention.key_size)
         graph.output("values", "rows", "time", model.attention.value_size)
     vectors = encoded.vectors
@@ -158,12 +170,27 @@ def _decoder_step(model: Seq2Seq, precision: Precision, opset: int) -> WrittenGr
     if model.attention is not None:
         context = _write_attention(graph, model.attention, hidden)
         hidden = graph.node("Concat", [hidden, context], "hidden_and_context", axis=1)
-    attentional = _write_readout(graph, model.readout, hidden, "target_embedding")
+    bounded = gives_bounded(model.decoder) and gives_bounded(model.encoder)  # a context is a mean of what it gave
+    attentional = _write_readout(graph, model.readout, hidden, "target_embedding", bounded=bounded)
     carried = [*decoded.vectors, attentional] if model.feeds_input else decoded.vectors
     graph.output(write_state(graph, carried, "next_state"), "rows", model.state_size)
     if model.attention is not None:
         graph.output("attention", "rows", "time")
     return graph.finish(file_name("decoder_step", precision))
+
+
+def _layer_writer(
+    precision: Precision, layers: Recurrent, bound: float, otherwise: WriteLayer | None = None
+) -> WriteLayer | None:
+    """What writes the layers of a stack that reads vectors within `bound`: in int8 an LSTM is one operator."""
+    return pinned_layers(bound) if precision == "int8" and can_pin(layers) else otherwise
+
+
+def _bound(embedding: TokenEmbedding | Readings) -> float:
+    """The largest magnitude of any element that an embedding gives."""
+    if isinstance(embedding, Readings):
+        return 1.0  # a tanh
+    return float(embedding.weight.detach().abs().max()) * embedding.scale
 
 
 def _texts(graph: GraphWriter) -> tuple[str, str]:
@@ -217,11 +244,11 @@ def _write_zeros(graph: GraphWriter, token_ids: str, size: int) -> str:
     return graph.node("Expand", [graph.constant("zeros.row", np.zeros((1, size), np.float32)), shape], "zeros")
 
 
-def _write_keys(graph: GraphWriter, attention: Attention, values: str) -> None:
+def _write_keys(graph: GraphWriter, attention: Attention, values: str, *, bounded: bool) -> None:
     if attention.projection is None:
         graph.node("Identity", [values], "keys")
         return
-    graph.product(values, ("projection", attention.projection.weight), "keys")
+    graph.product(values, ("projection", attention.projection.weight), "keys", bounded=bounded)
 
 
 def _write_attention(graph: GraphWriter, attention: Attention, hidden: str) -> str:
@@ -257,11 +284,13 @@ def _write_scores(graph: GraphWriter, attention: Attention, hidden: str, keys: s
     return graph.squeeze(scores, 2, "scores")
 
 
-def _write_readout(graph: GraphWriter, readout: Readout, hidden: str, embedding: str) -> str:
+def _write_readout(graph: GraphWriter, readout: Readout, hidden: str, embedding: str, *, bounded: bool) -> str:
     """Add `logits` and return what they were made of. Tied weights are the initialiser of the embedding's name."""
     projection = readout.projection
-    projected = graph.affine(hidden, ("readout.weight", projection.weight), projection.bias, "readout")
+    weight = ("readout.weight", projection.weight)
+    projected = graph.affine(hidden, weight, projection.bias, "readout", bounded=bounded)
     activated = graph.node("Tanh", [projected], "readout.activated")
-    graph.affine(activated, (embedding if readout.tied else "output.weight", readout.weight), readout.bias, "logits")
+    name = embedding if readout.tied else "output.weight"
+    graph.affine(activated, (name, readout.weight), readout.bias, "logits", bounded=True)
     graph.output("logits", "rows", readout.bias.shape[0])
     return activated

@@ -1,7 +1,7 @@
 """Writes a classifier's pooling over time, so that padding changes no bit.
 
 A largest value is exact in any order. A mean is a matrix product with a row of 0 and 1 / length, over a time that is
-padded to a multiple of 16 within the graph: sums over such times come out the same however many zeros follow.
+padded to a multiple of 8 within the graph: sums over such times come out the same however many zeros follow.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from training.export.graphs.writer import GraphWriter, RecurrentValues
 from training.models.layers.pooling import POOLED_PARTS
 from training.settings.model import PoolingKind
 
-TIME_MULTIPLE = 16
+TIME_MULTIPLE = 8
 """Time of the graphs that sum over it is padded to a multiple of this, so that padding cannot change a sum."""
 
 
@@ -41,7 +41,7 @@ def write_pooling(graph: GraphWriter, kind: PoolingKind, values: RecurrentValues
 
 
 def _pad_time(graph: GraphWriter, outputs: str) -> str:
-    """Add zeros behind outputs [rows, time, features], so that time is a multiple of 16."""
+    """Add zeros behind outputs [rows, time, features], so that time is a multiple of 8."""
     multiple = graph.constant("time_multiple", [TIME_MULTIPLE])
     rows, time, features = (
         graph.node("Shape", [outputs], f"outputs.{name}", start=axis, end=axis + 1)

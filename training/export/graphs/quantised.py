@@ -2,6 +2,7 @@
 
 Stock dynamic quantisation takes one activation scale for the batch, and so an answer depends on the others in it. Here
 every row has its own: q = round(x / s) + 128 with s = max|x| / 127, q times 7-bit weights in integers, back to float.
+What is known to be within 1, such as a tanh, takes s = 1 / 127, whatever the row holds, and fewer operators.
 Integer sums are exact in any order; what remains is done element by element.
 """
 
@@ -23,6 +24,7 @@ class QuantisedWriter(GraphWriter):
     def __init__(self, name: str, opset: int = OPSET) -> None:
         super().__init__(name, opset)
         self._quantised: dict[str, tuple[str, str]] = {}  # activation -> its integers and its scales
+        self._bounded: set[str] = set()
         self._tables: set[str] = set()
         self._transposed: set[str] = set()
 
@@ -35,21 +37,39 @@ class QuantisedWriter(GraphWriter):
         scales = self.node("Gather", [self.constant(f"{name}.scale", rows.scales), token_ids], f"{output}.scale")
         return self.node("Mul", [self._floats(values), scales], output)
 
-    def affine(self, inputs: str, weight: tuple[str, Tensor], bias: Tensor, output: str) -> str:
+    def affine(
+        self, inputs: str, weight: tuple[str, Tensor], bias: Tensor, output: str, *, bounded: bool = False
+    ) -> str:
         """Add inputs [..., in] W^T + b: integers, and float32 outputs."""
-        rescaled = self.product(inputs, weight, f"{output}.product")
-        return self.node("Add", [rescaled, self.constant(f"{output}.bias", bias)], output)
+        offset = self.constant(f"{output}.bias", bias)
+        if bounded:
+            return self._rescaled(inputs, weight, output, offset)
+        return self.node("Add", [self.product(inputs, weight, f"{output}.product"), offset], output)
 
-    def product(self, inputs: str, weight: tuple[str, Tensor], output: str) -> str:
+    def product(self, inputs: str, weight: tuple[str, Tensor], output: str, *, bounded: bool = False) -> str:
         """Add inputs [..., in] W^T: integers, and float32 outputs."""
-        name, tensor = weight
+        if bounded:
+            return self._rescaled(inputs, weight, output)
         values, row_scales = self._quantise(inputs)
-        matrix, column_scales = self._weights(name, tensor)
-        zero_point = self.constant("zero_point", np.uint8(ZERO_POINT))
-        sums = self.node("MatMulInteger", [values, matrix, zero_point], f"{output}.int32")
+        matrix, column_scales = self._weights(*weight)
+        sums = self.node("MatMulInteger", [values, matrix, self._zero_point()], f"{output}.int32")
         # columns first: runtimes fuse a product of both scales as if the rows' were one number for the batch
         by_column = self.node("Mul", [self._floats(sums), column_scales], f"{output}.by_column")
         return self.node("Mul", [by_column, row_scales], output)
+
+    def _rescaled(self, inputs: str, weight: tuple[str, Tensor], output: str, *bias: str) -> str:
+        """Add inputs W^T, with a bias if there is one, where inputs within 1 need no scale of their own."""
+        scale = self.constant("bounded.scale", np.float32(1 / ACTIVATION_LIMIT))
+        values = f"{inputs}.bounded"
+        if values not in self._bounded:
+            self._bounded.add(values)
+            self.node("QuantizeLinear", [inputs, scale, self._zero_point()], values)
+        matrix, column_scales = self._weights(*weight)
+        operands = [values, matrix, scale, column_scales, self._zero_point(), *(("", *bias) if bias else ())]
+        return self.node("MatMulIntegerToFloat", operands, output, domain="com.microsoft")
+
+    def _zero_point(self) -> str:
+        return self.constant("zero_point", np.uint8(ZERO_POINT))
 
     def recurrent(self, name: str, weights: npt.NDArray[np.float32]) -> str:
         """Store weights of a recurrent operator, which computes in float32, as float16, if none is beyond it."""

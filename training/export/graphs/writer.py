@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
+from torch import Tensor
 
 from service.bundle.manifest import Dtype, Graph, TensorSpec
 from training.models.layers.cells import weights_of
@@ -90,17 +90,20 @@ class GraphWriter:
             helper.make_node(operator, list(inputs), list(outputs), name=f"{operator}/{name}", **attributes)
         )
 
-    def linear(self, layer: nn.Linear, inputs: str, output: str) -> str:
-        """Add inputs [rows, in] W^T + b."""
-        return self.affine(inputs, (f"{output}.weight", layer.weight), layer.bias, output)
+    def affine(
+        self, inputs: str, weight: tuple[str, Tensor], bias: Tensor, output: str, *, bounded: bool = False
+    ) -> str:
+        """Add inputs [rows, in] W^T + b, where W [out, in] has a name of its own and may serve elsewhere too.
 
-    def affine(self, inputs: str, weight: tuple[str, Tensor], bias: Tensor, output: str) -> str:
-        """Add inputs [rows, in] W^T + b, where W [out, in] has a name of its own and may serve elsewhere too."""
+        `bounded` says that no input is beyond 1 in magnitude, for writers to which that matters.
+        """
+        del bounded
         operands = [inputs, self.constant(*weight), self.constant(f"{output}.bias", bias)]
         return self.node("Gemm", operands, output, transB=1)
 
-    def product(self, inputs: str, weight: tuple[str, Tensor], output: str) -> str:
-        """Add inputs [..., in] W^T, where W is [out, in]."""
+    def product(self, inputs: str, weight: tuple[str, Tensor], output: str, *, bounded: bool = False) -> str:
+        """Add inputs [..., in] W^T, where W is [out, in]; `bounded` as above."""
+        del bounded
         return self.node("MatMul", [inputs, self.constant(weight[0], weight[1].T)], output)
 
     def lookup(self, table: tuple[str, Tensor], token_ids: str, output: str) -> str:
@@ -132,8 +135,13 @@ class GraphWriter:
             initializer=list(self._constants.values()),
         )
         opset = helper.make_opsetid("", self._opset)
-        ir_version = helper.find_min_ir_version_for([opset])
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=ir_version, producer_name="seqserve")
+        foreign = sorted({node.domain for node in self._nodes} - {""})
+        model = helper.make_model(
+            graph,
+            opset_imports=[opset, *(helper.make_opsetid(domain, 1) for domain in foreign)],
+            ir_version=helper.find_min_ir_version_for([opset]),
+            producer_name="seqserve",
+        )
         onnx.checker.check_model(model, full_check=True)
         signature = Graph(file=file, opset=self._opset, inputs=self._inputs, outputs=self._outputs)
         return WrittenGraph(model.SerializeToString(deterministic=True), signature)

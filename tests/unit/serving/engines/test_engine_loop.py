@@ -114,6 +114,28 @@ WORKS = [
 ]
 
 
+def test_a_model_for_whose_rows_there_is_no_memory_costs_no_other(tmp_path: Path) -> None:
+    engine = EngineLoop(EngineLimits(max_batch_size=4, decode_slots=1 << 50, padding_budget=1.0))
+    engine.handle(Load(MODEL + 1, str(publish_tiny(tmp_path, "translation")), "cpu"))
+    (failed,) = loaded(engine)
+    assert isinstance(failed, LoadFailed)
+    assert failed.message.startswith("no queue could be made for it: ")
+    engine.handle(Load(MODEL, str(publish_tiny(tmp_path, "classification")), "cpu"))
+    assert isinstance(loaded(engine)[0], Loaded)
+    assert engine.handle(classify(1)) == []
+    assert [type(event) for event in engine.turn()][-1] is Classified
+
+
+def test_a_model_for_whose_opening_there_is_no_thread_is_told(tmp_path: Path) -> None:
+    def refuse(_: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    engine = EngineLoop(EngineLimits(max_batch_size=4, decode_slots=4, padding_budget=1.0), refuse)
+    (failed,) = engine.handle(Load(MODEL, str(publish_tiny(tmp_path, "classification")), "cpu"))
+    assert failed == LoadFailed(MODEL, "it could not be opened: can't start new thread")
+    assert not engine.loading
+
+
 def test_a_model_that_is_unloaded_while_it_is_being_opened_is_not_kept(engine: EngineLoop, tmp_path: Path) -> None:
     path = str(publish_tiny(tmp_path, "classification"))
     engine.handle(Load(MODEL, path, "cpu"))

@@ -11,6 +11,7 @@ import torch
 from onnx import numpy_helper
 
 from service.bundle.manifest import GraphRole
+from service.bundle.pinned import OPERATOR
 from service.bundle.signatures import check_signatures
 from service.errors import BundleError
 from service.runtime.golden import Array, read_golden
@@ -154,7 +155,7 @@ def test_the_recorded_deviation_is_the_largest_difference_from_fp32(
         for name in ("fp32", "int8")
     )
     differences = []
-    alike = [case for case in fp32 if case.role in variants["int8"].graphs]  # int8 has no prefill
+    alike = [case for case in fp32 if case.role in variants["int8"].graphs]
     for one, other in zip(alike, int8, strict=True):
         assert all(array.tobytes() == other.inputs[name].tobytes() for name, array in one.inputs.items())
         differences += [np.abs(array - other.outputs[name]).max() for name, array in one.outputs.items()]
@@ -194,9 +195,12 @@ STEPS: Mapping[str, Callable[[str], WrittenGraph]] = {
 }
 
 
-def test_a_language_model_in_int8_reads_prompts_by_its_step() -> None:
-    assert set(language_model_graphs(language_model("lstm"), "int8")) == {"step"}
-    assert set(language_model_graphs(language_model("lstm"), "fp32")) == {"prefill", "step"}
+@pytest.mark.parametrize(("cell", "roles"), [("lstm", {"prefill", "step"}), ("gru", {"step"}), ("rnn", {"step"})])
+def test_a_language_model_in_int8_reads_prompts_at_once_where_its_operator_has_integers(
+    cell: str, roles: set[GraphRole]
+) -> None:
+    assert set(language_model_graphs(language_model(cell), "int8")) == roles
+    assert set(language_model_graphs(language_model(cell), "fp32")) == {"prefill", "step"}
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
@@ -205,23 +209,24 @@ def test_no_float_matrix_is_left_in_an_int8_step(step: str, cell: str) -> None:
     model = onnx.load_from_string(STEPS[step](cell).raw)
     floats = [tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT]
     assert max(len([size for size in tensor.dims if size > 1]) for tensor in floats) == 1
-    operators = [node.op_type for node in model.graph.node]
-    assert not {"Gemm", "RNN", "LSTM", "GRU"} & set(operators)
-    assert not any(name.startswith("Dynamic") for name in operators)
+    operators = {node.op_type for node in model.graph.node}
+    assert not {"Gemm", "RNN", "LSTM", "GRU"} & operators
+    pinned = cell == "lstm" and step == "a language model's"
+    assert {name for name in operators if name.startswith("Dynamic")} == ({OPERATOR} if pinned else set())
 
 
 @pytest.mark.parametrize("task", ["classification", "labelling"])
-def test_recurrent_weights_are_stored_in_half_and_computed_with_in_float32(
+def test_recurrent_weights_are_stored_in_half_where_their_operator_has_no_integers(
     make_draft: Callable[..., Draft], task: str
 ) -> None:
-    draft = make_draft(task)
+    draft = make_draft(task, {"cell": "gru"})
     for name in (name for name in draft.files if name.endswith(".int8.onnx")):
         graph = onnx.load_from_string(draft.files[name]).graph
         stored = {tensor.name: tensor for tensor in graph.initializer}
         floats = [tensor for tensor in stored.values() if tensor.data_type == onnx.TensorProto.FLOAT]
         assert max(len([size for size in tensor.dims if size > 1]) for tensor in floats) == 1
         casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}
-        (operator,) = (node for node in graph.node if node.op_type == "LSTM")
+        (operator,) = (node for node in graph.node if node.op_type == "GRU")
         weights = [stored[casts[value]] for value in operator.input[1:4]]
         assert {tensor.data_type for tensor in weights} == {onnx.TensorProto.FLOAT16}
 
