@@ -18,7 +18,7 @@ from service.text.tokenizer import CONTEXT_TOKENS, TextStream, Tokenizer
 Issue = Callable[[TextState], bytes]
 
 MESSAGE_SECONDS = 0.001
-"""A message's share of the time: all streams together write some 1,000 a second, a small part of a core."""
+"""A message's share of the time: some 1,000 a second from all streams together, until their wait is the longest."""
 
 
 @dataclass(frozen=True)
