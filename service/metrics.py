@@ -5,6 +5,7 @@ Labels come from closed sets: models that were added, methods that were added, r
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from prometheus_client import (
     CollectorRegistry,
@@ -95,6 +96,36 @@ class MethodSeries:
     sent: Counter
 
 
+class ModelSeries:
+    """The series of one model that requests add to. Those of tokens exist once one was produced, or was to be."""
+
+    def __init__(self, metrics: "Metrics", model: str) -> None:
+        self._metrics = metrics
+        self._model = model
+        self.queue_seconds = metrics.queue_seconds.labels(model)
+        self.texts_in_flight = metrics.texts_in_flight.labels(model)
+        self.queue_capacity = metrics.queue_capacity.labels(model)
+
+    @cached_property
+    def generated_tokens(self) -> Counter:
+        """Tokens produced."""
+        return self._metrics.generated_tokens.labels(self._model)
+
+    @cached_property
+    def time_to_first_token_seconds(self) -> Histogram:
+        """Time from a request's arrival to its first token."""
+        return self._metrics.time_to_first_token_seconds.labels(self._model)
+
+
+@dataclass(frozen=True)
+class GraphSeries:
+    """The series of one graph of a model."""
+
+    batch_size: Histogram
+    padding_ratio: Histogram
+    inference_seconds: Histogram
+
+
 class Metrics:
     """All series of the service.
 
@@ -106,6 +137,8 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the page and no dashboard reads them
         self.registry = registry
         self._models: set[str] = set()
+        self._of_model: dict[str, ModelSeries] = {}
+        self._of_graph: dict[tuple[str, str], GraphSeries] = {}
         self._create_method_series(registry)
         self._create_inference_series(registry)
         self._create_model_series(registry)
@@ -147,6 +180,20 @@ class Metrics:
         for graph in graphs:
             for of_graph in (self.batch_size, self.padding_ratio, self.inference_seconds):
                 of_graph.labels(model, graph)
+
+    def of_model(self, model: str) -> ModelSeries:
+        """The series of a model, which are looked up once: a look by labels costs more than what it is for."""
+        if model not in self._of_model:
+            self._of_model[model] = ModelSeries(self, model)
+        return self._of_model[model]
+
+    def of_graph(self, model: str, graph: str) -> GraphSeries:
+        """The series of a graph, which are looked up once."""
+        key = model, graph
+        if key not in self._of_graph:
+            histograms = (self.batch_size, self.padding_ratio, self.inference_seconds)
+            self._of_graph[key] = GraphSeries(*(of_graph.labels(*key) for of_graph in histograms))
+        return self._of_graph[key]
 
     def model_label(self, reference: str) -> str:
         """The label for a model as a caller spelled it (`name` or `name@version`): its name, or `_unknown`.

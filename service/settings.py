@@ -32,6 +32,8 @@ MAX_REQUEST_CHARACTERS = 512_000
 """As many texts as a request may bring, of 2,000 characters each: 0.1 to 0.3 s of a core to split into tokens."""
 MAX_TOKENS_PER_RUN = 512
 """A prompt alone is then cut into slices of 16 (batches of 32) to 512 tokens (batches of 1)."""
+STREAM_INTERVAL_SECONDS = 0.02
+"""Fifty messages a second read as a text that flows."""
 ENVIRONMENT_PREFIX = "SEQSERVE_"
 
 
@@ -195,6 +197,13 @@ class ServiceSettings(BaseSettings):
         512, ge=MOST_TEXTS_PER_REQUEST, description="Texts that may wait per model; more are refused at once."
     )
     padding_budget: float = Field(0.25, ge=0, le=1, description="Largest share of a batch that may be padding, 0 to 1.")
+    stream_interval_seconds: NonNegativeFloat = Field(
+        STREAM_INTERVAL_SECONDS,
+        le=1,
+        description="Most seconds that a token of a stream waits for the next ones, to share a message with them. It "
+        "waits 0.001 for each other stream, so alone not at all; nor does a stream's first token, nor its last. "
+        "0: never.",
+    )
     kept_versions: PositiveInt = Field(
         1, le=16, description="Versions of a model that serve side by side, newest first."
     )

@@ -36,12 +36,13 @@ from service.serving.api import (
 )
 from service.serving.catalog import Catalog, ReadyModel
 from service.serving.engines.messages import Classified, ClassifyWork, Decoded, DecodeWork, Work
-from service.serving.engines.pool import EnginePool, Ticket
+from service.serving.engines.pool import EnginePool
+from service.serving.engines.ticket import Ticket
 from service.serving.place import Place
 from service.serving.sequences import InputSequence, TextPair
 from service.serving.statistics import ModelStatistics
 from service.serving.tasks.carrying import StateDesk
-from service.serving.tasks.chunks import Generation, GenerationWriter
+from service.serving.tasks.chunks import Generation, GenerationWriter, StreamPace
 from service.serving.tasks.generating import generate_decoding, going_on
 from service.serving.tasks.labelling import (
     SequenceReader,
@@ -59,7 +60,7 @@ from service.serving.tasks.translating import (
     translation_score,
 )
 from service.serving.truncation import Truncation
-from service.settings import MAX_REQUEST_CHARACTERS
+from service.settings import MAX_REQUEST_CHARACTERS, STREAM_INTERVAL_SECONDS
 from service.state.requests import STATELESS, SequenceStates
 from service.state.tokens import StateTokens
 
@@ -78,13 +79,14 @@ class Front:
         decode_slots: rows that an engine decodes side by side; no beam is wider.
         max_text_characters: longest text that is looked at at all.
         max_request_characters: longest texts of one request, in sum, that are looked at at all.
+        stream_interval_seconds: longest time that a token waits for more to share a message.
         tokens: signs and opens state tokens; None: this server has no keys.
     """
 
     def __init__(
         self, catalog: Catalog, pool: EnginePool, metrics: Metrics, *, queue_capacity: int, decode_slots: int,
         max_text_characters: int, max_request_characters: int = MAX_REQUEST_CHARACTERS,
-        tokens: StateTokens | None = None,
+        stream_interval_seconds: float = STREAM_INTERVAL_SECONDS, tokens: StateTokens | None = None,
     ) -> None:  # fmt: skip
         self._catalog = catalog
         self._pool = pool
@@ -92,6 +94,7 @@ class Front:
         self._queue_capacity = queue_capacity
         self._decode_slots = decode_slots
         self._limits = TextLimits(max_text_characters, max_request_characters)
+        self._pace = StreamPace(stream_interval_seconds)
         self._desk = StateDesk(tokens)
 
     def list_models(self) -> Sequence[ModelInfo]:
@@ -181,7 +184,7 @@ class Front:
                 options = going_on(options, resumed, model_limit=spec.max_output_token_count)
             limit = output_limit(options.max_output_token_count, spec.max_output_token_count)
             decoding = generate_decoding(options, tokenizer, limit=limit, slots=self._decode_slots)
-            with self._place(ready, 1, arrival, deadline) as place:
+            with self._place(ready, 1, arrival, deadline) as place, self._pace.stream():
                 rows = await self._encode(place, 0, [("prompt", prompt)], spec.max_token_count, may_be_empty=not prompt)
 
                 def make_work(work_id: int) -> Work:
@@ -299,7 +302,7 @@ class Front:
     async def _chunks(self, place: Place, ticket: Ticket, writer: GenerationWriter) -> AsyncIterator[GeneratedChunk]:
         name = place.ready.info.name
         while True:
-            told, end = await ticket.news()
+            told, end = await ticket.news(self._pace.gather_seconds)
             if told and not place.begun:
                 place.begun = True
                 self._observe_first_token(name, time.monotonic() - place.arrival)
@@ -329,11 +332,11 @@ class Front:
                 model=name,
                 capacity=self._queue_capacity,
             )
-        self._metrics.queue_capacity.labels(name).set(self._queue_capacity)
-        gauge = self._metrics.texts_in_flight.labels(name)
+        series = self._metrics.of_model(name)
+        series.queue_capacity.set(self._queue_capacity)
         place = Place(ready, text_count, arrival, deadline)
         ready.outstanding += text_count
-        gauge.inc(text_count)
+        series.texts_in_flight.inc(text_count)
         try:
             yield place
         except BaseException as error:
@@ -343,9 +346,9 @@ class Front:
             if place.ticket is not None:
                 self._pool.release(place.ticket)
                 if not place.begun:  # it failed, expired or was left while it waited
-                    self._metrics.queue_seconds.labels(name).observe(time.monotonic() - arrival)
+                    series.queue_seconds.observe(time.monotonic() - arrival)
             ready.outstanding -= text_count
-            gauge.dec(text_count)
+            series.texts_in_flight.dec(text_count)
 
     def _submit(self, place: Place, make_work: Callable[[int], Work]) -> Ticket:
         return place.hold(self._pool.submit(make_work, place.deadline))
@@ -368,13 +371,13 @@ class Front:
         self._metrics.requests_rejected.labels(self._metrics.model_label(reference), reason).inc()
 
     def _count_tokens(self, name: str, count: int) -> None:
-        self._metrics.generated_tokens.labels(name).inc(count)
+        self._metrics.of_model(name).generated_tokens.inc(count)
 
     def _observe_first_token(self, name: str, seconds: float) -> None:
-        self._metrics.time_to_first_token_seconds.labels(name).observe(seconds)
+        self._metrics.of_model(name).time_to_first_token_seconds.observe(seconds)
 
     def _timings(self, place: Place, answer: Classified | Decoded) -> Timings:
-        self._metrics.queue_seconds.labels(place.ready.info.name).observe(answer.queue_seconds)
+        self._metrics.of_model(place.ready.info.name).queue_seconds.observe(answer.queue_seconds)
         return place.answered(answer)
 
 

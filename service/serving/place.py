@@ -7,7 +7,7 @@ from service.errors import InferenceFailedError
 from service.serving.api import Timings
 from service.serving.catalog import ReadyModel
 from service.serving.engines.messages import Classified, Decoded, Tokens
-from service.serving.engines.pool import Ticket
+from service.serving.engines.ticket import Ticket
 
 
 @dataclass

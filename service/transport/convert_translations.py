@@ -37,6 +37,8 @@ MOST_BEAM_SIZE = 32
 MOST_SAMPLES = 32
 MOST_PENALTY = 10.0
 MOST_LENGTH_FACTOR = 100.0
+REQUIRED = ("model", "texts")
+DEFAULTS = TranslateOptions()
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ def to_score_response(result: ScoreResult) -> inference.ScoreTranslationResponse
 
 
 def _options(request: inference.TranslateTextRequest) -> TranslateOptions:
+    if len(request.ListFields()) == len(REQUIRED):  # they have been checked, so there is nothing else
+        return DEFAULTS
     given = request.HasField
     sampling = _sampling(request)
     beam_size = checked_integer("beam_size", request.beam_size, 1, MOST_BEAM_SIZE) if given("beam_size") else 1

@@ -56,6 +56,26 @@ def test_a_model_that_produces_no_tokens_has_no_series_of_them(registry: Collect
         assert registry.get_sample_value(name, {"model": "translator"}) == 0
 
 
+def test_what_is_counted_by_model_or_graph_is_counted_under_their_labels(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    for model, seconds in (("a", 1.0), ("b", 2.0), ("a", 3.0)):
+        metrics.of_model(model).queue_seconds.observe(seconds)
+        metrics.of_graph(model, "step").inference_seconds.observe(seconds)
+    for name, labels in (("queue_seconds", {}), ("inference_seconds", {"graph": "step"})):
+        sums = [registry.get_sample_value(f"seqserve_{name}_sum", {"model": model, **labels}) for model in ("a", "b")]
+        assert sums == [4.0, 2.0]
+
+
+def test_a_model_that_is_counted_has_no_series_of_tokens_until_it_produces_some(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    series, name = metrics.of_model("tagger"), "seqserve_generated_tokens_total"
+    assert registry.get_sample_value(name, {"model": "tagger"}) is None
+    series.generated_tokens.inc(3)
+    assert registry.get_sample_value(name, {"model": "tagger"}) == 3
+
+
 def test_adding_a_model_again_keeps_what_was_counted(registry: CollectorRegistry, metrics: Metrics) -> None:
     metrics.add_model("tiny")
     metrics.generated_tokens.labels("tiny").inc(5)

@@ -37,6 +37,7 @@ from service.serving.engines.messages import (
     LoadFailed,
     Ping,
     Pong,
+    Ran,
     Stop,
     StopSample,
     Unload,
@@ -49,6 +50,9 @@ logger = logging.getLogger(__name__)
 
 LOADING_POLL_SECONDS = 0.005
 """How often an idle engine looks whether a model that it is opening is ready."""
+
+MOST_HELD_RUNS = 64
+"""So many runs are told by themselves; fewer go with the next answer or token, or when nothing is left to do."""
 
 DECODING_GRAPHS = {"generation": ("prefill", "step"), "translation": ("encoder", "decoder_step")}
 """Per task, the graph that starts rows and the one that steps."""
@@ -305,13 +309,19 @@ def run_engine(
         receive: waits up to so many seconds for commands (None: without end, 0: not at all) and returns what came.
         deliver: takes events; may block, and the engine pauses meanwhile.
     """
+    events: list[Event] = []
     while True:
         timeout = 0.0 if engine.busy else LOADING_POLL_SECONDS if engine.loading else None
-        events: list[Event] = []
         for command in receive(timeout):
             if isinstance(command, Stop):
                 return
             events += engine.handle(command)
         events += engine.turn()
-        if events:
+        if events and not (engine.busy and _may_wait(events)):
             deliver(events)
+            events = []
+
+
+def _may_wait(events: list[Event]) -> bool:
+    """Whether events are few and of nothing but runs, for which nobody waits: telling them costs both sides a turn."""
+    return len(events) < MOST_HELD_RUNS and all(isinstance(event, Ran) for event in events)

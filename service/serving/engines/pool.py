@@ -10,21 +10,14 @@ from dataclasses import dataclass, field
 
 from service.errors import (
     BundleError,
-    DeadlineExceededError,
     EngineLostError,
-    InferenceFailedError,
-    ModelNotReadyError,
     QueueFullError,
-    ServiceError,
 )
 from service.metrics import Metrics
 from service.serving.engines.hosts import Host
 from service.serving.engines.messages import (
     Cancel,
-    Classified,
-    Decoded,
     Event,
-    Failed,
     Load,
     Loaded,
     LoadFailed,
@@ -32,10 +25,10 @@ from service.serving.engines.messages import (
     Pong,
     Ran,
     StopSample,
-    Tokens,
     Unload,
     Work,
 )
+from service.serving.engines.ticket import Ticket
 from service.serving.statistics import Spent
 
 logger = logging.getLogger(__name__)
@@ -57,62 +50,6 @@ HUNG_SECONDS = 30.0
 
 LOAD_SECONDS = 120.0
 """Longest time to open and prove a bundle."""
-
-_ERROR_BY_REASON: dict[str, type[ServiceError]] = {
-    error.reason: error for error in (DeadlineExceededError, EngineLostError, InferenceFailedError, ModelNotReadyError)
-}
-
-
-class Ticket:
-    """One work under way: tokens as they come, and how it ended. Waits last until `deadline` at most."""
-
-    def __init__(self, work_id: int, deadline: float) -> None:
-        self.work_id = work_id
-        self._deadline = deadline
-        self._tokens: list[Tokens] = []
-        self._end: Classified | Decoded | ServiceError | None = None
-        self._news = asyncio.Event()
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will come."""
-        return self._end is not None
-
-    def tell(self, event: Event | ServiceError) -> None:
-        """Take an event of this work."""
-        if isinstance(event, Tokens):
-            self._tokens.append(event)
-        elif isinstance(event, Failed):
-            self._end = _ERROR_BY_REASON.get(event.reason, InferenceFailedError)(event.message)
-        elif isinstance(event, Classified | Decoded | ServiceError):
-            self._end = event
-        self._news.set()
-
-    async def news(self) -> tuple[list[Tokens], Classified | Decoded | None]:
-        """Wait for something new: what was told of tokens since the last call, and the answer if it is complete.
-
-        Raises:
-            DeadlineExceededError: nothing came before the deadline.
-            ServiceError: the work failed.
-        """
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                await self._news.wait()
-        except TimeoutError as error:
-            if not self._news.is_set():  # else it came in time, and only this task was woken too late
-                raise DeadlineExceededError("the deadline passed before the answer was complete") from error
-        self._news.clear()
-        if isinstance(self._end, ServiceError):
-            raise self._end
-        tokens, self._tokens = self._tokens, []
-        return tokens, self._end
-
-    async def answer(self) -> Classified | Decoded:
-        """Wait for the complete answer; errors as in `news`."""
-        while True:
-            _, end = await self.news()
-            if end is not None:
-                return end
 
 
 @dataclass
@@ -366,10 +303,10 @@ class EnginePool:
         model = self._models.get(ran.model_id)
         if model is not None:
             model.runs.setdefault(ran.rows, Spent()).add(ran.seconds)
-            labels = (model.name, ran.graph)
-            self._metrics.batch_size.labels(*labels).observe(ran.rows)
-            self._metrics.padding_ratio.labels(*labels).observe(ran.padding_ratio)
-            self._metrics.inference_seconds.labels(*labels).observe(ran.seconds)
+            series = self._metrics.of_graph(model.name, ran.graph)
+            series.batch_size.observe(ran.rows)
+            series.padding_ratio.observe(ran.padding_ratio)
+            series.inference_seconds.observe(ran.seconds)
 
     @staticmethod
     def _settle(future: asyncio.Future[Loaded] | None, event: Loaded | LoadFailed) -> None:

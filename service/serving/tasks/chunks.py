@@ -1,6 +1,7 @@
 """Tokens of a generation into chunks of text, and into states to go on from.   Knows no queue and no signature."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -15,6 +16,9 @@ from service.text.stops import StopMatcher
 from service.text.tokenizer import CONTEXT_TOKENS, TextStream, Tokenizer
 
 Issue = Callable[[TextState], bytes]
+
+MESSAGE_SECONDS = 0.001
+"""A message's share of the time: some 1,000 a second from all streams together, until their wait is the longest."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,35 @@ def joined(told: Sequence[Tokens]) -> Tokens:
         [alternatives for tokens in told for alternatives in tokens.alternatives],
         last.carried,
     )
+
+
+class StreamPace:
+    """How long tokens of a stream wait for more to share a message: longer, the more streams there are.
+
+    A message costs the front the same whatever it carries, and each stream wants one at every step. So each stream
+    lets every other one write a message first, and a stream alone waits for nothing.
+
+    Args:
+        most_seconds: longest wait.
+    """
+
+    def __init__(self, most_seconds: float) -> None:
+        self._most_seconds = most_seconds
+        self._count = 0
+
+    @property
+    def gather_seconds(self) -> float:
+        """How long after a message of a stream its next one may come."""
+        return min(self._most_seconds, (self._count - 1) * MESSAGE_SECONDS)
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Count a stream until the block ends."""
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from service.engine.steps import Classify, FloatArray, IntArray
 from service.errors import InferenceFailedError, ModelNotReadyError
 from service.runtime.models import ClassifierModel, load_model
 from service.serving.engines.batcher import BatchedGraph, Batcher
-from service.serving.engines.engine_loop import EngineLimits, EngineLoop
+from service.serving.engines.engine_loop import MOST_HELD_RUNS, EngineLimits, EngineLoop, run_engine
 from service.serving.engines.exactness import is_exact, random_steps
 from service.serving.engines.messages import (
     Cancel,
@@ -33,6 +33,8 @@ from service.serving.engines.messages import (
     Load,
     Loaded,
     LoadFailed,
+    Ran,
+    Stop,
     StopSample,
     Unload,
 )
@@ -234,6 +236,46 @@ def test_an_error_among_rows_that_run_one_by_one_loses_no_answer(engine: EngineL
     engine.handle(classify(1))
     engine.handle(classify(2, token=4))
     assert told(engine.turn()) == [(1, "Classified"), (2, "INFERENCE_FAILED")]
+
+
+def delivered(engine: EngineLoop, *commands: Command | None) -> list[list[Event]]:
+    """What an engine tells that is sent a command, or none, before each turn; and Stop when nothing is left to do."""
+    waiting = list(commands)
+    messages: list[list[Event]] = []
+
+    def receive(timeout: float | None) -> list[Command]:
+        if not waiting:
+            return [Stop()] if timeout is None else []
+        command = waiting.pop(0)
+        return [] if command is None else [command]
+
+    run_engine(engine, receive, messages.append)
+    return messages
+
+
+@pytest.fixture
+def steady(engine: EngineLoop) -> EngineLoop:
+    engine._queues[MODEL] = Scheduler(
+        MODEL, CountingRows(), graphs=("encoder", "decoder_step"), slots=2, max_batch_size=4, max_tokens=99,
+        padding_budget=1.0,
+    )  # fmt: skip
+    return engine
+
+
+def test_runs_are_told_with_the_answer_that_they_led_to(steady: EngineLoop) -> None:
+    (message,) = delivered(steady, decode(1, limit=5))
+    assert [type(event) for event in message] == [*[Ran] * 6, Decoded]
+
+
+def test_runs_without_an_answer_for_long_are_told_by_themselves(steady: EngineLoop) -> None:
+    first, *_, last = delivered(steady, decode(1, limit=2 * MOST_HELD_RUNS))
+    assert [type(event) for event in first] == [Ran] * MOST_HELD_RUNS
+    assert isinstance(last[-1], Decoded)
+
+
+def test_runs_are_told_before_the_engine_rests(steady: EngineLoop) -> None:
+    (message,) = delivered(steady, decode(1, limit=5), None, Cancel(1))
+    assert [type(event) for event in message] == [Ran] * 3
 
 
 def test_a_work_that_cannot_be_read_fails_alone(engine: EngineLoop) -> None:

@@ -1,6 +1,7 @@
 """Tokens into text: cut anywhere, by tokens or by states, the text is the same, and nothing is told twice."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from service.engine.requests import Ending
 from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, ModelInfo, SamplingOptions
 from service.serving.engines.messages import Tokens
-from service.serving.tasks.chunks import Generation, GenerationWriter
+from service.serving.tasks.chunks import Generation, GenerationWriter, StreamPace
 from service.state.contents import CarriedRow, TextState, decoded_text, encoded
 from service.text.tokenizer import Tokenizer
 from tests.bundles import EOS, ITALIAN, bytes_tokenizer
@@ -144,3 +145,20 @@ def test_a_text_without_state_lets_out_what_it_held_back(state: bool) -> None:
     found = Written(stop_sequences=("tto!",))
     found.write(told(TOKENIZER.encode("gatto"), ending=Ending.LENGTH, state=state))
     assert found.text == ("ga" if state else "gatto")
+
+
+def test_a_stream_alone_waits_for_nothing_and_one_of_many_for_each_other_up_to_a_limit() -> None:
+    pace, waits = StreamPace(0.002), []
+    with ExitStack() as streams:
+        for _ in range(5):
+            streams.enter_context(pace.stream())
+            waits.append(pace.gather_seconds)
+    assert waits == [0, 0.001, 0.002, 0.002, 0.002]
+
+
+def test_a_stream_that_has_ended_makes_no_other_wait() -> None:
+    pace = StreamPace(0.02)
+    with pace.stream():
+        with pytest.raises(ZeroDivisionError), pace.stream():
+            raise ZeroDivisionError
+        assert pace.gather_seconds == 0

@@ -102,6 +102,13 @@ async def test_a_stream_tells_the_prompts_length_first_and_reason_and_timings_la
     ]
 
 
+async def test_tokens_of_many_streams_share_messages_and_the_texts_are_the_same(front: Front) -> None:
+    alone = text_of(await chunks(front))
+    crowd = await asyncio.gather(*(chunks(front) for _ in range(16)))
+    assert {text_of(found) for found in crowd} == {alone}
+    assert sum(map(len, crowd)) < 16 * 24 / 2  # messages, and tokens
+
+
 async def test_a_stop_sequence_ends_the_text_before_itself_and_the_engine_too(
     front: Front, sent: list[Command]
 ) -> None:
