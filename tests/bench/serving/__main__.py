@@ -13,6 +13,7 @@ from tests.bench.serving.load.processes import ROOT
 from tests.bench.serving.page import written
 from tests.bench.serving.parts.bench import Bench, Part
 from tests.bench.serving.parts.classification import classification
+from tests.bench.serving.parts.costs import costs
 from tests.bench.serving.parts.floor import floor
 from tests.bench.serving.parts.generation import generation
 from tests.bench.serving.parts.growth import growth
@@ -31,6 +32,7 @@ PARTS: Mapping[str, Part] = {
     "startup": startup,
     "toolkits": toolkits,
     "growth": growth,
+    "costs": costs,
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 BUILD = ROOT / ".build"

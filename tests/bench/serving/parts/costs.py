@@ -1,0 +1,152 @@
+"""Where the time goes: the server's CPU for a text by process, and a graph's by operator (ONNX Runtime's profiler)."""
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from service.bundle.manifest import Graph, TensorSpec
+from service.bundle.store import open_bundle
+from tests.bench.serving.contenders.jobs import Job
+from tests.bench.serving.contenders.mixed import mixed_items
+from tests.bench.serving.contenders.servers import seqserve_server
+from tests.bench.serving.load.processes import drive, family
+from tests.bench.serving.load.spec import Item, LoadSpec
+from tests.bench.serving.page import circumstances
+from tests.bench.serving.parts.bench import Bench, Shape
+from tests.bench.serving.tables import markdown
+
+SHAPES = (Shape(32), Shape(2, 16), Shape(1))
+GRAPH_SIZES = ((1, 8), (8, 8), (32, 8), (32, 64))
+"""Rows, and time, that graphs are profiled with."""
+
+RUNS = 50
+MOST_OPERATORS = 5
+FRONT, GRPC, ENGINE = "front: Python", "front: gRPC's own threads", "engine"
+
+
+def costs(bench: Bench) -> str:
+    """CPU by process under load, and by operator in the graphs."""
+    jobs = [bench.job("translation"), bench.job("classification")]
+    loads = [line for job in jobs for line in _loads(bench, job)]
+    graphs = [line for job in jobs for line in _graphs(job)]
+    return "\n\n".join(
+        [
+            "## Where the time goes",
+            circumstances(f"{bench.seconds:g} s of each load, {RUNS} runs of each graph"),
+            "CPU of the server's processes for one text, in microseconds; defaults.",
+            markdown(["model and load", "texts/s", "together", FRONT, GRPC, ENGINE], loads),
+            "A graph by itself, on one thread; shares are of what ONNX Runtime's profiler sees in operators.",
+            markdown(["graph", "rows x time", "microseconds a run", "a row", "largest shares"], graphs),
+        ]
+    )
+
+
+def _loads(bench: Bench, job: Job) -> list[list[str]]:
+    cases: list[tuple[str, Shape, list[Item]]] = [(str(shape), shape, job.items) for shape in SHAPES]
+    if job.task == "translation":
+        cases.append((f"sources of 6 to 60 tokens, {SHAPES[0]}", SHAPES[0], mixed_items(job)))
+    with seqserve_server(job.repository) as server:
+        return [[f"`{job.name}`, {title}", *_load(bench, job, server.target, server.pid, shape, items)]
+                for title, shape, items in cases]  # fmt: skip
+
+
+def _load(bench: Bench, job: Job, target: str, pid: int, shape: Shape, items: list[Item]) -> list[str]:
+    """Texts per second, then microseconds of CPU per text: together, and by who used it."""
+    spec = LoadSpec(
+        "seqserve", target, job.name, job.task, items, calls_in_flight=shape.calls, list_size=shape.list_size,
+        connections=shape.connections, seconds=bench.seconds, options=job.options,
+    )  # fmt: skip
+    before = _used(pid)
+    sample = drive(spec, pid, generators=bench.generators)
+    used = {who: seconds - before[who] for who, seconds in _used(pid).items()}
+    each = 1e6 * sample.server_cpu / sample.items_per_second
+    parts = [each * seconds / sum(used.values()) for seconds in used.values()]
+    return [f"{sample.items_per_second:,.0f}", f"{each:,.0f}", *(f"{part:,.0f}" for part in parts)]
+
+
+def _used(pid: int) -> dict[str, float]:
+    """CPU-seconds so far."""
+    seconds = dict.fromkeys((FRONT, GRPC, ENGINE), 0.0)
+    for process in family(pid):
+        is_engine = any("engine_process" in word for word in process.cmdline())
+        for thread in process.threads():
+            name = Path(f"/proc/{process.pid}/task/{thread.id}/comm").read_text(encoding="utf-8")
+            who = ENGINE if is_engine else FRONT if name.startswith("python") else GRPC
+            seconds[who] += thread.user_time + thread.system_time
+    return seconds
+
+
+def _graphs(job: Job) -> list[list[str]]:
+    bundle = open_bundle(job.folder)
+    graphs = bundle.manifest.variants[bundle.manifest.default_precision].graphs
+    return [
+        [f"`{job.name}` {role}", f"{rows} x {time}", *_profiled(bundle.files[graph.file], graph, rows, time)]
+        for role, graph in graphs.items()
+        for rows, time in GRAPH_SIZES
+    ]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A session, and what it is fed."""
+
+    session: onnxruntime.InferenceSession
+    feeds: dict[str, npt.NDArray[Any]]
+
+    def seconds(self) -> float:
+        """Of a run, in the median."""
+        taken = []
+        for _ in range(RUNS):
+            begun = time.perf_counter()
+            self.session.run(None, self.feeds)
+            taken.append(time.perf_counter() - begun)
+        return float(np.median(taken))
+
+
+def _profiled(raw: bytes, graph: Graph, rows: int, steps: int) -> list[str]:
+    """Microseconds of a run and of a row, without the profiler; then the operators' shares, with it."""
+    random = np.random.default_rng(0)
+    feeds = {tensor.name: _values(tensor, {"rows": rows, "time": steps}, random) for tensor in graph.inputs}
+    plain = _Opened(onnxruntime.InferenceSession(raw, _options(), providers=["CPUExecutionProvider"]), feeds)
+    microseconds = 1e6 * plain.seconds()
+    with TemporaryDirectory() as folder:
+        watched = _options()
+        watched.enable_profiling = True
+        watched.profile_file_prefix = f"{folder}/profile"
+        opened = _Opened(onnxruntime.InferenceSession(raw, watched, providers=["CPUExecutionProvider"]), feeds)
+        opened.seconds()
+        events = json.loads(Path(opened.session.end_profiling()).read_text(encoding="utf-8"))
+    return [f"{microseconds:,.0f}", f"{microseconds / rows:,.0f}", _shares(events)]
+
+
+def _shares(events: list[dict[str, Any]]) -> str:
+    used: Counter[str] = Counter()
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
+            used[event["args"]["op_name"]] += event["dur"]
+    return ", ".join(f"{name} {spent / used.total():.0%}" for name, spent in used.most_common(MOST_OPERATORS))
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return options
+
+
+def _values(tensor: TensorSpec, sizes: dict[str, int], random: np.random.Generator) -> npt.NDArray[Any]:
+    """Ids of real tokens, full lengths, or numbers near zero."""
+    shape = [size if isinstance(size, int) else sizes[size] for size in tensor.shape]
+    if tensor.name == "lengths":
+        return np.full(shape, sizes["time"])
+    if tensor.dtype == "int64":
+        return random.integers(4, 40, shape)
+    return 0.1 * random.standard_normal(shape, dtype=np.float32)
