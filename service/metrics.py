@@ -79,7 +79,7 @@ WAIT_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0
 RUN_BUCKETS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 CALL_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 LOAD_BUCKETS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120)
-ROW_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256)
+ROW_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512)
 RATIO_BUCKETS = (0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1)
 
 METHOD_LABELS = ("grpc_type", "grpc_service", "grpc_method")
@@ -255,7 +255,7 @@ class Metrics:
         )
         self.batch_size_limit = Gauge(
             "seqserve_batch_size_limit",
-            "Most rows in one run of the graph that reads whole sequences: learned at load, or set.",
+            "Rows that were learned to be enough for a run, or were set; a classifier and a labeller read no more.",
             ("model", "graph", "provider"),
             registry=registry,
         )

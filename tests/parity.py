@@ -21,6 +21,7 @@ from service.bundle.manifest import GraphRole
 from service.runtime.session import GraphSession, open_session
 from training.data.encoding.batches import pad
 from training.export.graphs.networks import classifier_graphs, labeller_graphs, language_model_graphs, seq2seq_graphs
+from training.export.graphs.pooling import TIME_MULTIPLE
 from training.export.graphs.writer import WrittenGraph
 from training.models.classifier import Classifier
 from training.models.labeller import Labeller
@@ -211,7 +212,7 @@ def _language_model_runs(model: LanguageModel, sessions: Sessions) -> Iterator[R
 
 
 def _seq2seq_runs(model: Seq2Seq, sessions: Sessions) -> Iterator[Run]:
-    for token_ids, lengths in batches(time_multiple=16):
+    for token_ids, lengths in batches(time_multiple=TIME_MULTIPLE):
         source = model.encode(*_tensors(token_ids, lengths))
         yield "encoder", sessions["encoder"](token_ids, lengths), (source.keys, source.values, source.state)
         held = [tensor.numpy() for tensor in (source.keys, source.values) if tensor is not None]

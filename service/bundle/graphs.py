@@ -33,13 +33,12 @@ OPERATORS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """The operators a graph may use, by domain."""
 
-_SHARED_SCALE = "it shares one scale across the batch, so an answer would depend on its neighbours"
 _INEXACT_SUM = "its sums depend on padding; write sums over time as MatMul with masked rows"
 _SUBGRAPH = "a graph may not loop or branch"
 REASONS: Mapping[str, str] = MappingProxyType(
     {
-        "DynamicQuantizeLinear": _SHARED_SCALE,
-        "DynamicQuantizeMatMul": _SHARED_SCALE,
+        "DynamicQuantizeLinear": pinned.SHARED_SCALE,
+        "DynamicQuantizeMatMul": pinned.SHARED_SCALE,
         "ReduceSum": _INEXACT_SUM,
         "ReduceMean": _INEXACT_SUM,
         "CumSum": _INEXACT_SUM,
@@ -115,6 +114,7 @@ def _check(raw: bytes, graph: Graph, vocabulary_size: int | None) -> None:
         _check_tensor(tensor, f"initialiser {tensor.name!r}")
     for node in model.graph.node:
         _check_node(node)
+    pinned.check_scales(model.graph)
     pinned.check_pinned(model.graph)
     _check_signature(model.graph, graph)
     _check_by_onnx(raw)

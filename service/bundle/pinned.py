@@ -2,10 +2,11 @@
 
 `com.microsoft.DynamicQuantizeLSTM` takes the range of what it reads, and of the hidden vectors, from all rows of a run,
 so that an answer would depend on its neighbours. Two more columns settle that: they hold the ends of a range that
-nothing else can leave, `+bound` and `-bound`, in every row. What a layer reads is clipped to its bound, as is the
-hidden vector that it begins with; later ones are within 1 by themselves (a sigmoid times a tanh), and two more units
-stay at +1 and -1, whatever is read: their input gate is shut, their output and forget gates are open, their cells begin
-far out, and no weight reaches them.
+nothing else can leave, `+bound` and `-bound`, in every row. What a layer reads is clipped to its bound, as are the
+vectors that it begins with; later hidden vectors are sigmoids times tanhs, and two more units hold the largest of
+those, whatever is read: their input gate is shut, their output and forget gates are open, and no weight reaches them.
+In ONNX Runtime's float32 the largest are not 1, nor where the argument is largest: `service.runtime.pins` looks whether
+this machine agrees.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,22 +19,34 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, numpy_helpe
 
 from service.errors import BundleError
 
+SHARED_SCALE = "it shares one scale across the batch, so an answer would depend on its neighbours"
 OPERATOR = "DynamicQuantizeLSTM"
 DOMAIN = "com.microsoft"
 
 PINNED_COUNT = 2
 """Columns, and units, that hold the ends of a range: its upper, then its lower."""
 
-HIDDEN_BOUND = 1.0
-"""No element of a hidden vector is larger."""
+CELL_BOUND = float(np.float32(8.47554))
+"""Where the cells of pinned units stay: where ONNX Runtime's tanh is largest, 1.0000002."""
 
-CELL_BOUND = 20.0
-"""Where the cells of pinned units stay: tanh is 1 there in float32."""
+OUTPUT_BIAS = float(np.float32(17.482065))
+"""Of their output gates: where its sigmoid is largest, 1.0000001."""
+
+HIDDEN_BOUND = float(np.float32(1) + 3 * np.finfo(np.float32).eps)
+"""No element of a hidden vector is larger: the product of the two."""
 
 GATE_BOUND = 100.0
-"""Bias that shuts or opens a gate of a pinned unit for good."""
+"""Bias that shuts the input gate of a pinned unit, or opens its forget gate, for good: sigmoid is 0 or 1."""
+
+LARGEST = 1e6
+"""Bounds, biases and scales beyond this are refused, as is what is not finite: nothing in a run may become NaN."""
+
+SMALLEST = 1e-6
+"""A bound below this is refused."""
 
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P", "W_scale", "W_zero", "R_scale", "R_zero")
+_INTEGERS = ("W", "R", "W_zero", "R_zero")
+_FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16})
 _STORED = ("W", "R", "B", "W_scale", "W_zero", "R_scale", "R_zero")
 _ATTRIBUTES = frozenset({"direction", "hidden_size"})
 
@@ -59,6 +72,24 @@ class _Values:
         return node if node is not None and node.op_type == operator and not node.domain else None
 
 
+_STORED_INPUTS = {"QuantizeLinear": (1, 2), "MatMulIntegerToFloat": (2, 3, 4, 5)}
+"""Scales and zero points, which a graph that made them could make of all its rows."""
+
+
+def check_scales(graph: GraphProto) -> None:
+    """Refuse a graph that makes the scales of operators which take them from a stored value.
+
+    Raises:
+        BundleError: names the node and the input.
+    """
+    stored = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        for place in _STORED_INPUTS.get(node.op_type, ()):
+            name = node.input[place] if place < len(node.input) else ""
+            if name and name not in stored:
+                raise BundleError(f"node {node.name!r} ({node.op_type}): {name!r} must be stored: {SHARED_SCALE}")
+
+
 def check_pinned(graph: GraphProto) -> None:
     """Refuse a graph in which an LSTM quantises by a range that depends on the rows of a run.
 
@@ -72,16 +103,16 @@ def check_pinned(graph: GraphProto) -> None:
     values = _Values(makers, {tensor.name: tensor for tensor in graph.initializer})
     for node in nodes:
         for fault in _faults(node, values):
-            raise BundleError(
-                f"node {node.name!r} ({DOMAIN}.{OPERATOR}): {fault}; else it shares one scale across the batch, so an "
-                "answer would depend on its neighbours"
-            )
+            raise BundleError(f"node {node.name!r} ({DOMAIN}.{OPERATOR}): {fault}; else {SHARED_SCALE}")
+    for tensor in graph.initializer:
+        if tensor.data_type in _FLOATS and not np.isfinite(numpy_helper.to_array(tensor)).all():
+            raise BundleError(f"initialiser {tensor.name!r} is not finite: beside {OPERATOR}, neighbours would know it")
 
 
 def _faults(node: NodeProto, values: _Values) -> Iterable[str]:
     given = dict(zip(_INPUTS, node.input, strict=False))
     attributes = {attribute.name: attribute for attribute in node.attribute}
-    if attributes.keys() - _ATTRIBUTES or given.get("P"):
+    if attributes.keys() - _ATTRIBUTES or len(attributes) < len(node.attribute) or given.get("P"):
         yield "only direction and hidden_size may be set, and no peepholes"
         return
     missing = [name for name in _STORED if given.get(name) not in values.stored]
@@ -89,15 +120,22 @@ def _faults(node: NodeProto, values: _Values) -> Iterable[str]:
         yield f"{', '.join(missing)} must be stored in the graph"
         return
     pins = {name: _pin(values, given.get(name, "")) for name in ("X", "initial_h", "initial_c")}
-    if not pins["X"].bound > 0 or not _clips(values, pins["X"]):
+    if not SMALLEST <= pins["X"].bound <= LARGEST or not _clips(values, pins["X"], pins["X"].bound):
         yield "X must end with two columns of +bound and -bound, padded onto what was clipped to that bound"
-    if pins["initial_h"].bound != HIDDEN_BOUND or not _clips(values, pins["initial_h"]):
-        yield f"initial_h must end with two units of +-{HIDDEN_BOUND:g}, padded onto what was clipped to that bound"
-    if not pins["initial_c"].bound >= CELL_BOUND:
-        yield f"initial_c must end with two units of +-{CELL_BOUND:g} or more"
-    weights = {name: numpy_helper.to_array(values.stored[given[name]]) for name in ("W", "R", "B")}
+    if pins["initial_h"].bound != HIDDEN_BOUND or not _clips(values, pins["initial_h"], HIDDEN_BOUND):
+        yield f"initial_h must end with two units of +-{HIDDEN_BOUND:.9g}, padded onto what was clipped to that bound"
+    if pins["initial_c"].bound != CELL_BOUND or not _clips(values, pins["initial_c"], LARGEST):
+        yield f"initial_c must end with two units of +-{CELL_BOUND:.9g}, padded onto what was clipped to {LARGEST:g}"
+    weights = {name: numpy_helper.to_array(values.stored[given[name]]) for name in _STORED}
+    if any(weights[name].dtype != np.int8 for name in _INTEGERS) or weights["W_zero"].any() or weights["R_zero"].any():
+        yield "weights must be int8, with zero points of 0"
+    if any(not (np.abs(weights[name]) <= LARGEST).all() for name in ("B", "W_scale", "R_scale")):
+        yield f"biases and scales must be within {LARGEST:g}"
     if not _keeps_pins(weights, _size(attributes.get("hidden_size"))):
-        yield f"biases of {GATE_BOUND:g} alone must shut the input gates of its last two units and open their others"
+        yield (
+            f"biases alone must hold its last two units: input gates at -{GATE_BOUND:g} or less, output gates at "
+            f"{OUTPUT_BIAS:.9g}, forget gates at {GATE_BOUND:g} or more, candidates at 0"
+        )
 
 
 @dataclass(frozen=True)
@@ -125,9 +163,9 @@ def _pads_one_column(values: _Values, name: str) -> bool:
     return tensor is not None and numpy_helper.to_array(tensor).tolist() == [0, 0, 0, 0, 0, 1]
 
 
-def _clips(values: _Values, pin: _Pin) -> bool:
+def _clips(values: _Values, pin: _Pin, bound: float) -> bool:
     clip = values.made_by("Clip", pin.inside)
-    return clip is not None and [values.scalar(name) for name in clip.input[1:]] == [-pin.bound, pin.bound]
+    return clip is not None and [values.scalar(name) for name in clip.input[1:]] == [-bound, bound]
 
 
 def _size(attribute: AttributeProto | None) -> int:
@@ -142,5 +180,5 @@ def _keeps_pins(weights: Mapping[str, Array], size: int) -> bool:
         return False
     biases = weights["B"].reshape(-1, 2, 4, size).sum(axis=1)[..., -PINNED_COUNT:]  # [directions, gates, pinned]
     shut, opened, kept, candidate = np.moveaxis(biases, 1, 0)
-    gates = (shut <= -GATE_BOUND).all() and (opened >= GATE_BOUND).all() and (kept >= GATE_BOUND).all()
+    gates = (shut <= -GATE_BOUND).all() and (opened == OUTPUT_BIAS).all() and (kept >= GATE_BOUND).all()
     return bool(gates and not candidate.any())

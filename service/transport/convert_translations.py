@@ -98,7 +98,7 @@ def to_score_response(result: ScoreResult) -> inference.ScoreTranslationResponse
 
 
 def _options(request: inference.TranslateTextRequest) -> TranslateOptions:
-    if len(request.ListFields()) == len(REQUIRED):  # they have been checked, so there is nothing else
+    if all(field.name in REQUIRED for field, _ in request.ListFields()):
         return DEFAULTS
     given = request.HasField
     sampling = _sampling(request)

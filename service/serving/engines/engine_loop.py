@@ -314,6 +314,8 @@ def run_engine(
         timeout = 0.0 if engine.busy else LOADING_POLL_SECONDS if engine.loading else None
         for command in receive(timeout):
             if isinstance(command, Stop):
+                if events:
+                    deliver(events)  # runs that were held back
                 return
             events += engine.handle(command)
         events += engine.turn()

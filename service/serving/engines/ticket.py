@@ -62,14 +62,19 @@ class Ticket:
         gathered = self._given + gather_seconds
         if gathered > time.monotonic() and not self._urgent:
             self._gathering = True
-            await self._wait(min(gathered, self._deadline))
-            self._gathering = False
+            try:
+                await self._wait(min(gathered, self._deadline))
+            finally:
+                self._gathering = False
         if not self._told:
             await self._wait(self._deadline)
         if not self._told:
             raise DeadlineExceededError("the deadline passed before the answer was complete")
         if isinstance(self._end, ServiceError):
-            raise self._end
+            if not self._tokens:
+                raise self._end
+            tokens, self._tokens = self._tokens, []
+            return tokens, None  # what was written before the failure is told before it; the next call raises
         self._told = self._urgent = False
         self._given = time.monotonic()
         tokens, self._tokens = self._tokens, []

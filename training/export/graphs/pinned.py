@@ -7,12 +7,22 @@ range the same in every run. So a text read at once, or token by token, alone or
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle.pinned import CELL_BOUND, DOMAIN, GATE_BOUND, HIDDEN_BOUND, OPERATOR, PINNED_COUNT
+from service.bundle.pinned import (
+    CELL_BOUND,
+    DOMAIN,
+    GATE_BOUND,
+    HIDDEN_BOUND,
+    LARGEST,
+    OPERATOR,
+    OUTPUT_BIAS,
+    PINNED_COUNT,
+    SMALLEST,
+)
 from training.export.graphs.quantize import quantise_rows
 from training.export.graphs.writer import GraphWriter, LayerValues, WriteLayer, onnx_weights
 from training.models.layers.recurrent import Recurrent
 
-_PIN_BIASES = (-GATE_BOUND, GATE_BOUND, GATE_BOUND, 0.0)
+_PIN_BIASES = (-GATE_BOUND, OUTPUT_BIAS, GATE_BOUND, 0.0)
 """Of the gates of a pinned unit, in ONNX's order: input, output, forget, candidate."""
 
 
@@ -41,7 +51,7 @@ def pinned_layers(bound: float) -> WriteLayer:
 
 def _bound_of(layers: Recurrent, layer: int, first: float) -> float:
     """The largest magnitude of what a layer can be given: hidden vectors, and what residual sums add to them."""
-    bound = first
+    bound = max(first, SMALLEST)
     for below in range(layer):
         bound = HIDDEN_BOUND + (bound if layers.sums(below) else 0.0)
     return bound
@@ -59,7 +69,7 @@ def _write_pinned(graph: GraphWriter, layers: Recurrent, layer: int, values: Lay
             *weights[:3],
             values.lengths,
             _pinned(graph, _clipped(graph, initial[0], HIDDEN_BOUND), HIDDEN_BOUND),
-            _pinned(graph, initial[1], CELL_BOUND),
+            _pinned(graph, _clipped(graph, initial[1], LARGEST), CELL_BOUND),
             "",
             *weights[3:],
         ],

@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -78,9 +79,10 @@ def _used(pid: int) -> dict[str, float]:
     for process in family(pid):
         is_engine = any("engine_process" in word for word in process.cmdline())
         for thread in process.threads():
-            name = Path(f"/proc/{process.pid}/task/{thread.id}/comm").read_text(encoding="utf-8")
-            who = ENGINE if is_engine else FRONT if name.startswith("python") else GRPC
-            seconds[who] += thread.user_time + thread.system_time
+            with suppress(FileNotFoundError):  # it has ended meanwhile
+                name = Path(f"/proc/{process.pid}/task/{thread.id}/comm").read_text(encoding="utf-8")
+                who = ENGINE if is_engine else FRONT if name.startswith("python") else GRPC
+                seconds[who] += thread.user_time + thread.system_time
     return seconds
 
 

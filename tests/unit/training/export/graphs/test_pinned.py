@@ -6,6 +6,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from service.bundle.pinned import CELL_BOUND, OUTPUT_BIAS
 from service.runtime.golden import Array
 from service.runtime.session import GraphSession, open_session
 from training.export.graphs.pinned import can_pin, gives_bounded, pinned_layers, pinned_weights
@@ -107,6 +108,24 @@ def test_a_text_read_at_once_gives_the_same_bits_as_step_by_step() -> None:
     assert state.tobytes() == after.tobytes()
 
 
+@torch.no_grad()
+def test_a_unit_where_tanh_and_sigmoid_are_largest_does_not_move_the_range() -> None:
+    layers = stack()
+    weights = layers.layer(0)
+    for parameter in weights.parameters():
+        parameter[: 4 * HIDDEN : HIDDEN] = 0  # the first unit knows only its biases: torch's order is i, f, g, o
+    weights.bias_ih_l0[[0, HIDDEN, 2 * HIDDEN, 3 * HIDDEN]] = torch.tensor([-100.0, 100.0, 0.0, OUTPUT_BIAS])
+    session = opened(layers)
+    inputs, lengths, state = batch(layers, rows=6, time=3)
+    lengths[:] = 3
+    state[::2, HIDDEN] = CELL_BOUND  # its cell, of every other row
+    together, _ = session(inputs, lengths, state)
+    assert together[0, 0, 0] > 1
+    for row in range(6):
+        alone, _ = session(inputs[:, row : row + 1], lengths[row : row + 1], state[row : row + 1])
+        assert alone[:, 0].tobytes() == together[:, row].tobytes()
+
+
 def test_without_the_pins_rows_would_know_their_neighbours() -> None:
     layers = stack()
     graph = written(layers)
@@ -142,4 +161,4 @@ def test_weights_keep_to_seven_bits_and_leave_the_pinned_units_alone() -> None:
     for key in ("W", "R"):
         assert np.abs(weights[key].astype(int)).max() == 63
         assert not weights[key].reshape(-1, 4, HIDDEN + 2)[..., -2:].any()
-    assert weights["B"].reshape(2, 4, HIDDEN + 2)[0, :, -1].tolist() == [-100, 100, 100, 0]
+    assert weights["B"].reshape(2, 4, HIDDEN + 2)[0, :, -1].tolist() == [-100, OUTPUT_BIAS, 100, 0]
