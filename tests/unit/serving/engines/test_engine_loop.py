@@ -288,3 +288,8 @@ def test_a_work_that_cannot_be_read_fails_alone(engine: EngineLoop) -> None:
 def batcher_of(run: Classify) -> Batcher:
     graph = BatchedGraph("classifier", partial(pad_ids, pad_id=0), run)
     return Batcher(MODEL, graph, max_batch_size=4, max_tokens=99, padding_budget=1.0)
+
+
+def test_runs_that_were_held_are_told_when_the_engine_ends(steady: EngineLoop) -> None:
+    messages = delivered(steady, decode(1, limit=50), None, Stop())
+    assert [type(event) for message in messages for event in message] == [Ran] * 3

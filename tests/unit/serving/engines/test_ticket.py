@@ -122,3 +122,29 @@ async def test_a_wait_that_is_cancelled_loses_no_tokens() -> None:
         await waiting
     told, _ = await asyncio.wait_for(ticket.news(), 5)
     assert ids(told) == [7]
+
+
+async def test_tokens_that_wait_for_more_are_told_before_a_failure() -> None:
+    ticket = ticket_with_news()
+    await ticket.news(LONG)
+    ticket.tell(tokens(8))
+    ticket.tell(Failed(1, EngineLostError.reason, "killed"))
+    told, end = await asyncio.wait_for(ticket.news(LONG), 5)
+    assert (ids(told), end) == ([8], None)
+    with pytest.raises(EngineLostError, match="killed"):
+        await asyncio.wait_for(ticket.news(LONG), 5)
+
+
+async def test_after_a_cancelled_wait_for_more_a_token_is_news_at_once() -> None:
+    ticket = ticket_with_news()
+    await ticket.news(LONG)
+    waiting = asyncio.create_task(ticket.news(LONG))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    waiting = asyncio.create_task(ticket.news())
+    await asyncio.sleep(0)
+    ticket.tell(tokens(9))
+    told, _ = await asyncio.wait_for(waiting, 5)
+    assert ids(told) == [9]
