@@ -258,13 +258,13 @@ class _Parts:
     async def load(self) -> None:
         """Start the engines, and look at the repository once.
 
-        What is in memory then is not looked through for garbage any more: that would stop all calls for 0.05 s, every
-        few thousand calls.
+        What is in memory before the first model is not looked through for garbage any more, which would stop all calls
+        for long every few thousand of them. Models are: they may go again.
         """
         await self.pool.start()
-        await self.catalog.refresh()
         gc.collect()
         gc.freeze()
+        await self.catalog.refresh()
 
 
 def _build(settings: ServiceSettings, metrics: Metrics, health: HealthBoard, stack: AsyncExitStack) -> _Parts:
