@@ -201,7 +201,7 @@ class ServiceSettings(BaseSettings):
         STREAM_INTERVAL_SECONDS,
         le=1,
         description="Most seconds that a token of a stream waits for the next ones, to share a message with them. It "
-        "waits 0.001 for each other stream, be it waiting; so alone not at all, nor does a stream's first or last token. "
+        "waits 0.001 for each other stream, be it waiting; alone, or as its first or last token, not at all. "
         "0: never.",
     )
     kept_versions: PositiveInt = Field(
