@@ -111,10 +111,10 @@ def test_a_text_read_at_once_gives_the_same_bits_as_step_by_step() -> None:
 @torch.no_grad()
 def test_a_unit_where_tanh_and_sigmoid_are_largest_does_not_move_the_range() -> None:
     layers = stack()
-    weights = layers.layer(0)
-    for parameter in weights.parameters():
+    for parameter in layers.parameters():
         parameter[: 4 * HIDDEN : HIDDEN] = 0  # the first unit knows only its biases: torch's order is i, f, g, o
-    weights.bias_ih_l0[[0, HIDDEN, 2 * HIDDEN, 3 * HIDDEN]] = torch.tensor([-100.0, 100.0, 0.0, OUTPUT_BIAS])
+    biases = layers.get_parameter("fused.0.bias_ih_l0")
+    biases[[0, HIDDEN, 2 * HIDDEN, 3 * HIDDEN]] = torch.tensor([-100.0, 100.0, 0.0, OUTPUT_BIAS])
     session = opened(layers)
     inputs, lengths, state = batch(layers, rows=6, time=3)
     lengths[:] = 3
