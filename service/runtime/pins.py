@@ -7,7 +7,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from service.bundle.pinned import CELL_BOUND, HIDDEN_BOUND, OUTPUT_BIAS
-from service.engine.steps import FloatArray
+from service.runtime.session import Array
 
 _TANH_RANGE = (8.0, 10.0)
 """Below, tanh is smaller than 1 by more than kernels are off; above, they take one number."""
@@ -24,7 +24,7 @@ def pins_hold() -> bool:
     return bool(tanh.max() == tanh[-1] and sigmoid.max() == sigmoid[-1] and largest == np.float32(HIDDEN_BOUND))
 
 
-def _values(operator: str, between: tuple[float, float], pinned: float) -> FloatArray:
+def _values(operator: str, between: tuple[float, float], pinned: float) -> Array:
     """What an operator gives for every float32 of a range, and last for the pinned one."""
     first, last = np.array(between, dtype=np.float32).view(np.int32)
     numbers = np.append(np.arange(first, last + 1, dtype=np.int32).view(np.float32), np.float32(pinned))
@@ -39,5 +39,5 @@ def _values(operator: str, between: tuple[float, float], pinned: float) -> Float
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     (values,) = session.run(None, {"numbers": numbers})
-    found: FloatArray = values
+    found: Array = values
     return found
