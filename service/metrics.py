@@ -72,6 +72,8 @@ REJECTION_REASONS = tuple(
 )
 
 STEPPING_GRAPHS = frozenset({"step", "decoder_step"})
+LEARNING_GRAPHS = frozenset({"classifier", "labeller", "prefill"})
+"""Those of which it matters how many rows are enough for a run."""
 """Graphs that only models which produce tokens have."""
 
 # One step of a small model takes 0.1 ms, the longest request 60 s.
@@ -255,7 +257,7 @@ class Metrics:
         )
         self.batch_size_limit = Gauge(
             "seqserve_batch_size_limit",
-            "Rows that were learned to be enough for a run, or were set; a classifier and a labeller read no more.",
+            "Rows enough for a run, learned or set: a classifier or labeller reads no more, prompts are cut for so many.",
             ("model", "graph", "provider"),
             registry=registry,
         )

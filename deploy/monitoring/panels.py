@@ -161,8 +161,9 @@ ENGINE = Row(
             mean_and_p95("seqserve_batch_size"),
         ),
         Panel(
-            "Most rows per run",
-            "Rows that one run may answer: what each model learned when it was loaded, or what is set.",
+            "Rows enough for a run",
+            "What each model learned when it was loaded, or what is set: a classifier or labeller reads no more, and "
+            "prompts are cut for as many slices.",
             "short",
             (
                 Target(

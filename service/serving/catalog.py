@@ -23,7 +23,7 @@ from service.bundle.manifest import (
 )
 from service.bundle.store import OpenedBundle, open_bundle
 from service.errors import BundleError, EngineLostError, ModelNotFoundError, ModelNotReadyError, ServiceError
-from service.metrics import STEPPING_GRAPHS, Metrics
+from service.metrics import LEARNING_GRAPHS, Metrics
 from service.serving.api import FeatureInfo, ModelInfo
 from service.serving.engines.pool import EnginePool
 from service.serving.statistics import RequestTally
@@ -270,7 +270,7 @@ class Catalog:
         if loaded.digest != bundle.digest:
             self._pool.unload(model_id)
             raise BundleError(f"{MANIFEST_NAME} changed while the bundle was being opened; publish a new version")
-        for role in set(roles) - STEPPING_GRAPHS:
+        for role in LEARNING_GRAPHS.intersection(roles):
             self._metrics.batch_size_limit.labels(manifest.name, role, loaded.provider).set(loaded.batch_size)
         info = replace(
             describe(manifest),

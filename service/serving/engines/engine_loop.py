@@ -42,7 +42,7 @@ from service.serving.engines.messages import (
     StopSample,
     Unload,
 )
-from service.serving.engines.runnable import batched_graph, decoding_rows, reads_by_step, resident_rows, typical_run
+from service.serving.engines.runnable import batched_graph, decoding_rows, learns_batch_size, resident_rows, typical_run
 from service.serving.engines.scheduler import Scheduler
 from service.settings import MAX_TOKENS_PER_RUN
 
@@ -207,7 +207,7 @@ class EngineLoop:
         bundle = open_bundle(Path(command.path))
         model, name = load_model(bundle, provider=command.device), bundle.manifest.name
         batch_size = self._limits.max_batch_size or 1
-        if self._limits.max_batch_size is None and not reads_by_step(model):
+        if self._limits.max_batch_size is None and learns_batch_size(model):
             batch_size = learn_batch_size(typical_run(model))
             logger.info("batch_size_learned model=%s batch_size=%d", name, batch_size)
         return model, Loaded(

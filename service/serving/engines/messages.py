@@ -93,7 +93,8 @@ Command = Load | Unload | ClassifyWork | DecodeWork | Cancel | StopSample | Ping
 class Loaded(msgspec.Struct, frozen=True, tag=True):
     """The model answers from now on.
 
-    `batch_size`: most sequences that one run of it reads. `exact`: whether answers alone and in a crowd were the same.
+    `batch_size`: how many sequences are enough for one run of it. `exact`: whether answers alone and in a crowd were
+    the same.
     """
 
     model_id: int

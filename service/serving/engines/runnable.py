@@ -39,9 +39,14 @@ def decoding_rows(model: LanguageModel | TranslationModel) -> RowModel:
     return GenerationRows(model) if isinstance(model, LanguageModel) else TranslationRows(model)
 
 
-def reads_by_step(model: LoadedModel) -> bool:
-    """Whether it has no graph that reads whole sequences."""
-    return isinstance(model, LanguageModel) and model.reads_by_step
+def learns_batch_size(model: LoadedModel) -> bool:
+    """Whether anything depends on how many sequences are enough for a run: batches, or the slices of prompts.
+
+    Sources are read whole, and all that wait before the same step.
+    """
+    if isinstance(model, LanguageModel):
+        return not model.reads_by_step
+    return isinstance(model, ClassifierModel | LabellerModel)
 
 
 def resident_rows(model: LanguageModel | TranslationModel, slots: int) -> ResidentRows:
