@@ -257,7 +257,7 @@ class Metrics:
         )
         self.batch_size_limit = Gauge(
             "seqserve_batch_size_limit",
-            "Rows enough for a run, learned or set: a classifier or labeller reads no more, prompts are cut for so many.",
+            "Rows enough for a run, learned or set: classifiers and labellers read no more, prompts are cut for it.",
             ("model", "graph", "provider"),
             registry=registry,
         )

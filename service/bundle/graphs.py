@@ -82,6 +82,11 @@ _HIDING_FIELDS = frozenset(
     {"g", "graphs", "sparse_tensor", "sparse_tensors", "tensors", "tp", "type_protos", "ref_attr_name"}
 )
 
+_SCALES: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {"QuantizeLinear": (1, 2), "MatMulIntegerToFloat": (2, 3, 4, 5)}
+)
+"""Which inputs of an operator are scales and zero points."""
+
 _LAYOUT_OPERATORS = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 _DTYPES: Mapping[int, Dtype] = MappingProxyType({TensorProto.FLOAT: "float32", TensorProto.INT64: "int64"})
 
@@ -114,7 +119,7 @@ def _check(raw: bytes, graph: Graph, vocabulary_size: int | None) -> None:
         _check_tensor(tensor, f"initialiser {tensor.name!r}")
     for node in model.graph.node:
         _check_node(node)
-    pinned.check_scales(model.graph)
+    _check_scales(model.graph)
     pinned.check_pinned(model.graph)
     _check_signature(model.graph, graph)
     _check_by_onnx(raw)
@@ -190,6 +195,17 @@ def _check_attribute(attribute: AttributeProto, what: str) -> None:
         raise BundleError(f"{what} is a graph, a sparse tensor or a reference, which are not allowed")
     if attribute.HasField("t"):
         _check_tensor(attribute.t, what)
+
+
+def _check_scales(graph: GraphProto) -> None:
+    """Scales and zero points are stored where an operator takes them: a graph could make them of all its rows."""
+    stored = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        for name in [node.input[place] for place in _SCALES.get(node.op_type, ()) if place < len(node.input)]:
+            if name and name not in stored:
+                raise BundleError(
+                    f"node {node.name!r} ({node.op_type}): {name!r} must be stored: {pinned.SHARED_SCALE}"
+                )
 
 
 def _check_signature(found: GraphProto, expected: Graph) -> None:

@@ -72,24 +72,6 @@ class _Values:
         return node if node is not None and node.op_type == operator and not node.domain else None
 
 
-_STORED_INPUTS = {"QuantizeLinear": (1, 2), "MatMulIntegerToFloat": (2, 3, 4, 5)}
-"""Scales and zero points, which a graph that made them could make of all its rows."""
-
-
-def check_scales(graph: GraphProto) -> None:
-    """Refuse a graph that makes the scales of operators which take them from a stored value.
-
-    Raises:
-        BundleError: names the node and the input.
-    """
-    stored = {tensor.name for tensor in graph.initializer}
-    for node in graph.node:
-        for place in _STORED_INPUTS.get(node.op_type, ()):
-            name = node.input[place] if place < len(node.input) else ""
-            if name and name not in stored:
-                raise BundleError(f"node {node.name!r} ({node.op_type}): {name!r} must be stored: {SHARED_SCALE}")
-
-
 def check_pinned(graph: GraphProto) -> None:
     """Refuse a graph in which an LSTM quantises by a range that depends on the rows of a run.
 
