@@ -20,12 +20,13 @@ _SIGMOID_RANGE = (15.0, 20.0)
 def pins_hold() -> bool:
     """Whether no float32 gives a larger tanh, sigmoid or product of the two than the pinned units have."""
     tanh, sigmoid = _values("Tanh", _TANH_RANGE, CELL_BOUND), _values("Sigmoid", _SIGMOID_RANGE, OUTPUT_BIAS)
-    largest = tanh[-1] * sigmoid[-1]
-    return bool(tanh.max() == tanh[-1] and sigmoid.max() == sigmoid[-1] and largest == np.float32(HIDDEN_BOUND))
+    lowest = _values("Tanh", (-_TANH_RANGE[0], -_TANH_RANGE[1]), -CELL_BOUND)
+    sides = tanh.max() == tanh[-1] == -lowest[-1] == -lowest.min() and sigmoid.max() == sigmoid[-1]
+    return bool(sides and tanh[-1] * sigmoid[-1] == np.float32(HIDDEN_BOUND))
 
 
 def _values(operator: str, between: tuple[float, float], pinned: float) -> Array:
-    """What an operator gives for every float32 of a range, and last for the pinned one."""
+    """What an operator gives for every float32 of a range on one side of 0, and last for the pinned one."""
     first, last = np.array(between, dtype=np.float32).view(np.int32)
     numbers = np.append(np.arange(first, last + 1, dtype=np.int32).view(np.float32), np.float32(pinned))
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["count"]) for name in ("numbers", "values")]

@@ -25,6 +25,7 @@ from service.serving.engines.runnable import batched_graph, decoding_rows
 
 ENOUGH, AT_LOAD = 96, 12
 """Sequences that make a proof, and that a server has time for whenever it loads a model."""
+UNPINNED = "tanh or sigmoid is larger somewhere than where FORMAT.md pins the ranges of int8"
 Trace: TypeAlias = list[bytes]
 LONGEST = 64
 
@@ -68,12 +69,15 @@ def prove_exact(model: LoadedModel, *, where: str) -> str:
     """Ask a model the same things alone and in a crowd; returns what was found, for people.
 
     Raises:
-        BundleError: answers depend on their neighbours, on a CPU. On a GPU that is not promised, and only said.
+        BundleError: answers depend on their neighbours, on a CPU, or may do so. On a GPU that is not promised, and only
+            said.
     """
-    if not _ranges_are_pinned(model):
-        return "not exact: this machine's tanh or sigmoid is larger somewhere than where the ranges of int8 are pinned"
     different = _different(model, ENOUGH, most_tokens=12)
     if not different:
+        if not _ranges_are_pinned(model):
+            raise BundleError(
+                f"{where}: not exact on this machine, whose {UNPINNED}; serve fp32 here, or on another CPU"
+            )
         return f"{ENOUGH} answers alone and in a crowd are the same bit for bit"
     found = f"not exact: {different} of {ENOUGH} answers alone differ from those in a crowd"
     if model.provider == "cpu":

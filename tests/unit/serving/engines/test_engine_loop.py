@@ -16,11 +16,12 @@ from service.bundle.store import open_bundle, publish_bundle
 from service.engine.batches import pad_ids
 from service.engine.requests import DecodeOptions
 from service.engine.steps import Classify, FloatArray, IntArray
-from service.errors import InferenceFailedError, ModelNotReadyError
+from service.errors import BundleError, InferenceFailedError, ModelNotReadyError
 from service.runtime.models import ClassifierModel, load_model
+from service.serving.engines import exactness
 from service.serving.engines.batcher import BatchedGraph, Batcher
 from service.serving.engines.engine_loop import MOST_HELD_RUNS, EngineLimits, EngineLoop, run_engine
-from service.serving.engines.exactness import is_exact, random_steps
+from service.serving.engines.exactness import is_exact, prove_exact, random_steps
 from service.serving.engines.messages import (
     Cancel,
     Classified,
@@ -99,6 +100,18 @@ def test_a_load_tells_whether_the_model_is_exact(engine: EngineLoop, tmp_path: P
     assert told.exact is not is_mixed
 
 
+def test_int8_is_not_called_exact_where_its_ranges_do_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fp32 = load_model(open_bundle(publish_tiny(tmp_path, "classification")))
+    assert isinstance(fp32, ClassifierModel)
+    int8 = dataclasses.replace(fp32, precision="int8")
+    assert is_exact(int8)
+    monkeypatch.setattr(exactness, "pins_hold", lambda: False)
+    assert is_exact(fp32)
+    assert not is_exact(int8)
+    with pytest.raises(BundleError, match="mine: not exact on this machine, whose tanh or sigmoid is larger"):
+        prove_exact(int8, where="mine")
+
+
 def test_a_vocabulary_of_hardly_any_tokens_can_be_tried(tmp_path: Path) -> None:
     model = load_model(open_bundle(publish_tiny(tmp_path, "classification")))
     assert isinstance(model, ClassifierModel)
@@ -171,14 +184,17 @@ class Brittle(CountingRows):
             raise TypeError("a move that nobody expected")
 
 
+def stepping_by(engine: EngineLoop, model: CountingRows) -> EngineLoop:
+    engine._queues[MODEL] = Scheduler(
+        MODEL, model, graphs=("encoder", "decoder_step"), slots=2, max_batch_size=4, max_tokens=99, padding_budget=1.0
+    )
+    return engine
+
+
 @pytest.fixture
 def stepping(engine: EngineLoop) -> EngineLoop:
     """An engine with one model, which breaks once."""
-    engine._queues[MODEL] = Scheduler(
-        MODEL, Brittle(), graphs=("encoder", "decoder_step"), slots=2, max_batch_size=4, max_tokens=99,
-        padding_budget=1.0,
-    )  # fmt: skip
-    return engine
+    return stepping_by(engine, Brittle())
 
 
 def told(events: list[Event]) -> list[tuple[int, str]]:
@@ -255,11 +271,8 @@ def delivered(engine: EngineLoop, *commands: Command | None) -> list[list[Event]
 
 @pytest.fixture
 def steady(engine: EngineLoop) -> EngineLoop:
-    engine._queues[MODEL] = Scheduler(
-        MODEL, CountingRows(), graphs=("encoder", "decoder_step"), slots=2, max_batch_size=4, max_tokens=99,
-        padding_budget=1.0,
-    )  # fmt: skip
-    return engine
+    """An engine with one model."""
+    return stepping_by(engine, CountingRows())
 
 
 def test_runs_are_told_with_the_answer_that_they_led_to(steady: EngineLoop) -> None:
