@@ -8,11 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from service.errors import (
-    BundleError,
-    EngineLostError,
-    QueueFullError,
-)
+from service.errors import BundleError, EngineLostError, QueueFullError
 from service.metrics import Metrics
 from service.serving.engines.hosts import Host
 from service.serving.engines.messages import (

@@ -91,19 +91,30 @@ class GraphWriter:
         )
 
     def affine(
-        self, inputs: str, weight: tuple[str, Tensor], bias: Tensor, output: str, *, bounded: bool = False
+        self,
+        inputs: str,
+        weight: tuple[str, Tensor],
+        bias: Tensor,
+        output: str,
+        *,
+        bounded: bool = False,  # noqa: ARG002
     ) -> str:
         """Add inputs [rows, in] W^T + b, where W [out, in] has a name of its own and may serve elsewhere too.
 
         `bounded` says that no input is beyond 1 in magnitude, for writers to which that matters.
         """
-        del bounded
         operands = [inputs, self.constant(*weight), self.constant(f"{output}.bias", bias)]
         return self.node("Gemm", operands, output, transB=1)
 
-    def product(self, inputs: str, weight: tuple[str, Tensor], output: str, *, bounded: bool = False) -> str:
+    def product(
+        self,
+        inputs: str,
+        weight: tuple[str, Tensor],
+        output: str,
+        *,
+        bounded: bool = False,  # noqa: ARG002
+    ) -> str:
         """Add inputs [..., in] W^T, where W is [out, in]; `bounded` as above."""
-        del bounded
         return self.node("MatMul", [inputs, self.constant(weight[0], weight[1].T)], output)
 
     def lookup(self, table: tuple[str, Tensor], token_ids: str, output: str) -> str:
