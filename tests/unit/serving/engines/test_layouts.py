@@ -204,6 +204,21 @@ async def test_a_batch_size_that_is_set_is_not_learned(repository: Path, monkeyp
         assert parts.metrics.registry.get_sample_value("seqserve_batch_size_limit", labels) == 7
 
 
+@pytest.mark.parametrize(("most", "runs"), [(None, 1), (2, 2)])
+async def test_sources_that_come_together_are_read_in_one_run_unless_it_is_bounded(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, most: int | None, runs: int
+) -> None:
+    monkeypatch.setitem(LAYOUTS, "set", lambda: InlineHost(replace(LIMITS, max_batch_size=most)))
+    async with running(repository, "set") as parts:
+        await parts.front.translate(
+            "tiny-translation", ["the dog"] * 4, TranslateOptions(2), deadline=time.monotonic() + 5
+        )
+        labels = {"model": "tiny-translation", "graph": "encoder"}
+        registry = parts.metrics.registry
+        assert registry.get_sample_value("seqserve_batch_size_count", labels) == runs
+        assert registry.get_sample_value("seqserve_batch_size_sum", labels) == 4
+
+
 async def test_several_engines_share_the_work(repository: Path) -> None:
     async with running(repository, "process", count=2) as parts:
         assert len(psutil.Process().children()) == 2
