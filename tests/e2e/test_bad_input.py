@@ -20,6 +20,7 @@ from tests.e2e.calls import (
     Client,
     code_of,
     eventually,
+    refusal_of,
     refused,
     sample,
 )
@@ -301,7 +302,10 @@ def test_a_broken_new_version_leaves_the_old_one_serving(server: ServerProcess, 
 
 
 def state(client: Client, reference: str) -> models.Model.State | None:
-    """State of a model, None if there is none of this name."""
-    if code_of(lambda: client.model(reference)) is grpc.StatusCode.NOT_FOUND:
-        return None
-    return client.model(reference).state
+    """State of a model, None if there is none of this name. Asked once: a model may be gone a moment later."""
+    try:
+        return client.model(reference).state
+    except grpc.RpcError as error:
+        if refusal_of(error).code is grpc.StatusCode.NOT_FOUND:
+            return None
+        raise
