@@ -178,7 +178,7 @@ def in_flight(server: ServerProcess, model: str) -> float:
     return sample(server, f'seqserve_texts_in_flight{{model="{model}"}}')
 
 
-def eventually(fact: Callable[[], object], *, seconds: float = 5.0) -> None:
+def eventually(fact: Callable[[], object], *, seconds: float = 20.0) -> None:
     """Wait until a fact is true."""
     end = time.monotonic() + seconds
     while not fact():
