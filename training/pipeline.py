@@ -40,7 +40,7 @@ class Run:
     sha256: str
     folder: Path
     pretraining: "Run | None" = None
-    """The run of the language model whose weights this one begins from."""
+    """The run of the model whose weights this one begins from."""
     others: Mapping[str, AnySplits] = field(default_factory=dict)
     """Further corpora, by name, that the bundle is scored on."""
 
@@ -106,7 +106,7 @@ def train_run(
 ) -> tuple[AnyTask, TrainingOutcome]:
     """Train, or go on where the last checkpoint stands; the model holds the best weights.
 
-    A language model that it begins from is trained before it, in the same way.
+    A model that it begins from is trained before it, in the same way.
 
     Args:
         run: what to train; `log.txt` and event files for TensorBoard go into its folder.

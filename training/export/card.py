@@ -85,7 +85,9 @@ def write_card(
     return "\n\n".join(sections) + "\n"
 
 
-_BEGUN: Mapping[Task, str] = MappingProxyType({"generation": "language model", "classification": "classifier"})
+_BEGUN: Mapping[Task, str] = MappingProxyType(
+    {"generation": "language model", "classification": "classifier", "labelling": "tagger"}
+)
 """What another model can begin from, by its recipe's task."""
 _OPTIONS = (
     "residual",

@@ -18,6 +18,7 @@ from training.settings.pretraining import PretrainingSettings
 from training.tasks.base import Task, Text
 from training.tasks.classification import ClassificationTask
 from training.tasks.generation import GenerationTask
+from training.tasks.labelling import LabellingTask
 
 _BACKWARD = "_reverse"
 _LAYER = re.compile(r"\.(\d+)\.|_l(\d+)")
@@ -27,7 +28,7 @@ _SHARED_SETTINGS = ("cell", "layers", "embedding_size", "hidden_size", "residual
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A trained language model or classifier, as what another model begins from."""
+    """A trained model of one text, as what another model begins from."""
 
     recipe: str
     """Its name."""
@@ -40,11 +41,16 @@ class Pretrained:
         """Take what a trained task has.
 
         Raises:
-            ValueError: it is neither of the two.
+            RecipeError: it translates, or labels readings.
         """
-        if not isinstance(task, GenerationTask | ClassificationTask):
-            raise ValueError(f"recipe {task.recipe.name} is for neither generation nor classification")  # noqa: TRY004 - of a value that was read
-        return cls(task.recipe.name, task.recipe.model, task.text, task.model.state_dict())
+        match task:
+            case GenerationTask() | ClassificationTask():
+                text = task.text
+            case LabellingTask(reads=Text() as text):
+                pass
+            case _:
+                raise RecipeError(f"recipe {task.recipe.name} makes no model of one text, for another to begin from")
+        return cls(task.recipe.name, task.recipe.model, text, task.model.state_dict())
 
 
 @dataclass(frozen=True)
@@ -63,13 +69,14 @@ def begin_from(model: nn.Module, settings: ModelSettings, pretrained: Pretrained
     """Copy the weights of the parts that both models have into `model`.
 
     Raises:
-        RecipeError: the models differ in more than their direction and their output.
+        RecipeError: the models differ in more than a backward direction and their output.
     """
     require_same_layers(settings, pretrained.settings, pretrained.recipe)
     parts = ("embedding", "recurrent", *(["readout"] if isinstance(model, LanguageModel) else []))
     own = {name: value for name, value in model.state_dict().items() if _part(name) in parts}
     given = {name: value for name, value in pretrained.weights.items() if _part(name) in parts}
-    for name in {name for name in own if _BACKWARD not in name} ^ given.keys():
+    taken = {name for name in own if pretrained.settings.bidirectional or _BACKWARD not in name}
+    for name in taken ^ given.keys():
         raise RecipeError(
             f"one model has {name}, and the other has not: [model] and that of {pretrained.recipe} differ"
         )

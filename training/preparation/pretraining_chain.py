@@ -3,16 +3,17 @@
 from pathlib import Path
 from typing import Any, cast
 
-from training.data.examples import LabelledText, PlainText, Splits
+from training.data.examples import LabelledText, PlainText, Splits, TaggedTokens
 from training.data.load import load_examples
 from training.errors import RecipeError
 from training.preparation.pretraining import require_same_layers
 from training.settings.recipe import Recipe, load_recipe
 from training.tasks.base import Text
 from training.tasks.generation import learn_text
+from training.tasks.labelling import learn_words
 
 _BEGINS = ("generation", "classification")
-"""Tasks of the models that another can begin from."""
+"""Tasks of the models that another can begin from; a tagger also from a tagger, whose tokenizer reads single words."""
 
 
 def pretraining_chain(recipe: Recipe, folder: Path) -> list[tuple[Recipe, Path]]:
@@ -23,8 +24,8 @@ def pretraining_chain(recipe: Recipe, folder: Path) -> list[tuple[Recipe, Path]]
         folder: of its file.
 
     Raises:
-        RecipeError: a recipe is missing or wrong, is for another task, has other layers or both directions, or begins
-            from itself by way of others.
+        RecipeError: a recipe is missing or wrong, is for another task, has other layers or a direction too many, or
+            begins from itself by way of others.
     """
     chain: list[tuple[Recipe, Path]] = []
     paths: list[Path] = []
@@ -35,32 +36,45 @@ def pretraining_chain(recipe: Recipe, folder: Path) -> list[tuple[Recipe, Path]]
             names = " -> ".join(one.name for one in paths)
             raise RecipeError(f"recipe {recipe.name}: pretraining.recipe goes in a circle: {names}")
         found = load_recipe(path)
-        if found.task not in _BEGINS:
-            tasks = " or ".join(_BEGINS)
+        begins = (*_BEGINS, "labelling") if recipe.task == "labelling" else _BEGINS
+        if found.task not in begins:
+            tasks = " or ".join(begins)
             raise RecipeError(
                 f"{path}: {recipe.name} begins from a recipe for {tasks}, and this one is for {found.task}"
             )
         if found.model.bidirectional:
-            raise RecipeError(
-                f"{path}: expected a model of one direction, for {recipe.name} to begin from, not of both"
-            )
+            _require_both_directions(recipe, path)
         require_same_layers(recipe.model, found.model, found.name)
         recipe, folder = found, path.parent
         chain.append((recipe, folder))
     return chain
 
 
+def _require_both_directions(recipe: Recipe, begun: Path) -> None:
+    """Raise RecipeError where a recipe cannot begin from a model that reads in both directions."""
+    if not recipe.model.bidirectional:
+        raise RecipeError(f"{begun}: expected a model of one direction, for {recipe.name} to begin from, not of both")
+    pretraining = recipe.pretraining
+    if pretraining is not None and (pretraining.learning_rate_decay > 1 or pretraining.gradual_unfreezing):
+        raise RecipeError(
+            f"recipe {recipe.name}: pretraining.learning_rate_decay and gradual_unfreezing are for what begins from a "
+            f"model of one direction, and {begun.name} has both"
+        )
+
+
 def pretraining_text(recipe: Recipe, *, data_folder: Path | None, files_folder: Path) -> Text | None:
     """Learn the tokenizer that a recipe takes over; None if it has its own.
 
     Raises:
-        RecipeError, DataError: as `pretraining_chain`, `load_examples` and `learn_text`.
+        RecipeError, DataError: as `pretraining_chain`, `load_examples`, `learn_text` and `learn_words`.
     """
     chain = pretraining_chain(recipe, files_folder)
     if not chain:
         return None
     first, folder = chain[-1]
     splits = load_examples(first.data, data_folder=data_folder, files_folder=folder)
-    if not all(isinstance(example, PlainText | LabelledText) for example in splits.training):
-        raise RecipeError(f"recipe {first.name}: {first.data.origin} holds neither plain text nor labelled text")
-    return learn_text(first, cast("Splits[Any]", splits))
+    if all(isinstance(example, PlainText | LabelledText) for example in splits.training):
+        return learn_text(first, cast("Splits[Any]", splits))
+    if all(isinstance(example, TaggedTokens) for example in splits.training):
+        return learn_words(first, cast("Splits[TaggedTokens]", splits))
+    raise RecipeError(f"recipe {first.name}: {first.data.origin} holds no text, tagged, labelled or plain")

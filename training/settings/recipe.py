@@ -135,7 +135,7 @@ class Recipe(_Strict):
     windows: WindowSettings | None = None
     """Generation: texts are read as one stream. Left out: each text is an example, from its begin to its end."""
     pretraining: PretrainingSettings | None = None
-    """The language model that weights and tokenizer come from. Left out: all is learnt from this recipe's examples."""
+    """The model that weights and tokenizer come from. Left out: all is learnt from this recipe's examples."""
     labelling: LabellingSettings = LabellingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     export: ExportSettings = ExportSettings()

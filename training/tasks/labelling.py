@@ -119,7 +119,7 @@ def prepare_tagging(recipe: Recipe, splits: Splits[TaggedTokens], text: Text | N
     check_reads(recipe, "words")
     labels, scheme = _labels(recipe, splits)
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
-    text = text or _learn_text(recipe, examples)
+    text = text or learn_words(recipe, splits)
     refuse_too_long(splits, {"words": text.tokenizer}, recipe.data)
     training, validation = (
         [
@@ -134,9 +134,14 @@ def prepare_tagging(recipe: Recipe, splits: Splits[TaggedTokens], text: Text | N
     return _task(recipe, text, labels, scheme, model, kept, validation)
 
 
-def _learn_text(recipe: Recipe, examples: Sequence[TaggedTokens]) -> Text:
-    """Learn a tokenizer of words. Where each character is a word of its own, no word needs a mark where it begins."""
+def learn_words(recipe: Recipe, splits: Splits[TaggedTokens]) -> Text:
+    """Learn a tokenizer of words. Where each character is a word of its own, no word needs a mark where it begins.
+
+    Raises:
+        DataError: there is no word to learn from.
+    """
     settings = given(recipe.tokenizer)
+    examples = select_examples(splits, recipe.data, seed=recipe.seed).training
     of_words = settings.kind != "characters" or recipe.labelling.split == "whitespace"
     return Text.learn([word for example in examples for word in example.tokens], settings, of_words=of_words)
 
