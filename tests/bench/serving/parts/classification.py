@@ -1,9 +1,10 @@
 """Classification: one text per call and lists, and the latency of one call alone."""
 
 from tests.bench.serving.comparing import ratio
+from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.page import circumstances
 from tests.bench.serving.parts.bench import Bench, Shape, loaded
-from tests.bench.serving.parts.lineup import LIMIT, line_up, triton_tuned
+from tests.bench.serving.parts.lineup import LIMIT, Lineup, chosen_by, line_up, ours_tuned, triton_tuned
 from tests.bench.serving.rounds import Measured, take_turns
 from tests.bench.serving.tables import table_of
 from tests.bench.serving.targets import Target, target_table
@@ -15,11 +16,11 @@ def classification(bench: Bench) -> str:
     """Every shape of load."""
     job = bench.job("classification")
     with line_up(bench, job, SINGLE) as lineup:
-        measured = {shape: take_turns(lineup.contenders(bench, job, shape), bench.rounds) for shape in (SINGLE, LISTS)}
-        measured[MANY_LISTS] = take_turns(lineup.few(bench, job, MANY_LISTS), bench.rounds)
-        ours = [loaded(bench, job, one, ALONE) for one in lineup.ours]
-        with triton_tuned(bench, job, ALONE, lineup, by="p50_ms") as tuned:
-            measured[ALONE] = take_turns([*lineup.bares[:1], *ours, *tuned], bench.rounds)
+        measured = {SINGLE: take_turns(lineup.contenders(bench, job, SINGLE), bench.rounds)}
+        with ours_tuned(bench, job, LISTS, lineup, by=chosen_by(job)) as ours:
+            measured[LISTS] = take_turns(lineup.contenders(bench, job, LISTS, ours), bench.rounds)
+            measured[MANY_LISTS] = take_turns(lineup.few(bench, job, MANY_LISTS, ours), bench.rounds)
+        measured[ALONE] = _alone(bench, job, lineup)
         tried = lineup.tried()
     about = f"model `{job.name}` in {job.precision}, {len(job.items)} test texts of `{job.corpus}`"
     return "\n\n".join(
@@ -31,6 +32,16 @@ def classification(bench: Bench) -> str:
             f"### Settings that were tried, {SINGLE} unless it says otherwise\n\n{tried}",
         ]
     )
+
+
+def _alone(bench: Bench, job: Job, lineup: Lineup) -> Measured:
+    """One call in flight: ours and Triton in the settings that answer it the soonest."""
+    with (
+        ours_tuned(bench, job, ALONE, lineup, by="p50_ms") as ours,
+        triton_tuned(bench, job, ALONE, lineup, by="p50_ms") as tuned,
+    ):
+        served = [loaded(bench, job, one, ALONE) for one in ours]
+        return take_turns([*lineup.bares[:1], *served, *tuned], bench.rounds)
 
 
 def _targets(measured: dict[Shape, Measured]) -> list[Target]:

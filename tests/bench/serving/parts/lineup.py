@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from tests.bench.serving.comparing import OURS
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.servers import seqserve_server, torch_server
 from tests.bench.serving.contenders.torch_models import ENGINES
@@ -48,22 +49,19 @@ class Lineup:
         """Every setting that was tried, and by what it was chosen."""
         return "\n\n".join(tries_table(title, tries) for title, tries in self.tries.items())
 
-    def contenders(self, bench: Bench, job: Job, shape: Shape) -> list[Contender]:
-        """Everybody under one load; bare loops know no calls."""
-        return [*self.bares, *self._served(bench, job, shape, self.peers), *self.missing]
+    def contenders(self, bench: Bench, job: Job, shape: Shape, ours: list[Served] | None = None) -> list[Contender]:
+        """Everybody under one load; bare loops know no calls. `ours` are in place of the line-up's."""
+        return [*self.bares, *self.served(bench, job, shape, ours)]
 
-    def few(self, bench: Bench, job: Job, shape: Shape) -> list[Contender]:
+    def few(self, bench: Bench, job: Job, shape: Shape, ours: list[Served] | None = None) -> list[Contender]:
         """Those whom a target names: the limit, ours and Triton."""
-        peers = [one for one in self.peers if one.title.startswith("Triton")]
-        missing = [one for one in self.missing if one.title.startswith("Triton")]
-        return [*self.bares[:1], *self._served(bench, job, shape, peers), *missing]
+        all_served = self.served(bench, job, shape, ours)
+        return [*self.bares[:1], *(one for one in all_served if one.title.startswith((OURS, "Triton")))]
 
-    def served(self, bench: Bench, job: Job, shape: Shape) -> list[Contender]:
+    def served(self, bench: Bench, job: Job, shape: Shape, ours: list[Served] | None = None) -> list[Contender]:
         """As `contenders`, without bare loops."""
-        return [*self._served(bench, job, shape, self.peers), *self.missing]
-
-    def _served(self, bench: Bench, job: Job, shape: Shape, peers: list[Served]) -> list[Contender]:
-        return [loaded(bench, job, one, shape) for one in (*self.ours, *peers)]
+        served = [*(self.ours if ours is None else ours), *self.peers]
+        return [*(loaded(bench, job, one, shape) for one in served), *self.missing]
 
 
 @contextmanager
@@ -73,7 +71,7 @@ def line_up(bench: Bench, job: Job, shape: Shape) -> Iterator[Lineup]:
     with ExitStack() as stack:
         limit, lineup.tries["bare loop"] = find_limit(bench, job)
         lineup.bares.append(limit)
-        lineup.ours, lineup.tries["seqserve"] = open_ours(bench, job, shape, stack)
+        lineup.ours, lineup.tries[OURS] = open_ours(bench, job, shape, stack, by=chosen_by(job))
         for title, opens in {"PyTorch": _torch, triton.title(): _triton, mlserver.title(): _mlserver}.items():
             try:
                 opens(bench, job, shape, lineup, stack)
@@ -102,15 +100,32 @@ def find_limit(bench: Bench, job: Job, mode: str = "greedy") -> tuple[Contender,
     return bare(bench, job, LIMIT, engine, size, mode=mode, threads=threads), found
 
 
-def open_ours(bench: Bench, job: Job, shape: Shape, stack: ExitStack) -> tuple[list[Served], Tries]:
+def open_ours(
+    bench: Bench, job: Job, shape: Shape, stack: ExitStack, *, by: str, items: list[Item] | None = None
+) -> tuple[list[Served], Tries]:
     """Try every setting of ours under a load; the defaults and the best are opened, and stay so with the stack."""
     openers = {title: partial(seqserve_server, job.repository, *flags) for title, flags in OUR_SETTINGS.items()}
-    tries = Tries(by=chosen_by(job))
+    tries = Tries(by=by)
     for title, opens in openers.items():
         with opens() as server:
-            tries.add(take_turns([loaded(bench.briefly, job, Served(title, server, job.name), shape)], 1))
+            served = Served(title, server, job.name)
+            tries.add(take_turns([loaded(bench.briefly, job, served, shape, items=items)], 1))
     titles = dict.fromkeys((next(iter(OUR_SETTINGS)), tries.best()))
     return [Served(title, stack.enter_context(openers[title]()), job.name) for title in titles], tries
+
+
+@contextmanager
+def ours_tuned(
+    bench: Bench, job: Job, shape: Shape, lineup: Lineup, *, by: str, items: list[Item] | None = None, about: str = ""
+) -> Iterator[list[Served]]:
+    """Ours with the defaults and in the settings that are the best under another load than the line-up's.
+
+    Args:
+        As `triton_tuned`.
+    """
+    with ExitStack() as stack:
+        served, lineup.tries[f"{OURS}, {about or shape}"] = open_ours(bench, job, shape, stack, by=by, items=items)
+        yield served
 
 
 def _torch(bench: Bench, job: Job, shape: Shape, lineup: Lineup, stack: ExitStack) -> None:

@@ -14,9 +14,11 @@ from tests.bench.serving.parts.lineup import (
     TORCH_LOOP,
     TORCH_SERVED,
     Lineup,
+    chosen_by,
     find_limit,
     line_up,
     open_ours,
+    ours_tuned,
     triton_tuned,
 )
 from tests.bench.serving.rounds import Measured, take_turns
@@ -37,8 +39,9 @@ def translation(bench: Bench) -> str:
     job = bench.job("translation")
     with line_up(bench, job, SINGLE) as lineup:
         single = take_turns(lineup.contenders(bench, job, SINGLE), bench.rounds)
-        lists = take_turns(lineup.contenders(bench, job, LISTS), bench.rounds)
-        many = take_turns(lineup.few(bench, job, MANY_LISTS), bench.rounds)
+        with ours_tuned(bench, job, LISTS, lineup, by=chosen_by(job)) as ours:
+            lists = take_turns(lineup.contenders(bench, job, LISTS, ours), bench.rounds)
+            many = take_turns(lineup.few(bench, job, MANY_LISTS, ours), bench.rounds)
         mixed = _mixed(bench, job, lineup)
         tried = lineup.tried()
     sections = [
@@ -63,10 +66,12 @@ def _about(job: Job) -> str:
 
 def _mixed(bench: Bench, job: Job, lineup: Lineup) -> Measured:
     """Ours beside Triton on sources of very mixed lengths."""
-    items, by = mixed_items(job), "items_per_second"
-    ours = [loaded(bench, job, one, SINGLE, items=items) for one in lineup.ours]
-    with triton_tuned(bench, job, SINGLE, lineup, by=by, items=items, about="sources of 6 to 60 tokens") as tuned:
-        return take_turns([*ours, *tuned], bench.rounds)
+    items, by, about = mixed_items(job), chosen_by(job), "sources of 6 to 60 tokens"
+    with (
+        ours_tuned(bench, job, SINGLE, lineup, by=by, items=items, about=about) as ours,
+        triton_tuned(bench, job, SINGLE, lineup, by=by, items=items, about=about) as tuned,
+    ):
+        return take_turns([*(loaded(bench, job, one, SINGLE, items=items) for one in ours), *tuned], bench.rounds)
 
 
 def _targets(single: Measured, lists: Measured, mixed: Measured) -> list[Target]:
@@ -95,7 +100,7 @@ def modes(bench: Bench) -> str:
     sections = ["## Translation, not greedy", circumstances(bench.effort, _about(job).removesuffix(", greedy"))]
     targets = []
     with ExitStack() as stack:
-        (*_, best), tries = open_ours(bench, job, SINGLE, stack)
+        (*_, best), tries = open_ours(bench, job, SINGLE, stack, by=chosen_by(job))
         for mode, options in MODES.items():
             limit, _ = find_limit(bench, job, mode)
             for shape, bound in ((LISTS, 0.85), (SINGLE, 0.6)):
