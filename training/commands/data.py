@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from training.commands.arguments import DataFolder, RecipeFile
 from training.commands.data_report import print_inspection
 from training.data.corpora import folder_of
-from training.data.corpora.fetch import RECORD, addresses, fetch_corpus
+from training.data.corpora.fetch import MADE_OF, RECORD, addresses, fetch_corpus
 from training.data.inspection import inspect_examples
 from training.data.load import load_examples
 from training.errors import DataError
@@ -46,17 +46,18 @@ def fetch(
     name: Annotated[str, typer.Argument(help="A corpus that recipes name, for instance tinyshakespeare.")],
     data: DataFolder = None,
 ) -> None:
-    """Fetch a corpus from its official address into the data folder; what is there already stays."""
+    """Fetch a corpus from its address into the data folder; what is there already stays."""
     known = addresses()
-    if folder_of(name) not in known:
-        raise DataError(f"corpus {name!r} has no address; known are {', '.join(known)}")
+    parts = [folder_of(part) for part in MADE_OF.get(name, (name,))]
+    if not known.keys() >= set(parts):
+        raise DataError(f"corpus {name!r} has no address; known are {', '.join([*known, *MADE_OF])}")
     if data is None:
         raise DataError("expected the folder to fetch into: --data DIR, or SEQSERVE_DATA")
-    folder = data / folder_of(name)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        new = fetch_corpus(known[folder_of(name)], folder, progress)
-    _say_fetched(name, folder, new)
+    for part in parts:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            new = fetch_corpus(known[part], data / part, progress)
+        _say_fetched(name, data / part, new)
 
 
 def _say_fetched(name: str, folder: Path, new: list[Path]) -> None:

@@ -1,21 +1,25 @@
-"""Brings a corpus from its official address into the data folder.   Knows addresses and hashes; reads no corpus.
+"""Brings a corpus from its address into the data folder.   Knows addresses and hashes; reads no corpus.
 
-Each file is written beside its place and moved there when it is whole and, where its hash is known, right. What was
-fetched, from where and with which hash, is recorded in `fetched.json`.
+Each file is written beside its place, in the form that its reader looks for, and moved there when it is whole and,
+where its hash is known, right. What was fetched, from where and with which hash, is recorded in `fetched.json`.
 """
 
+import gzip
 import hashlib
 import json
+import shutil
 import tarfile
 import tomllib
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import IO, Annotated, Self
 
 from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
@@ -28,22 +32,30 @@ RECORD = "fetched.json"
 _TIMEOUT_SECONDS = 30
 _CHUNK_BYTES = 1 << 16
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
 
 class WantedFile(StrictModel):
     """One file of a corpus."""
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
     """Its path in the corpus' folder."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """Left out for a living corpus: the hash that is met is recorded."""
+    sha256: Sha256 | None = None
+    """Of its content. Left out for a living corpus: the hash that is met is recorded."""
     member: str | None = None
-    """Its path in the archive at the address; left out: the address is the file."""
+    """Its path in the archive at the address, or the end of that path; left out: the address is the file."""
+    packed: bool = False
+    """It is kept packed with gzip, as its reader looks for it."""
+    in_order: bool = False
+    """It is a `.tar.gz`, and is written anew with its files in the order of their names, which its reader keeps."""
 
 
 class Download(StrictModel):
     """One address."""
 
     address: Annotated[str, Field(pattern=r"^https?://")]
+    sha256: Sha256 | None = None
+    """Of what lies there, where the files that are made of it have no hashes of their own."""
     files: Annotated[tuple[WantedFile, ...], BeforeValidator(tuple), Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -56,9 +68,11 @@ class Download(StrictModel):
 class Address(StrictModel):
     """Where the files of one folder are to be had."""
 
-    downloads: Annotated[tuple[Download, ...], BeforeValidator(tuple)] = ()
-    by_hand: str | None = None
-    """Where a person finds them, if no program may or can."""
+    downloads: Annotated[tuple[Download, ...], BeforeValidator(tuple), Field(min_length=1)]
+
+
+MADE_OF: Mapping[str, tuple[str, ...]] = MappingProxyType({"folk-abc": ("nottingham-abc", "irish-abc")})
+"""Corpora that have no files of their own, and those whose files they read."""
 
 
 @cache
@@ -80,20 +94,24 @@ def fetch_corpus(address: Address, folder: Path, progress: Progress) -> list[Pat
         The files that are new.
 
     Raises:
-        DataError: an address cannot be reached, gives something else than what it should, or must be visited by hand.
+        DataError: an address cannot be reached, or gives something else than what it should.
     """
-    if address.by_hand is not None:
-        raise DataError(f"{folder.name} cannot be fetched by a program: {address.by_hand}; put the files into {folder}")
     new = []
     for download in address.downloads:
-        missing = [file for file in download.files if not _is_there(folder / file.name, file.sha256)]
+        missing = [file for file in download.files if not _is_there(folder / file.name, file)]
         if missing:
             new += _fetch(download, missing, folder, progress)
     return new
 
 
-def _is_there(path: Path, sha256: str | None) -> bool:
-    return path.is_file() and (sha256 is None or hashlib.sha256(path.read_bytes()).hexdigest() == sha256)
+def _is_there(path: Path, file: WantedFile) -> bool:
+    if not path.is_file() or file.sha256 is None:
+        return path.is_file()
+    try:
+        content = gzip.decompress(path.read_bytes()) if file.packed else path.read_bytes()
+    except (OSError, EOFError, zlib.error):
+        return False
+    return hashlib.sha256(content).hexdigest() == file.sha256
 
 
 def _fetch(download: Download, files: list[WantedFile], folder: Path, progress: Progress) -> list[Path]:
@@ -101,6 +119,7 @@ def _fetch(download: Download, files: list[WantedFile], folder: Path, progress: 
     with TemporaryDirectory(dir=folder, prefix=".fetching-") as temporary:
         fetched = Path(temporary) / "download"
         _download(download.address, fetched, progress)
+        _check(fetched, download.sha256, download.address, "a file")
         ready = [
             (file, _take(file, fetched, Path(temporary) / f"{index}", download.address))
             for index, file in enumerate(files)
@@ -128,32 +147,67 @@ def _download(address: str, path: Path, progress: Progress) -> None:
 
 
 def _take(file: WantedFile, fetched: Path, part: Path, address: str) -> Path:
-    """Put one file into `part`, out of the archive if there is one, and check its hash."""
-    if file.member is None:
-        part = fetched
-    else:
-        try:
-            with _opened_member(fetched, file.member) as member:
-                part.write_bytes(member.read())
-        except (KeyError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-            raise DataError(f"{address}: expected an archive with {file.member}: {error}") from error
-    found = hashlib.sha256(part.read_bytes()).hexdigest()
-    if file.sha256 is not None and found != file.sha256:
-        raise DataError(f"{address}: expected {file.name} with sha256 {file.sha256}, found {found}; nothing was kept")
+    """Make `part` of what was fetched, as the reader wants it, and check its hash."""
+    try:
+        if file.in_order:
+            _write_in_order(fetched, part)
+        elif file.member is not None:
+            with _opened_member(fetched, file.member) as member, part.open("wb") as content:
+                shutil.copyfileobj(member, content)
+        else:
+            shutil.copyfile(fetched, part)
+    except (KeyError, tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        expected = "an archive" if file.member is None else f"an archive with {file.member}"
+        raise DataError(f"{address}: expected {expected}: {error}") from error
+    _check(part, file.sha256, address, file.name)
+    if file.packed:
+        part.write_bytes(gzip.compress(part.read_bytes(), mtime=0))
     return part
 
 
+def _check(path: Path, sha256: str | None, address: str, name: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 is not None and found != sha256:
+        raise DataError(f"{address}: expected {name} with sha256 {sha256}, found {found}; nothing was kept")
+
+
 @contextmanager
-def _opened_member(archive: Path, name: str) -> Iterator[IO[bytes]]:
+def _opened_member(archive: Path, wanted: str) -> Iterator[IO[bytes]]:
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as zipped, zipped.open(name) as member:
+        with zipfile.ZipFile(archive) as zipped, zipped.open(_member(zipped.namelist(), wanted)) as member:
             yield member
         return
     with tarfile.open(archive) as packed:
-        found = packed.extractfile(name)
+        found = packed.extractfile(_member(packed.getnames(), wanted))
         if found is None:
-            raise KeyError(f"{name} is not a file")
+            raise KeyError(f"{wanted} is not a file")
         yield found
+
+
+def _member(names: Iterable[str], wanted: str) -> str:
+    """The member of that path, or the one whose path ends so and is the shortest."""
+    found = [name for name in names if f"/{name}".endswith(f"/{wanted}")]
+    if not found:
+        raise KeyError(f"there is no {wanted} in it")
+    return min(found, key=len)
+
+
+def _write_in_order(archive: Path, path: Path) -> None:
+    """Write a `.tar.gz` anew, its files in the order of their names; owners and times are left out."""
+    plain = path.with_suffix(".tar")  # unpacked once: members are then read from anywhere in it
+    with gzip.open(archive) as packed, plain.open("wb") as file:
+        shutil.copyfileobj(packed, file)
+    with (
+        tarfile.open(plain, "r:") as old,
+        gzip.GzipFile(path, "wb", mtime=0) as raw,
+        tarfile.open(fileobj=raw, mode="w") as new,
+    ):
+        for member in sorted((one for one in old if one.isfile()), key=lambda one: one.name):
+            bare = tarfile.TarInfo(member.name)
+            bare.size = member.size
+            new.addfile(bare, old.extractfile(member))
+    plain.unlink()
 
 
 def _record(folder: Path, address: str, files: list[WantedFile]) -> None:

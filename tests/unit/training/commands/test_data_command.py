@@ -111,7 +111,7 @@ def test_a_wrong_file_is_one_line_and_exit_code_2(recipe: Path) -> None:
     [
         pytest.param(["sst3", "--data", "."], "corpus 'sst3' has no address; known are imdb", id="unknown"),
         pytest.param(["ptb"], "expected the folder to fetch into: --data DIR", id="no folder"),
-        pytest.param(["weather-aus", "--data", "."], "cannot be fetched by a program", id="by hand"),
+        pytest.param(["folk-abc"], "expected the folder to fetch into: --data DIR", id="made of other corpora"),
     ],
 )
 def test_fetch_says_what_it_needs(arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:

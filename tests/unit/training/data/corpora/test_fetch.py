@@ -1,8 +1,10 @@
 """Fetching a corpus: from a server of the test's own, with right and wrong hashes, whole and broken."""
 
+import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 import threading
 import zipfile
@@ -14,18 +16,20 @@ import pytest
 from rich.progress import Progress
 
 from training.data.corpora import CORPORA, folder_of
-from training.data.corpora.fetch import RECORD, Address, Download, WantedFile, addresses, fetch_corpus
+from training.data.corpora.fetch import MADE_OF, RECORD, Address, Download, WantedFile, addresses, fetch_corpus
+from training.data.files.lines import packed_or_not, read_bytes
 from training.errors import DataError
 
 TEXT = b"To be, or not to be\n" * 5000
 
 
-def tar_of(name: str, content: bytes) -> bytes:
+def tar_of(members: dict[str, bytes]) -> bytes:
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w:gz") as archive:
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     return raw.getvalue()
 
 
@@ -36,10 +40,17 @@ def zip_of(name: str, content: bytes) -> bytes:
     return raw.getvalue()
 
 
+REVIEWS = {
+    "aclImdb/train/pos/2_9.txt": b"Good.",
+    "aclImdb/README": b"Of reviews.",
+    "aclImdb/train/pos/10_9.txt": b"Better.",
+    "aclImdb/test/neg/3_1.txt": b"Dull.",
+}
 PAGES = {
     "/text": TEXT,
-    "/archive.tgz": tar_of("./inner/text", TEXT),
+    "/archive.tgz": tar_of({"./inner/text": TEXT}),
     "/archive.zip": zip_of("inner/text", TEXT),
+    "/reviews.tar.gz": tar_of(REVIEWS),
     "/short": TEXT,
 }
 
@@ -85,6 +96,7 @@ def fetch(address: Address, folder: Path) -> list[Path]:
         pytest.param("/text", None, id="the file itself"),
         pytest.param("/archive.tgz", "./inner/text", id="out of a tar archive"),
         pytest.param("/archive.zip", "inner/text", id="out of a zip archive"),
+        pytest.param("/archive.zip", "text", id="out of whichever folder of an archive"),
     ],
 )
 def test_a_file_is_fetched_once_and_recorded(server: str, tmp_path: Path, page: str, member: str | None) -> None:
@@ -139,12 +151,83 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
         fetch(one_file("http://127.0.0.1:9/text"), tmp_path)
 
 
-def test_what_a_person_must_fetch_says_where() -> None:
-    with pytest.raises(DataError, match=r"weather-aus cannot be fetched by a program: https://www\.kaggle\.com"):
-        fetch(addresses()["weather-aus"], Path("weather-aus"))
+def test_a_file_that_its_reader_wants_packed_is_packed_and_its_hash_is_of_what_is_in_it(
+    server: str, tmp_path: Path
+) -> None:
+    wanted = WantedFile(name="text.txt.gz", member="text", packed=True, sha256=hashlib.sha256(TEXT).hexdigest())
+    address = Address(downloads=(Download(address=f"{server}/archive.zip", files=(wanted,)),))
+    assert fetch(address, tmp_path) == [tmp_path / "text.txt.gz"]
+    assert gzip.decompress((tmp_path / "text.txt.gz").read_bytes()) == TEXT
+    assert fetch(address, tmp_path) == []
+    (tmp_path / "text.txt.gz").write_bytes(b"damaged")
+    assert fetch(address, tmp_path) == [tmp_path / "text.txt.gz"]
 
 
-def test_every_corpus_that_is_not_made_of_others_has_an_address() -> None:
+def in_order(address: str, sha256: str | None = None) -> Address:
+    wanted = WantedFile(name="aclImdb_v1.tar.gz", in_order=True)
+    return Address(downloads=(Download(address=address, sha256=sha256, files=(wanted,)),))
+
+
+def test_an_archive_whose_order_matters_is_kept_in_the_order_of_names(server: str, tmp_path: Path) -> None:
+    found = hashlib.sha256(PAGES["/reviews.tar.gz"]).hexdigest()
+    (path,) = fetch(in_order(f"{server}/reviews.tar.gz", found), tmp_path)
+    with tarfile.open(path) as archive:
+        assert archive.getnames() == sorted(REVIEWS)
+    assert [vars(example)["text"] for example in CORPORA["imdb"](tmp_path).training] == ["Better.", "Good."]
+    assert fetch(in_order(f"{server}/reviews.tar.gz", found), tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "sha256", "message"),
+    [
+        pytest.param("/reviews.tar.gz", "0" * 64, "expected a file with sha256 000.*nothing was kept", id="hash"),
+        pytest.param("/text", None, "/text: expected an archive: ", id="no archive"),
+    ],
+)
+def test_an_archive_that_is_not_right_is_not_kept(
+    server: str, tmp_path: Path, page: str, sha256: str | None, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        fetch(in_order(f"{server}{page}", sha256), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_corpus_has_an_address_or_is_made_of_corpora_that_have_one() -> None:
     assert set(addresses()) == {folder_of(name) for name in CORPORA} - {"."}
-    for name, address in addresses().items():
-        assert bool(address.downloads) != bool(address.by_hand), name
+    assert set(MADE_OF) == {name for name in CORPORA if folder_of(name) == "."}
+    assert {part for parts in MADE_OF.values() for part in parts} <= set(addresses())
+
+
+LIVING = {"names"}
+"""The official archive, of which nobody here knows the hash."""
+
+
+def test_every_file_is_pinned_but_for_those_that_are_known_not_to_be() -> None:
+    loose = {
+        name
+        for name, address in addresses().items()
+        for download in address.downloads
+        for file in download.files
+        if not (file.sha256 or download.sha256)
+    }
+    assert loose == LIVING
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["irish-abc", "manythings-ita-eng", "sst2-glue", "ud-english-ewt", "weather-aus"])
+def test_what_is_fetched_is_what_the_readers_read_and_what_was_published(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The user's own files, sent as their address sends them: hashes and form are those of `addresses.toml`."""
+    if "SEQSERVE_DATA" not in os.environ:
+        pytest.skip("SEQSERVE_DATA names no folder of real corpora")
+    own = Path(os.environ["SEQSERVE_DATA"]) / name
+    local = []
+    for index, download in enumerate(addresses()[name].downloads):
+        (file,) = download.files
+        content = read_bytes(packed_or_not(own, file.name))
+        monkeypatch.setitem(PAGES, f"/{index}", content if file.member is None else zip_of(file.member, content))
+        local.append(Download(address=f"{server}/{index}", files=(file,)))
+    new = fetch(Address(downloads=tuple(local)), tmp_path / name)
+    assert [read_bytes(path) for path in new] == [read_bytes(packed_or_not(own, path.name)) for path in new]
+    assert {path.suffix == ".gz" for path in new} == {name == "manythings-ita-eng"}
