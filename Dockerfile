@@ -84,7 +84,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     MPLCONFIGDIR=/tmp/matplotlib \
-    ORT_DISABLE_TELEMETRY=1
+    ORT_DISABLE_TELEMETRY=1 \
+    SEQSERVE_RUNS=/app/.build/runs
 USER 10001:10001
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "training"]
 CMD ["--help"]

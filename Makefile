@@ -35,7 +35,7 @@ demo: $(INSTALLED) ## Train small models for every task, serve them, ask them, d
 	@$(BIN)/python -m demo
 
 models: $(INSTALLED) ## Train the sample models into .build/models (those that are missing)
-	@$(BIN)/python -m training train $(SAMPLES)
+	@$(BIN)/python -m training train --runs .build/runs $(SAMPLES)
 
 serve: models ## Serve .build/models on 127.0.0.1:50051
 	@$(BIN)/python -m service serve --models .build/models

@@ -18,7 +18,7 @@ from training.reporting.heat_maps import draw_attention
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / ".build"
-MODELS, PUBLISHED = BUILD / "models", ROOT / "bundles"
+MODELS, RUNS, PUBLISHED = BUILD / "models", BUILD / "runs", ROOT / "bundles"
 PICTURES, SERVED = BUILD / "demo", BUILD / "demo" / "models"
 LECTURE_SENTENCE = "The black dog jumped over the cat"
 SHOWN_METRICS = (
@@ -37,7 +37,8 @@ def train() -> None:
     """Train what is missing, by the command a user would type."""
     console.rule("1. train and export")
     recipes = sorted(str(path) for path in (ROOT / "training" / "recipes").glob("sample-*.toml"))
-    subprocess.run([sys.executable, "-m", "training", "train", *recipes], cwd=ROOT, check=True)  # noqa: S603
+    command = [sys.executable, "-m", "training", "train", "--runs", str(RUNS), *recipes]
+    subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603
 
 
 def start() -> ServerProcess:
@@ -122,7 +123,7 @@ def draw_gates() -> None:
     """The gates of the sentiment model over a sentence, from the equations in training/models/layers/cells.py."""
     path = PICTURES / "gates.png"
     command = [sys.executable, "-m", "training", "gates", "training/recipes/sample-sentiment.toml"]
-    command += ["the plot was clever but the ending was terrible", "--output", str(path)]
+    command += ["the plot was clever but the ending was terrible", "--output", str(path), "--runs", str(RUNS)]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
     console.print(f"what the sentiment model forgot, took in and let out: {path.relative_to(ROOT)}")
     console.print("each run's curves, mistakes, attention and memory: .build/runs/*/report.html")

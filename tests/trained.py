@@ -11,14 +11,14 @@ from training.pipeline import open_run, restore_run
 from training.settings.recipe import ExportSettings, load_recipe
 
 ROOT = Path(__file__).parent.parent
-MODELS = ROOT / ".build" / "models"
+MODELS, RUNS = ROOT / ".build" / "models", ROOT / ".build" / "runs"
 
 
 @cache
 def trained_models() -> Path:
     """The repository of trained sample models. Training takes minutes the first time, seconds to see it is done."""
     recipes = sorted(str(path) for path in (ROOT / "training" / "recipes").glob("sample-*.toml"))
-    command = [sys.executable, "-m", "training", "train", *recipes]
+    command = [sys.executable, "-m", "training", "train", "--runs", str(RUNS), *recipes]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return MODELS
 
@@ -33,6 +33,6 @@ def exported_in_both(name: str) -> OpenedBundle:
     """A trained sample model, exported anew in fp32 and in int8. It is trained already."""
     recipe = load_recipe(ROOT / "training" / "recipes" / f"{name}.toml")
     wanted = recipe.model_copy(update={"export": ExportSettings(precisions=["fp32", "int8"])})
-    run = open_run(wanted, runs=ROOT / ".build" / "runs", data_folder=None, files_folder=ROOT)
+    run = open_run(wanted, runs=RUNS, data_folder=None, files_folder=ROOT)
     task, _ = restore_run(run)
     return draft_bundle(task, run_sha256=run.sha256).opened()

@@ -1,5 +1,7 @@
 """Arguments that several verbs of the training command share, and where runs and models go if nothing is said."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -17,4 +19,14 @@ Runs = Annotated[Path, typer.Option(envvar="SEQSERVE_RUNS", help="Folder of chec
 Models = Annotated[Path, typer.Option(help="Model repository where bundles are published.", metavar="DIR")]
 MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs, whatever the recipe says.")]
 
-RUNS, MODELS = Path(".build/runs"), Path(".build/models")
+
+def default_runs(environment: Mapping[str, str]) -> Path:
+    """Where checkpoints go if nothing is said: the user's cache, for they are no part of a checkout.
+
+    Source: XDG Base Directory Specification 0.8, by which a relative `XDG_CACHE_HOME` does not count.
+    """
+    cache = Path(environment.get("XDG_CACHE_HOME", ""))
+    return (cache if cache.is_absolute() else Path("~/.cache").expanduser()) / "seqserve" / "runs"
+
+
+RUNS, MODELS = default_runs(os.environ), Path(".build/models")

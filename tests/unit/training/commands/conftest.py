@@ -16,6 +16,7 @@ def training(
     """Runs the command line in the test's folder: exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SEQSERVE_DATA", raising=False)
+    monkeypatch.setenv("SEQSERVE_RUNS", "runs")
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["training", *arguments])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from training import pipeline
+from training.commands.arguments import default_runs
 from training.optimization.updates import Learner
 from training.tasks.classification import ClassificationTask
 
@@ -51,6 +52,21 @@ def test_help_says_what_is_taken_where_nothing_is_given(
     assert re.findall(r"\[default: \(([^)]*)\)\]", output) == defaults
 
 
+@pytest.mark.parametrize(
+    ("environment", "cache"),
+    [
+        pytest.param({"XDG_CACHE_HOME": "/elsewhere"}, "/elsewhere", id="where the user's cache is"),
+        pytest.param({}, "/home/ada/.cache", id="where caches are"),
+        pytest.param({"XDG_CACHE_HOME": "here"}, "/home/ada/.cache", id="never below where one stands"),
+    ],
+)
+def test_checkpoints_go_to_the_users_cache(
+    environment: dict[str, str], cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert default_runs(environment) == Path(cache, "seqserve/runs")
+
+
 def test_train_publishes_reports_skips_evaluates_and_draws(recipe: Path, training: Training, tmp_path: Path) -> None:
     code, output, errors = training("train", str(recipe), "--max-epochs", "1")
     assert (code, errors.count("validation accuracy")) == (0, 1)
@@ -58,7 +74,7 @@ def test_train_publishes_reports_skips_evaluates_and_draws(recipe: Path, trainin
     assert (tmp_path / ".build/models/quick/1/manifest.json").is_file()
     report = tmp_path / output.splitlines()[-1].removeprefix("quick: report ")
     assert report.name == "report.html"
-    assert report.parent.parent == tmp_path / ".build/runs"
+    assert report.parent.parent == tmp_path / "runs"
     assert [path.name.startswith("events.out.tfevents") for path in report.parent.glob("events.*")] == [True]
 
     written = report.read_text()
@@ -263,7 +279,7 @@ def test_a_checkpoint_of_another_recipe_is_named_with_what_was_expected(
     recipe: Path, training: Training, tmp_path: Path
 ) -> None:
     assert training("train", str(recipe), "--max-epochs", "1")[0] == 0
-    (run,) = (tmp_path / ".build/runs").iterdir()
+    (run,) = (tmp_path / "runs").iterdir()
     recipe.write_text(RECIPE.replace("hidden_size = 8", "hidden_size = 9"))
     training("export", str(recipe), "--max-epochs", "1", "--models", "other")  # names the folder it looks into
     other = run.with_name("other")
@@ -292,7 +308,7 @@ def test_another_seed_is_another_run(recipe: Path, training: Training) -> None:
     for seed in ("1", "2"):
         code, _, _ = training("train", str(recipe), "--max-epochs", "1", "--seed", seed, "--models", f"models-{seed}")
         assert code == 0
-    assert len(list(Path(".build/runs").iterdir())) == 2
+    assert len(list(Path("runs").iterdir())) == 2
     cards = [Path(f"models-{seed}/quick/1/MODEL_CARD.md").read_text() for seed in "12"]
     assert [re.findall(r"seed (\d)", card) for card in cards] == [["1"], ["2"]]
     assert all(

@@ -48,7 +48,8 @@ def test_sigterm_is_one_line_that_says_what_is_kept(tmp_path: Path) -> None:
     """As a cluster or torchrun stops a run; Ctrl-C sends SIGINT and goes the same way."""
     (tmp_path / "long.toml").write_text(RECIPE)
     command = [sys.executable, "-m", "training", "train", "long.toml"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("SEQSERVE_RUNS", None)
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         line = process.stderr.readline()
@@ -58,7 +59,8 @@ def test_sigterm_is_one_line_that_says_what_is_kept(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert [text for text in rest if not text.startswith("long epoch")] == rest[-1:]
     assert re.fullmatch(
-        r"stopped: \.build/runs/long-1-[0-9a-f]{8}/last\.pt keeps \d+ of 10000 epochs and \d+ updates; "
+        rf"stopped: {re.escape(str(tmp_path / 'cache/seqserve/runs'))}/long-1-[0-9a-f]{{8}}/last\.pt "
+        r"keeps \d+ of 10000 epochs and \d+ updates; "
         r"the same command goes on from there",
         rest[-1],
     )
