@@ -110,6 +110,15 @@ _IRISH = Origin(
     _TUNES + _NOT_ALL_NEW,
 )
 
+_TATOEBA = Origin(
+    "pairs of everyday sentences, English and Italian (Tatoeba)",
+    "CC BY 2.0 FR",
+    "the contributors of tatoeba.org, by way of manythings.org/anki",
+    _CREDIT,
+    "It knows short everyday sentences, of 5.5 words on average: long ones, names, special subjects go wrong. "
+    "Of several right translations it gives one: who speaks, and whether to say `tu` or `Lei`, is guessed.",
+)
+
 ORIGINS: Mapping[str, Origin] = MappingProxyType(
     {
         "sample-clues": _generated("sentences whose pronoun is explained by what follows"),
@@ -183,13 +192,9 @@ ORIGINS: Mapping[str, Origin] = MappingProxyType(
             f"{_ALIKE} Of the Irish tunes nobody has said who wrote them down.",
             _TUNES + _NOT_ALL_NEW,
         ),
-        "manythings-ita-eng": Origin(
-            "pairs of everyday sentences, English and Italian (Tatoeba)",
-            "CC BY 2.0 FR",
-            "the contributors of tatoeba.org, by way of manythings.org/anki",
-            _CREDIT,
-            "It knows short everyday sentences, of 5.5 words on average: long ones, names, special subjects go wrong. "
-            "Of several right translations it gives one: who speaks, and whether to say `tu` or `Lei`, is guessed.",
+        "manythings-ita-eng": _TATOEBA,
+        "manythings-ita-eng-typed": _TATOEBA._replace(
+            what=f"{_TATOEBA.what}; a fifth of those for training lack their last mark, as people type"
         ),
     }
 )
