@@ -133,6 +133,12 @@ ORIGINS: Mapping[str, Origin] = MappingProxyType(
         ),
         "sst2-text": _TREEBANK._replace(what="sentences of film reviews without their labels", limits=""),
         "imdb": _REVIEWS,
+        "imdb-and-phrases": _REVIEWS._replace(
+            what=f"{_REVIEWS.what}, and phrases of others (Stanford Sentiment Treebank)",
+            credit=f"{_REVIEWS.credit}; {_TREEBANK.credit}",
+            limits="It knows film reviews in English, whole or a sentence. There is no neutral answer: what is neither "
+            "positive nor negative gets one of the two.",
+        ),
         "imdb-text": _REVIEW_TEXT,
         "imdb-text-unsup": _REVIEW_TEXT._replace(what=f"{_REVIEW_TEXT.what}, the unlabelled half too"),
         "names": Origin(
