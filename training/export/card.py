@@ -86,7 +86,7 @@ def write_card(
 
 
 _BEGUN: Mapping[Task, str] = MappingProxyType(
-    {"generation": "language model", "classification": "classifier", "labelling": "tagger"}
+    {"generation": "language model", "classification": "classifier", "labelling": "tagger", "translation": "translator"}
 )
 """What another model can begin from, by its recipe's task."""
 _OPTIONS = (
