@@ -15,7 +15,7 @@ from training.comparison.page import PublishedModel, write_page
 from training.comparison.results import Measurement, TrainedModel, read_results
 from training.comparison.tables import filled
 from training.export.origins import ORIGINS
-from training.export.rebuild import publish_rebuilt
+from training.export.rebuild import PRECISIONS, publish_rebuilt
 from training.export.weights import stored_precision
 from training.settings.recipe import load_recipe
 from training.settings.training import MACHINE_SETTINGS
@@ -79,13 +79,27 @@ def test_a_card_s_recipe_is_the_project_s(folder: Path) -> None:
     assert written == own
 
 
-def test_a_bundle_is_made_again_from_itself_byte_for_byte(bundles: list[OpenedBundle], tmp_path: Path) -> None:
-    smallest = min(bundles, key=lambda bundle: sum(entry.size_bytes for entry in bundle.manifest.files.values()))
-    again = open_bundle(publish_rebuilt(smallest.path, tmp_path))
-    recorded = {variant.golden.file for variant in smallest.manifest.variants.values()}
-    files, own = again.manifest.files, smallest.manifest.files
+@pytest.mark.parametrize("folder", each_published_bundle())
+def test_a_bundle_is_made_again_from_itself_byte_for_byte(folder: Path, tmp_path: Path) -> None:
+    published, again = open_bundle(folder), open_bundle(publish_rebuilt(folder, tmp_path))
+    recorded = {variant.golden.file for variant in published.manifest.variants.values()}
+    files, own = again.manifest.files, published.manifest.files
     assert files.keys() == own.keys()
     assert [name for name in own.keys() - {CARD_NAME} - recorded if files[name] != own[name]] == []
+
+
+@pytest.mark.parametrize("folder", each_published_bundle())
+def test_every_variant_is_made_of_a_bundle_alone_and_proven_on_a_cpu_unless_it_is_for_cuda(
+    folder: Path, tmp_path: Path
+) -> None:
+    again = publish_rebuilt(folder, tmp_path, precisions=PRECISIONS)
+    assert open_bundle(again).manifest.variants.keys() == set(PRECISIONS)
+    done = CliRunner().invoke(app, ["check", str(again)])
+    assert done.exit_code == 0, done.output
+    found = dict(line.split(": ", 1) for line in done.output.splitlines() if line.startswith(PRECISIONS))
+    assert found["fp32"].startswith("proven on cpu; 96 answers")
+    assert found["int8"].startswith("proven on cpu; 96 answers")
+    assert found["fp16"] == "not proven on cpu, it is for cuda alone"
 
 
 @pytest.mark.parametrize("page", ["README.md", "bundles/README.md"])

@@ -71,7 +71,9 @@ class Address(StrictModel):
     downloads: Annotated[tuple[Download, ...], BeforeValidator(tuple), Field(min_length=1)]
 
 
-MADE_OF: Mapping[str, tuple[str, ...]] = MappingProxyType({"folk-abc": ("nottingham-abc", "irish-abc")})
+MADE_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"folk-abc": ("nottingham-abc", "irish-abc"), "imdb-and-phrases": ("imdb", "sst2-glue")}
+)
 """Corpora that have no files of their own, and those whose files they read."""
 
 
