@@ -4,8 +4,8 @@ In the int8 that is published, and in fp32 made of the same weights. The control
 quantisation of the same weights.
 
 A thousand real inputs are not a thousand whole texts. Of a longer one (a film review) the first 100 steps are read;
-where a corpus has fewer test examples (tunes, stations), passages of 64 steps at most from anywhere in them. Translators
-and writers decode 16 tokens of each.
+where a corpus has fewer test examples (tunes, stations), passages of 64 steps at most from anywhere in them. Of each,
+translators and writers decode 16 tokens.
 """
 
 import os

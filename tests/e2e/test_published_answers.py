@@ -60,8 +60,8 @@ SENTIMENT = (
     Question("the plot is a mess and the acting is terrible .", "^negative$", label_of),
     Question("one of the best films of the year", "^positive$", label_of),
     Question("a waste of time and money", "^negative$", label_of),
-    Question("it is not a good film", "^negative$", label_of),
 )
+NEGATED = Question("it is not a good film", "^negative$", label_of)
 BLACK_DOG = r"(?i)\bcane nero (saltò|è saltato|ha saltato) (sopra|su)\b.*\bgatto"
 
 QUESTIONS: Mapping[str, tuple[Question, ...]] = {
@@ -76,11 +76,11 @@ QUESTIONS: Mapping[str, tuple[Question, ...]] = {
         Question("a little girl is playing with a red ball .", r"mädchen .*\broten ball\b", translation_of),
     ),
     "imdb": (
-        *SENTIMENT[:-1],
+        *SENTIMENT,
         Question("It is not a good film: I was bored, and the ending makes no sense.", "^negative$", label_of),
         Question("Not a dull moment. I have seen it three times, and would again.", "^positive$", label_of),
     ),
-    "sst2-pretrained": SENTIMENT,
+    "sst2-pretrained": (*SENTIMENT, NEGATED),
     "names": (
         Question("Papadopoulos", "^Greek$", label_of),
         Question("Yamamoto", "^Japanese$", label_of),
@@ -106,6 +106,13 @@ QUESTIONS: Mapping[str, tuple[Question, ...]] = {
     ),
 }  # fmt: skip
 
+SHORT_NEGATIONS = (
+    NEGATED,
+    Question("I did not like it", "^negative$", label_of),
+    Question("not bad at all", "^positive$", label_of),
+)
+"""What `imdb` gets wrong: it learnt from whole reviews, where a verdict rarely hangs on a single `not`."""
+
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
@@ -129,3 +136,11 @@ def test_a_published_bundle_answers_right(client: Client, folder: Path) -> None:
         if not re.search(question.expected, answer, re.DOTALL)
     ]
     assert wrong == []
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="imdb learnt from whole reviews, and misreads a short negation alone"
+)
+@pytest.mark.parametrize("question", [pytest.param(one, id=one.text) for one in SHORT_NEGATIONS])
+def test_a_short_negation_is_understood(client: Client, question: Question) -> None:
+    assert re.search(question.expected, question.ask(client, "imdb", question.text))

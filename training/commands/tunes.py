@@ -8,6 +8,7 @@ import typer
 from service.bundle.store import open_bundle
 from training.commands.arguments import DataFolder
 from training.commands.evaluate import own_recipe
+from training.comparison.results import spread
 from training.data.examples import PlainText
 from training.data.load import load_examples
 from training.errors import DataError
@@ -25,6 +26,9 @@ def tunes(
     count: Annotated[int, typer.Option(min=1, help="How many tunes to write, and held-out ones to read.")] = 200,
     temperature: Annotated[float, typer.Option(min=0.01, help="Below 1: likelier notes.")] = 0.8,
     seed: Annotated[int, typer.Option(min=0, help="Of the first tune; the others count up from it.")] = 1,
+    blocks: Annotated[
+        int, typer.Option(min=1, help="How many times to write so many, each time with other seeds.")
+    ] = 1,
     data: DataFolder = None,
 ) -> None:
     """Have a model write tunes in ABC notation, and check them and held-out ones by a parser and bar by bar."""
@@ -34,6 +38,12 @@ def tunes(
     held_out = [one.text for one in (*splits.test, *splits.validation) if isinstance(one, PlainText)][:count]
     if len(held_out) < count:
         raise DataError(f"{path}: expected {count} tunes or more in validation and test parts, found {len(held_out)}")
-    written = continue_texts(opened, [""] * count, temperature=temperature, seed=seed)
-    typer.echo(f"written at temperature {temperature:g}: {check_tunes(written)}")
+    found = []
+    for first in range(seed, seed + blocks * count, count):
+        written = continue_texts(opened, [""] * count, temperature=temperature, seed=first)
+        found.append(check_tunes(written))
+        typer.echo(f"written at temperature {temperature:g}, seed {first}: {found[-1]}")
+    if blocks > 1:
+        read, full = spread([one.read_share for one in found], 1), spread([one.full_share for one in found], 1)
+        typer.echo(f"mean and standard deviation of {blocks} blocks: {read} % are read, {full} % of bars are full")
     typer.echo(f"held out: {check_tunes(held_out)}")

@@ -12,13 +12,17 @@ import numpy.typing as npt
 from service.text.tokenizer import Tokenizer
 from training.data.encoding.lengths import lengths_of
 from training.data.encoding.tokenization import UNKNOWN
-from training.data.examples import AnyExample, AnySplits, LabelledSeries, TaggedTokens, TextPair, labels_of
+from training.data.examples import AnyExample, AnySplits, LabelledSeries, PlainText, TaggedTokens, TextPair, labels_of
+from training.data.files.abc import note_letters
 from training.data.splitting import keys_of
 from training.settings.files import PartName
 from training.settings.recipe import DataSettings
 
 SERIES_NAME = "name of the series"
 """What parts of one series share when they were cut by time, and then it is no leak."""
+
+_INCIPIT = 16
+"""Notes by which catalogues know a tune: about four bars."""
 
 PARTS: tuple[PartName, ...] = get_args(PartName)
 
@@ -184,6 +188,9 @@ def _contents(example: AnyExample) -> Iterator[tuple[str, Hashable]]:
     sides = [("text", " ".join(example.tokens))] if isinstance(example, TaggedTokens) else _texts(example)
     yield from ((f"{side}, letter by letter", text) for side, text in sides)
     yield from ((f"{side}, case and punctuation aside", text) for side, text in keys_of(example))
+    if isinstance(example, PlainText) and (letters := note_letters(example.text)):
+        yield "notes of a tune, letters alone", letters
+        yield f"first {_INCIPIT} notes of a tune, letters alone", letters[:_INCIPIT]
 
 
 def _texts(example: AnyExample) -> list[tuple[str, str]]:

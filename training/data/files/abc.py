@@ -1,4 +1,4 @@
-"""Tunes in ABC notation.   Knows where a tune begins and ends and what a field is; knows no music.
+"""Tunes in ABC notation.   Knows where a tune begins and ends, what a field is, and notes by their letters alone.
 
 Source: the ABC music standard 2.1, abcnotation.com/wiki/abc:standard:v2.1, sections 2.2 and 3.
 """
@@ -13,6 +13,8 @@ from training.errors import DataError
 
 _FIELD = re.compile(r"([A-Za-z+]):")
 _COMMENT = re.compile(r"(?<!\\)%.*")
+_NO_NOTES = re.compile(r'"[^"]*"|![^!\n]*!|\[[A-Za-z]:[^\]]*\]')
+_NO_LETTER = re.compile("[^A-Ga-g]")
 
 
 def read_abc(path: Path, keep_fields: str) -> Iterator[PlainText]:
@@ -34,6 +36,18 @@ def read_abc(path: Path, keep_fields: str) -> Iterator[PlainText]:
             raise wrong_line(path, start, "a tune with music", "fields alone")
         kept = [line for line in lines if _is_kept(line, keep_fields)]
         yield PlainText("\n".join(kept), origin=Origin(str(path), start))
+
+
+def note_letters(text: str) -> str:
+    """The letters of a tune's notes, of every octave as capitals; nothing where the text has no key (`K:`).
+
+    Two spellings of a tune share them: metre, lengths, bars, chord symbols, grace and accidental marks are left out.
+    """
+    lines = text.split("\n")
+    if not any(line.startswith("K:") for line in lines):
+        return ""
+    music = "\n".join(line for line in lines if _FIELD.match(line) is None)
+    return _NO_LETTER.sub("", _NO_NOTES.sub("", music)).upper()
 
 
 def _tunes(path: Path) -> Iterator[tuple[int, list[str]]]:

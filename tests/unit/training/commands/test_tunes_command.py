@@ -40,8 +40,20 @@ def bundle(tmp_path: Path, make_recipe: MakeRecipe) -> Path:
 def test_written_and_held_out_tunes_are_checked_alike(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tunes(bundle, recipe=bundle.parents[2] / "tunes.toml", count=3)
     written, held_out = capsys.readouterr().out.splitlines()
-    assert re.match(r"written at temperature 0\.8: [\d.]+ % of 3 tunes are read by music21", written)
+    assert re.match(r"written at temperature 0\.8, seed 1: [\d.]+ % of 3 tunes are read by music21", written)
     assert held_out == "held out: 100.0 % of 3 tunes are read by music21, 83.3 % of their 6 bars are full"
+
+
+def test_blocks_have_seeds_of_their_own_and_a_mean(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tunes(bundle, recipe=bundle.parents[2] / "tunes.toml", count=3, temperature=0.5, seed=4, blocks=2)
+    *written, together, _ = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0] for line in written] == [
+        "written at temperature 0.5, seed 4",
+        "written at temperature 0.5, seed 7",
+    ]
+    shares = [float(line.partition(": ")[2].partition(" %")[0]) for line in written]
+    mean = f"{sum(shares) / 2:.1f} ± "
+    assert together.startswith(f"mean and standard deviation of 2 blocks: {mean}")
 
 
 def test_too_few_held_out_tunes_are_an_error(bundle: Path) -> None:

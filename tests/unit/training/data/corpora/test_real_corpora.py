@@ -10,6 +10,7 @@ from tests.trained import ROOT
 from training.data.examples import LabelledSeries, PlainText, TaggedTokens, labels_of
 from training.data.load import load_corpus
 from training.data.splitting import keys_of
+from training.data.statistics import find_overlaps
 from training.preparation.provenance import data_sha256
 
 pytestmark = pytest.mark.data
@@ -62,6 +63,14 @@ def test_the_split_of_tatoeba_is_the_one_that_the_documentation_publishes(data_f
     page = (ROOT / "docs/data.md").read_text()
     assert data_sha256(splits) in page
     assert f"{len(splits.training):,} pairs for training, {len(splits.validation):,} for validation" in page
+
+
+def test_tunes_of_the_test_are_as_near_to_those_of_training_as_the_documentation_says(data_folder: Path) -> None:
+    found = find_overlaps(load_corpus("folk-abc", data_folder))
+    near = [one.count for one in found if (one.part, one.other) == ("test", "training") and "notes" in one.shared]
+    assert "Of the 168 test tunes of `folk-abc`, {} has all of its notes, and {} have".format(*near) in " ".join(
+        (ROOT / "docs/data.md").read_text().split()
+    )
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from training.data.examples import AnySplits, PlainText, TextPair
+from training.data.files.abc import note_letters
 from training.errors import DataError
 
 Read = Callable[..., AnySplits]
@@ -97,6 +98,13 @@ def test_tunes_are_read_with_the_fields_that_are_kept(read: Read) -> None:
     assert [example.origin.line for example in splits.training if example.origin] == [3, 15]
     titled = read({"a": TUNES}, format="abc", keep_fields="TK", **FILES)
     assert titled.training[0] == PlainText("T:One\nK:G\nGABc|d4|\nK:D\nd2f2|]")
+
+
+def test_spellings_of_a_tune_share_the_letters_of_its_notes() -> None:
+    one = 'M:2/4\nL:1/4\nK:G\n"Am"E/2A/2 [K:D] {c}A/2^B,/2|\nw:words\n!trill!c\'4:|'
+    other = "M:C\nL:1/8\nK:A Dorian\nea cAb|C8"
+    assert note_letters(one) == note_letters(other) == "EACABC"
+    assert note_letters("ABBA: a play in five acts") == ""
 
 
 @pytest.mark.parametrize(
