@@ -12,6 +12,7 @@ import pytest
 from demo.labelling import CLUE_MODELS, clue_accuracy
 from demo.server import ServerProcess, start_server
 from seqserve import Client
+from tests.published import PUBLISHED
 from tests.trained import ROOT, trained_models
 from training.data.samples import clues
 
@@ -26,8 +27,12 @@ def trained_server() -> Iterator[ServerProcess]:
     assert server.stop() == 0
 
 
-def python_blocks(page: str) -> str:
-    return "\n".join(re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE))
+def python_blocks(page: str, *, heading: str = "") -> str:
+    """The examples of a page, or of the part of it that one heading heads."""
+    text = (ROOT / page).read_text()
+    if heading:
+        text = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
 
 
 def run_python(code: str, folder: Path) -> str:
@@ -43,12 +48,22 @@ def run_python(code: str, folder: Path) -> str:
 def test_the_readme_example_runs_and_translates_the_lecture_sentence(
     trained_server: ServerProcess, tmp_path: Path
 ) -> None:
-    code = python_blocks("README.md")
+    code = python_blocks("README.md", heading="Ask a server")
     assert LECTURE_SENTENCE in code
     output = run_python(code.replace("127.0.0.1:50051", trained_server.target), tmp_path)
     assert output.splitlines()[0] == LECTURE_TRANSLATION
     assert output.splitlines()[1] in {"positive", "negative"}
     assert len(output.splitlines()) > 3, "a melody follows"
+
+
+def test_the_readme_example_of_a_published_model_translates_the_lecture_sentence(tmp_path: Path) -> None:
+    code = python_blocks("README.md", heading="Models you can use at once")
+    server = start_server(PUBLISHED)
+    try:
+        output = run_python(code.replace("127.0.0.1:50051", server.target), tmp_path)
+    finally:
+        server.stop()
+    assert re.search(r"(?i)\bcane nero\b.*\b(sopra|su)\b.*\bgatto\b", output)
 
 
 def test_the_client_page_runs(trained_server: ServerProcess, tmp_path: Path) -> None:
