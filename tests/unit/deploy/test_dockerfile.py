@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from service.settings import ENVIRONMENT_PREFIX, ServiceSettings
+from training.commands.arguments import MODELS, Runs
 
 ROOT = Path(__file__).parents[3]
 STAGE = re.compile(r"^FROM (?P<base>\S+) AS (?P<name>\S+)\n(?P<body>.*?)(?=^FROM |\Z)", re.MULTILINE | re.DOTALL)
@@ -54,8 +56,13 @@ def test_the_gpu_image_asks_the_container_runtime_for_the_driver() -> None:
 
 
 def test_environment_names_settings_that_exist() -> None:
-    names = re.findall(rf"{ENVIRONMENT_PREFIX}([A-Z_]+)=", TEXT)
+    names = re.findall(rf"{ENVIRONMENT_PREFIX}([A-Z_]+)=", TEXT.replace(STAGES["training"]["body"], ""))
     assert {name.lower() for name in names} <= ServiceSettings.model_fields.keys()
+
+
+def test_the_training_image_keeps_runs_in_its_volume_beside_the_bundles() -> None:
+    (runs,) = (option.envvar for option in get_args(Runs)[1:])
+    assert f"{runs}=/app/{MODELS.parent}/runs" in body("training")
 
 
 def test_modules_that_the_build_compiles_exist() -> None:
