@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from training.data.corpora.music import read_folk_abc, read_irish_abc, read_nottingham_abc
 from training.data.corpora.names import read_names
-from training.data.corpora.pairs import Multi30k, read_manythings_ita_eng, read_manythings_ita_eng_typed
+from training.data.corpora.pairs import Multi30k, read_manythings_ita_eng, read_manythings_ita_eng_more
 from training.data.corpora.reviews import (
     ImdbText,
     read_imdb,
@@ -35,7 +35,7 @@ CORPORA: Mapping[str, Callable[[Path], AnySplits]] = MappingProxyType(
         "imdb-text-unsup": ImdbText(unlabelled=True),
         "irish-abc": read_irish_abc,
         "manythings-ita-eng": read_manythings_ita_eng,
-        "manythings-ita-eng-typed": read_manythings_ita_eng_typed,
+        "manythings-ita-eng-more": read_manythings_ita_eng_more,
         "multi30k-en-de": Multi30k(tokenized=False, test="test_2016_flickr"),
         "multi30k-en-de-2017": Multi30k(tokenized=False, test="test_2017_flickr"),
         "multi30k-en-de-tok": Multi30k(tokenized=True, test="test_2016_flickr"),
@@ -61,7 +61,7 @@ _FOLDERS: Mapping[str, str] = MappingProxyType(
         "imdb-and-phrases": ".",
         "imdb-text": "imdb",
         "imdb-text-unsup": "imdb",
-        "manythings-ita-eng-typed": "manythings-ita-eng",
+        "manythings-ita-eng-more": "manythings-ita-eng",
         "sst2-text": "sst2-stsa",
     }
     | {name: "multi30k" for name in CORPORA if name.startswith("multi30k-")}

@@ -36,7 +36,7 @@ def texts(examples: tuple[AnyExample, ...]) -> list[str]:
 def test_every_corpus_is_in_the_folder_of_its_name_or_of_the_files_it_is_a_view_of() -> None:
     views = {name: folder_of(name) for name in CORPORA if folder_of(name) != name}
     text = {"imdb-text": "imdb", "imdb-text-unsup": "imdb", "sst2-text": "sst2-stsa"}
-    pairs = {"manythings-ita-eng-typed": "manythings-ita-eng"}
+    pairs = {"manythings-ita-eng-more": "manythings-ita-eng"}
     several = dict.fromkeys(("folk-abc", "imdb-and-phrases"), ".")
     assert views == text | pairs | several | {name: "multi30k" for name in CORPORA if name.startswith("multi30k-")}
 
