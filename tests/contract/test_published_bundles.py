@@ -63,9 +63,10 @@ def test_a_card_has_every_section_and_the_licence_of_every_corpus(folder: Path) 
     assert [title for title, body in bodies.items() if not body] == []
     model = PublishedModel.of(bundle)
     assert {corpus for corpus, _, _ in model.licences} <= set(ORIGINS)
-    terms = bodies["Licence and attribution"]
-    assert [corpus for corpus, _, _ in model.licences if ORIGINS[corpus].terms not in terms] == []
     assert len(model.licences) >= 1
+    _, *terms = bodies["Licence and attribution"].split("\n\n")
+    assert terms
+    assert set(terms) <= {origin.terms for origin in ORIGINS.values()}, "of no corpus; wording may be an older one"
 
 
 @pytest.mark.parametrize("folder", each_published_bundle())
