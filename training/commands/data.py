@@ -14,7 +14,7 @@ from training.data.corpora.fetch import RECORD, addresses, fetch_corpus
 from training.data.inspection import inspect_examples
 from training.data.load import load_examples
 from training.errors import DataError
-from training.preparation.pretraining_chain import pretraining_text
+from training.preparation.pretraining_chain import pretraining_texts
 from training.settings.recipe import load_recipe
 
 _PIPE_WIDTH = 160
@@ -33,8 +33,8 @@ def inspect(
     settings = load_recipe(recipe)
     with Console(stderr=True).status("reading and counting"):
         splits = load_examples(settings.data, data_folder=data, files_folder=recipe.parent)
-        text = pretraining_text(settings, data_folder=data, files_folder=recipe.parent)
-        inspection = inspect_examples(settings, splits, None if text is None else text.tokenizer)
+        texts = pretraining_texts(settings, data_folder=data, files_folder=recipe.parent)
+        inspection = inspect_examples(settings, splits, [text.tokenizer for text in texts])
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPE_WIDTH)

@@ -1,6 +1,6 @@
 """Looks at a recipe's examples as training will see them: with its tokenizers, limits and parts.   Prints nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -40,13 +40,13 @@ class Inspection:
     features: tuple[FeatureSummary, ...]
 
 
-def inspect_examples(recipe: Recipe, splits: AnySplits, pretrained: Tokenizer | None = None) -> Inspection:
+def inspect_examples(recipe: Recipe, splits: AnySplits, pretrained: Sequence[Tokenizer] = ()) -> Inspection:
     """Learn the tokenizers and count.
 
     Args:
         recipe: whose examples they are.
         splits: the examples.
-        pretrained: the tokenizer that a pretrained model brings with it.
+        pretrained: the tokenizers that a pretrained model brings with it, of a translator two.
 
     Raises:
         DataError: there is no training example, or no text in them.
@@ -58,8 +58,10 @@ def inspect_examples(recipe: Recipe, splits: AnySplits, pretrained: Tokenizer | 
     first = selected.training[0]
     if isinstance(first, TaggedTokens | LabelledSeries):
         check_reads(recipe, "words" if isinstance(first, TaggedTokens) else "readings")
-    side = "words" if isinstance(first, TaggedTokens) else "text"
-    tokenizers = _tokenizers(recipe, selected) if pretrained is None else {side: pretrained}
+    sides = ["words" if isinstance(first, TaggedTokens) else "text"]
+    if isinstance(first, TextPair):
+        sides = ["source", "target"]
+    tokenizers = dict(zip(sides, pretrained, strict=True)) if pretrained else _tokenizers(recipe, selected)
     parts = tuple(summarise_part(part, getattr(selected, part), tokenizers, recipe.data) for part in PARTS)
     sizes = {side: tokenizer.vocabulary_size for side, tokenizer in tokenizers.items()}
     series = [example for example in selected.training if isinstance(example, LabelledSeries)]

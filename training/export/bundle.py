@@ -178,7 +178,7 @@ def _tokenizers(task: AnyTask) -> dict[str, bytes]:
 
 
 def _tokenizer_names(task: TranslationTask) -> tuple[str, str]:
-    shared = task.recipe.tokenizer is not None
+    shared = task.source is task.target
     return (_TOKENIZER, _TOKENIZER) if shared else (_SOURCE_TOKENIZER, _TARGET_TOKENIZER)
 
 

@@ -137,6 +137,15 @@ _IRISH = Origin(
     _TUNES + _NOT_ALL_NEW,
 )
 
+_TATOEBA = Origin(
+    "pairs of everyday sentences, English and Italian (Tatoeba)",
+    "CC BY 2.0 FR",
+    "the contributors of tatoeba.org, by way of manythings.org/anki",
+    _CREDIT,
+    "It knows short everyday sentences, of 5.5 words on average: long ones, names, special subjects go wrong. "
+    "Of several right translations it gives one: who speaks, and whether to say `tu` or `Lei`, is guessed.",
+)
+
 ORIGINS: Mapping[str, Origin] = MappingProxyType(
     {
         "sample-clues": _generated("sentences whose pronoun is explained by what follows"),
@@ -151,6 +160,12 @@ ORIGINS: Mapping[str, Origin] = MappingProxyType(
         ),
         "sst2-text": _TREEBANK._replace(what="sentences of film reviews without their labels", limits=""),
         "imdb": _REVIEWS,
+        "imdb-and-phrases": _REVIEWS._replace(
+            what=f"{_REVIEWS.what}, and phrases of others (Stanford Sentiment Treebank)",
+            credit=f"{_REVIEWS.credit}; {_TREEBANK.credit}",
+            limits="It knows film reviews in English, whole or a sentence. There is no neutral answer: what is neither "
+            "positive nor negative gets one of the two.",
+        ),
         "imdb-text": _REVIEW_TEXT,
         "imdb-text-unsup": _REVIEW_TEXT._replace(what=f"{_REVIEW_TEXT.what}, the unlabelled half too"),
         "names": Origin(
@@ -212,13 +227,9 @@ ORIGINS: Mapping[str, Origin] = MappingProxyType(
             _FOLK,
             _TUNES + _NOT_ALL_NEW,
         ),
-        "manythings-ita-eng": Origin(
-            "pairs of everyday sentences, English and Italian (Tatoeba)",
-            "CC BY 2.0 FR",
-            "the contributors of tatoeba.org, by way of manythings.org/anki",
-            _CREDIT,
-            "It knows short everyday sentences, of 5.5 words on average: long ones, names, special subjects go wrong. "
-            "Of several right translations it gives one: who speaks, and whether to say `tu` or `Lei`, is guessed.",
+        "manythings-ita-eng": _TATOEBA,
+        "manythings-ita-eng-typed": _TATOEBA._replace(
+            what=f"{_TATOEBA.what}; a fifth of those for training lack their last mark, as people type"
         ),
     }
 )

@@ -25,7 +25,7 @@ def prepare(recipe: Recipe, splits: AnySplits, pretrained: Pretrained | None = N
     Args:
         recipe: what to train.
         splits: its examples.
-        pretrained: the model that `recipe.pretraining` names; its tokenizer is used, and its weights.
+        pretrained: the model that `recipe.pretraining` names; its tokenizers are used, and its weights.
 
     Raises:
         RecipeError: the corpus is for another task, or the model's sizes are not those of the one it begins from.
@@ -35,17 +35,18 @@ def prepare(recipe: Recipe, splits: AnySplits, pretrained: Pretrained | None = N
         raise ValueError(f"recipe {recipe.name}: a pretrained model goes with [pretraining], and only with it")
     torch.manual_seed(recipe.seed)
     if pretrained is None:
-        return _prepare(recipe, splits, None)
-    if recipe.model.word_dropout > 0 and pretrained.text.tokenizer.id_of(UNKNOWN) is None:
+        return _prepare(recipe, splits, ())
+    if recipe.model.word_dropout > 0 and any(text.tokenizer.id_of(UNKNOWN) is None for text in pretrained.texts):
         raise RecipeError(
             f"recipe {recipe.name}: model.word_dropout needs {UNKNOWN}, the tokenizer of {pretrained.recipe} lacks it"
         )
-    task = _prepare(recipe, splits, pretrained.text)
+    task = _prepare(recipe, splits, pretrained.texts)
     begin_from(task.model, recipe.model, pretrained)
     return task
 
 
-def _prepare(recipe: Recipe, splits: AnySplits, text: Text | None) -> AnyTask:
+def _prepare(recipe: Recipe, splits: AnySplits, texts: tuple[Text, ...]) -> AnyTask:
+    text = texts[0] if texts else None
     kind = type(splits.training[0]) if splits.training else None
     match recipe.task:
         case "classification" if kind is LabelledText:
@@ -59,6 +60,6 @@ def _prepare(recipe: Recipe, splits: AnySplits, text: Text | None) -> AnyTask:
         case "labelling" if kind is LabelledSeries:
             return prepare_series(recipe, cast("Splits[LabelledSeries]", splits))
         case "translation" if kind is TextPair:
-            return prepare_translation(recipe, cast("Splits[TextPair]", splits))
+            return prepare_translation(recipe, cast("Splits[TextPair]", splits), texts)
     found = "no examples" if kind is None else kind.__name__
     raise RecipeError(f"recipe {recipe.name}: {recipe.data.origin} holds {found}, which {recipe.task} cannot use")

@@ -13,27 +13,40 @@ from torch import Tensor, nn
 
 from training.errors import RecipeError
 from training.models.language_model import LanguageModel
+from training.models.seq2seq import Seq2Seq
 from training.settings.model import ModelSettings
 from training.settings.pretraining import PretrainingSettings
 from training.tasks.base import Task, Text
 from training.tasks.classification import ClassificationTask
 from training.tasks.generation import GenerationTask
 from training.tasks.labelling import LabellingTask
+from training.tasks.translation import TranslationTask
 
 _BACKWARD = "_reverse"
 _LAYER = re.compile(r"\.(\d+)\.|_l(\d+)")
 """Where the name of a recurrent weight has the number of its layer."""
-_SHARED_SETTINGS = ("cell", "layers", "embedding_size", "hidden_size", "residual", "layer_norm", "scale_embeddings")
+_LAYER_SETTINGS = ("cell", "layers", "embedding_size", "hidden_size", "residual", "layer_norm", "scale_embeddings")
+_TRANSLATOR_SETTINGS = (
+    *_LAYER_SETTINGS,
+    "bidirectional",
+    "attention",
+    "scale_attention",
+    "input_feeding",
+    "tie_weights",
+    "share_embeddings",
+)
+"""A translator is taken over whole."""
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A trained model of one text, as what another model begins from."""
+    """A trained model, as what another model begins from."""
 
     recipe: str
     """Its name."""
     settings: ModelSettings
-    text: Text
+    texts: tuple[Text, ...]
+    """What it reads; of a translator source and target."""
     weights: Mapping[str, Tensor]
 
     @classmethod
@@ -41,16 +54,19 @@ class Pretrained:
         """Take what a trained task has.
 
         Raises:
-            RecipeError: it translates, or labels readings.
+            RecipeError: it labels readings.
         """
+        texts: tuple[Text, ...]
         match task:
             case GenerationTask() | ClassificationTask():
-                text = task.text
+                texts = (task.text,)
             case LabellingTask(reads=Text() as text):
-                pass
+                texts = (text,)
+            case TranslationTask():
+                texts = (task.source, task.target)
             case _:
-                raise RecipeError(f"recipe {task.recipe.name} makes no model of one text, for another to begin from")
-        return cls(task.recipe.name, task.recipe.model, text, task.model.state_dict())
+                raise RecipeError(f"recipe {task.recipe.name} makes no model of text, for another to begin from")
+        return cls(task.recipe.name, task.recipe.model, texts, task.model.state_dict())
 
 
 @dataclass(frozen=True)
@@ -71,10 +87,11 @@ def begin_from(model: nn.Module, settings: ModelSettings, pretrained: Pretrained
     Raises:
         RecipeError: the models differ in more than a backward direction and their output.
     """
-    require_same_layers(settings, pretrained.settings, pretrained.recipe)
+    whole = isinstance(model, Seq2Seq)
+    require_same_layers(settings, pretrained.settings, pretrained.recipe, whole=whole)
     parts = ("embedding", "recurrent", *(["readout"] if isinstance(model, LanguageModel) else []))
-    own = {name: value for name, value in model.state_dict().items() if _part(name) in parts}
-    given = {name: value for name, value in pretrained.weights.items() if _part(name) in parts}
+    own = {name: value for name, value in model.state_dict().items() if whole or _part(name) in parts}
+    given = {name: value for name, value in pretrained.weights.items() if whole or _part(name) in parts}
     taken = {name for name in own if pretrained.settings.bidirectional or _BACKWARD not in name}
     for name in taken ^ given.keys():
         raise RecipeError(
@@ -84,9 +101,9 @@ def begin_from(model: nn.Module, settings: ModelSettings, pretrained: Pretrained
         _copy(value, own[name], f"{name} of recipe {pretrained.recipe}")
 
 
-def require_same_layers(settings: ModelSettings, begun: ModelSettings, recipe: str) -> None:
-    """Raise RecipeError where weights of `recipe`, whose [model] is `begun`, would not fit."""
-    for name in _SHARED_SETTINGS:
+def require_same_layers(settings: ModelSettings, begun: ModelSettings, recipe: str, *, whole: bool) -> None:
+    """Raise RecipeError where weights of `recipe`, whose [model] is `begun`, would not fit; `whole` of a translator."""
+    for name in _TRANSLATOR_SETTINGS if whole else _LAYER_SETTINGS:
         ours, theirs = getattr(settings, name), getattr(begun, name)
         if ours != theirs:
             raise RecipeError(f"model.{name} is {ours}, in recipe {recipe}, to begin from, it is {theirs}")

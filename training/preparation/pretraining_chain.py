@@ -1,19 +1,29 @@
 """Follows [pretraining] from recipe to recipe: what a model begins from, and what that began from.   Trains nothing."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
-from training.data.examples import LabelledText, PlainText, Splits, TaggedTokens
+from training.data.examples import LabelledText, PlainText, Splits, TaggedTokens, TextPair
 from training.data.load import load_examples
 from training.errors import RecipeError
 from training.preparation.pretraining import require_same_layers
-from training.settings.recipe import Recipe, load_recipe
+from training.settings.recipe import Recipe, Task, load_recipe
 from training.tasks.base import Text
 from training.tasks.generation import learn_text
 from training.tasks.labelling import learn_words
+from training.tasks.translation import learn_texts
 
-_BEGINS = ("generation", "classification")
-"""Tasks of the models that another can begin from; a tagger also from a tagger, whose tokenizer reads single words."""
+_BEGINS: Mapping[Task, tuple[Task, ...]] = MappingProxyType(
+    {
+        "classification": ("generation", "classification"),
+        "generation": ("generation", "classification"),
+        "labelling": ("generation", "classification", "labelling"),
+        "translation": ("translation",),
+    }
+)
+"""Tasks of the models that one of a task can begin from. A tagger's tokenizer reads single words: for taggers alone."""
 
 
 def pretraining_chain(recipe: Recipe, folder: Path) -> list[tuple[Recipe, Path]]:
@@ -36,15 +46,14 @@ def pretraining_chain(recipe: Recipe, folder: Path) -> list[tuple[Recipe, Path]]
             names = " -> ".join(one.name for one in paths)
             raise RecipeError(f"recipe {recipe.name}: pretraining.recipe goes in a circle: {names}")
         found = load_recipe(path)
-        begins = (*_BEGINS, "labelling") if recipe.task == "labelling" else _BEGINS
-        if found.task not in begins:
-            tasks = " or ".join(begins)
+        if found.task not in _BEGINS[recipe.task]:
+            tasks = " or ".join(_BEGINS[recipe.task])
             raise RecipeError(
                 f"{path}: {recipe.name} begins from a recipe for {tasks}, and this one is for {found.task}"
             )
         if found.model.bidirectional:
             _require_both_directions(recipe, path)
-        require_same_layers(recipe.model, found.model, found.name)
+        require_same_layers(recipe.model, found.model, found.name, whole=found.task == "translation")
         recipe, folder = found, path.parent
         chain.append((recipe, folder))
     return chain
@@ -62,19 +71,21 @@ def _require_both_directions(recipe: Recipe, begun: Path) -> None:
         )
 
 
-def pretraining_text(recipe: Recipe, *, data_folder: Path | None, files_folder: Path) -> Text | None:
-    """Learn the tokenizer that a recipe takes over; None if it has its own.
+def pretraining_texts(recipe: Recipe, *, data_folder: Path | None, files_folder: Path) -> tuple[Text, ...]:
+    """Learn the tokenizers that a recipe takes over, of a translator two; none if it has its own.
 
     Raises:
-        RecipeError, DataError: as `pretraining_chain`, `load_examples`, `learn_text` and `learn_words`.
+        RecipeError, DataError: as `pretraining_chain`, `load_examples`, `learn_text`, `learn_words` and `learn_texts`.
     """
     chain = pretraining_chain(recipe, files_folder)
     if not chain:
-        return None
+        return ()
     first, folder = chain[-1]
     splits = load_examples(first.data, data_folder=data_folder, files_folder=folder)
     if all(isinstance(example, PlainText | LabelledText) for example in splits.training):
-        return learn_text(first, cast("Splits[Any]", splits))
+        return (learn_text(first, cast("Splits[Any]", splits)),)
     if all(isinstance(example, TaggedTokens) for example in splits.training):
-        return learn_words(first, cast("Splits[TaggedTokens]", splits))
-    raise RecipeError(f"recipe {first.name}: {first.data.origin} holds no text, tagged, labelled or plain")
+        return (learn_words(first, cast("Splits[TaggedTokens]", splits)),)
+    if all(isinstance(example, TextPair) for example in splits.training):
+        return learn_texts(first, cast("Splits[TextPair]", splits))
+    raise RecipeError(f"recipe {first.name}: {first.data.origin} holds no text")

@@ -192,7 +192,7 @@ class Recipe(_Strict):
                 self.model.bidirectional and self.task == "generation"
             ),
             "model.share_embeddings is for translation with one [tokenizer] for both sides": (
-                self.model.share_embeddings and not (translation and self.tokenizer is not None)
+                self.model.share_embeddings and not (translation and (self.tokenizer or self.pretraining) is not None)
             ),
             "model.scale_embeddings is not for readings": (
                 self.model.scale_embeddings and isinstance(self.data.files, SeriesFiles)
@@ -224,8 +224,12 @@ class Recipe(_Strict):
     def _pretraining_fits(self) -> Self:
         if self.pretraining is None:
             return self
-        if self.task == "translation" or isinstance(self.data.files, SeriesFiles):
-            raise ValueError("[pretraining] is for models of one text: classification, generation, labelling of words")
+        is_series = isinstance(self.data.files, SeriesFiles)
+        if is_series:
+            raise ValueError("[pretraining] is for models of text, and readings are none")
+        slower = self.pretraining.learning_rate_decay > 1 or self.pretraining.gradual_unfreezing
+        if self.task == "translation" and slower:
+            raise ValueError("pretraining.learning_rate_decay and gradual_unfreezing are not for translation")
         if self.pretraining.gradual_unfreezing and self.training.epochs < self.model.layers + 2:
             raise ValueError(
                 f"pretraining.gradual_unfreezing frees the embedding in epoch {self.model.layers + 2}, "

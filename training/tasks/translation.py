@@ -1,6 +1,6 @@
 """Many to many through an encoder and a decoder: a text and its translation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -113,10 +113,10 @@ class TranslationTask(CarriesNothing):
         return torch.where(keep, inputs, own)
 
 
-def prepare_translation(recipe: Recipe, splits: Splits[TextPair]) -> TranslationTask:
-    """Learn the tokenizers, encode the examples, build the model.   Errors as `training.preparation.prepare`."""
+def prepare_translation(recipe: Recipe, splits: Splits[TextPair], texts: tuple[Text, ...] = ()) -> TranslationTask:
+    """Learn the tokenizers if there are none yet, encode the examples, build the model.   Errors as `prepare`."""
     examples = select_examples(splits, recipe.data, seed=recipe.seed).training
-    source, target = _learn_texts(recipe, examples)
+    source, target = texts or learn_texts(recipe, splits)
     refuse_too_long(splits, {"source": source.tokenizer, "target": target.tokenizer}, recipe.data)
     sources = [[*source.tokenizer.encode(example.source), EOS_ID] for example in examples]
     targets = [[BOS_ID, *target.tokenizer.encode(example.target), EOS_ID] for example in examples]
@@ -139,8 +139,13 @@ def prepare_translation(recipe: Recipe, splits: Splits[TextPair]) -> Translation
     )
 
 
-def _learn_texts(recipe: Recipe, examples: Sequence[TextPair]) -> tuple[Text, Text]:
-    """Learn a tokenizer for each side, or one for both."""
+def learn_texts(recipe: Recipe, splits: Splits[TextPair]) -> tuple[Text, Text]:
+    """Learn a tokenizer for each side, or one for both.
+
+    Raises:
+        DataError: there is no text to learn from.
+    """
+    examples = select_examples(splits, recipe.data, seed=recipe.seed).training
     sources, targets = [example.source for example in examples], [example.target for example in examples]
     if recipe.tokenizer is not None:
         text = Text.learn([*sources, *targets], recipe.tokenizer)

@@ -9,8 +9,15 @@ from types import MappingProxyType
 
 from training.data.corpora.music import read_folk_abc, read_irish_abc, read_nottingham_abc
 from training.data.corpora.names import read_names
-from training.data.corpora.pairs import Multi30k, read_manythings_ita_eng
-from training.data.corpora.reviews import ImdbText, read_imdb, read_sst2_glue, read_sst2_stsa, read_sst2_text
+from training.data.corpora.pairs import Multi30k, read_manythings_ita_eng, read_manythings_ita_eng_typed
+from training.data.corpora.reviews import (
+    ImdbText,
+    read_imdb,
+    read_imdb_and_phrases,
+    read_sst2_glue,
+    read_sst2_stsa,
+    read_sst2_text,
+)
 from training.data.corpora.tags import read_ud_english_ewt, read_wnut17
 from training.data.corpora.texts import read_ptb, read_tinyshakespeare
 from training.data.corpora.weather import read_weather_aus
@@ -23,10 +30,12 @@ CORPORA: Mapping[str, Callable[[Path], AnySplits]] = MappingProxyType(
     {
         "folk-abc": read_folk_abc,
         "imdb": read_imdb,
+        "imdb-and-phrases": read_imdb_and_phrases,
         "imdb-text": ImdbText(unlabelled=False),
         "imdb-text-unsup": ImdbText(unlabelled=True),
         "irish-abc": read_irish_abc,
         "manythings-ita-eng": read_manythings_ita_eng,
+        "manythings-ita-eng-typed": read_manythings_ita_eng_typed,
         "multi30k-en-de": Multi30k(tokenized=False, test="test_2016_flickr"),
         "multi30k-en-de-2017": Multi30k(tokenized=False, test="test_2017_flickr"),
         "multi30k-en-de-tok": Multi30k(tokenized=True, test="test_2016_flickr"),
@@ -47,7 +56,14 @@ CORPORA: Mapping[str, Callable[[Path], AnySplits]] = MappingProxyType(
 
 
 _FOLDERS: Mapping[str, str] = MappingProxyType(
-    {"folk-abc": ".", "imdb-text": "imdb", "imdb-text-unsup": "imdb", "sst2-text": "sst2-stsa"}
+    {
+        "folk-abc": ".",
+        "imdb-and-phrases": ".",
+        "imdb-text": "imdb",
+        "imdb-text-unsup": "imdb",
+        "manythings-ita-eng-typed": "manythings-ita-eng",
+        "sst2-text": "sst2-stsa",
+    }
     | {name: "multi30k" for name in CORPORA if name.startswith("multi30k-")}
 )
 

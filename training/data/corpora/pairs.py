@@ -1,7 +1,7 @@
 """Sentences with their translations: Tatoeba's, as manythings.org packs them for Anki, and captions of Multi30k."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,9 +9,12 @@ from training.data.examples import Origin, Splits, TextPair
 from training.data.files.lines import numbered_lines, packed_or_not, shorten, wrong_line
 from training.data.files.texts import read_parallel
 from training.data.splitting import split_by_hash
+from training.data.stable import stable_fraction
 
 _TATOEBA_SHARE = 0.01
 """Of the groups of pairs, for validation, and as much for test."""
+_TYPED_SHARE = 0.2
+"""Of the training pairs, to lose their last mark."""
 
 
 def read_manythings_ita_eng(folder: Path) -> Splits[TextPair]:
@@ -29,6 +32,27 @@ def read_manythings_ita_eng(folder: Path) -> Splits[TextPair]:
     official = folder / "ita.txt"
     path = official if official.exists() else folder / "formatted.txt.gz"
     return split_by_hash(list(dict.fromkeys(_paired_lines(path))), validation=_TATOEBA_SHARE, test=_TATOEBA_SHARE)
+
+
+def read_manythings_ita_eng_typed(folder: Path) -> Splits[TextPair]:
+    """The same as people type: a fifth of the training pairs lack the mark that both sides end with.
+
+    Nearly all sentences of the corpus end with one, and a model that never saw another end goes on where none stands.
+    Validation and test are as they were.
+
+    Raises:
+        DataError: as `read_manythings_ita_eng`.
+    """
+    splits = read_manythings_ita_eng(folder)
+    return replace(splits, training=tuple(map(_as_typed, splits.training)))
+
+
+def _as_typed(pair: TextPair) -> TextPair:
+    mark = pair.source[-1]
+    ends_alike = mark in ".?!" and pair.target.endswith(mark) and min(len(pair.source), len(pair.target)) > 1
+    if not ends_alike or stable_fraction("typed", pair.source, pair.target) >= _TYPED_SHARE:
+        return pair
+    return replace(pair, source=pair.source[:-1], target=pair.target[:-1])
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,23 @@ def read_imdb(folder: Path) -> Splits[LabelledText]:
     return Splits(split.training, split.validation, tuple(parts["test"]))
 
 
+def read_imdb_and_phrases(folder: Path) -> Splits[LabelledText]:
+    """Reviews of `read_imdb` and phrases of `read_sst2_glue`: for one model of whole reviews and of single sentences.
+
+    A review says what it means many times, so a model of reviews alone need not hear a `not`. Validation is of both,
+    test of reviews alone; sentences are a further test, `sst2-stsa`.
+
+    Args:
+        folder: holds the folders `imdb` and `sst2-glue`.
+
+    Raises:
+        DataError: as `read_imdb` and `read_sst2_glue`.
+    """
+    reviews, phrases = read_imdb(folder / "imdb"), read_sst2_glue(folder / "sst2-glue")
+    training = (*reviews.training, *phrases.training)
+    return Splits(training, (*reviews.validation, *phrases.validation), reviews.test)
+
+
 @dataclass(frozen=True)
 class ImdbText:
     """Reader of the training reviews without their labels, for language models that a classifier begins from.

@@ -10,7 +10,7 @@ from training.preparation.provenance import data_sha256
 from training.settings.recipe import Recipe, Task
 
 _BEGUN: Mapping[Task, str] = MappingProxyType(
-    {"generation": "language model", "classification": "classifier", "labelling": "tagger"}
+    {"generation": "language model", "classification": "classifier", "labelling": "tagger", "translation": "translator"}
 )
 """What another model can begin from, by its recipe's task."""
 

@@ -3,6 +3,7 @@
 import gzip
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -60,6 +61,18 @@ def test_pairs_are_read_with_either_line_end_and_an_attribution_column(tmp_path:
     text = "Hi.\tCiao!\r\nGo.\tVai.\tCC-BY 2.0\nHi.\tCiao!\n\N{NEXT LINE}Odd\tStrano\n"
     pairs = parts_of(read_manythings_ita_eng(write_manythings(tmp_path, text)))
     assert set(pairs) == {TextPair("Hi.", "Ciao!"), TextPair("Go.", "Vai."), TextPair("Odd", "Strano")}
+
+
+def test_a_fifth_of_typed_training_pairs_lack_their_last_mark_on_both_sides(tmp_path: Path) -> None:
+    lines = [f"Sentence {number}.\tFrase {number}." for number in range(1000)] + ["Odd\tStrano.", "Word?\tParola."]
+    folder = write_manythings(tmp_path, "\n".join(lines))
+    whole, typed = read_manythings_ita_eng(folder), CORPORA["manythings-ita-eng-typed"](folder)
+    assert (typed.validation, typed.test) == (whole.validation, whole.test)
+    pairs = cast("list[tuple[TextPair, TextPair]]", list(zip(whole.training, typed.training, strict=True)))
+    changed = [(before, after) for before, after in pairs if before != after]
+    assert 0.15 < len(changed) / len(pairs) < 0.25
+    for before, after in changed:
+        assert (f"{after.source}.", f"{after.target}.") == (before.source, before.target)
 
 
 def test_sentences_that_share_a_translation_stay_together(tmp_path: Path) -> None:

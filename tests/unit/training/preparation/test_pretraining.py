@@ -20,6 +20,7 @@ from training.settings.recipe import Recipe
 from training.tasks.classification import ClassificationTask
 from training.tasks.generation import TextsTask
 from training.tasks.labelling import LabellingTask
+from training.tasks.translation import TranslationTask
 
 MakeRecipe = Callable[..., Recipe]
 Tiny = Mapping[str, AnySplits]
@@ -170,10 +171,38 @@ def test_layers_are_freed_one_after_another(begin: Begin, tmp_path: Path, epochs
     assert {name.partition(".")[0] for name, value in after.items() if not value.equal(before[name])} == moved
 
 
-def test_nothing_begins_from_a_translator(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
-    translator = prepare(make_recipe("translation"), tiny_splits["translation"])
-    with pytest.raises(RecipeError, match="recipe tiny-translation makes no model of one text"):
-        Pretrained.of(translator)
+NO_TOKENIZERS = {"tokenizer": None}
+
+
+def test_a_translator_takes_over_a_whole_translator(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    model = {"bidirectional": True, "attention": "general"}
+    first = prepare(make_recipe("translation", model=model), tiny_splits["translation"])
+    assert isinstance(first, TranslationTask)
+    recipe = make_recipe("translation", tokenizers=NO_TOKENIZERS, model=model, pretraining=BEGINS)
+    second = prepare(recipe.model_copy(update={"seed": 9}), tiny_splits["translation"], Pretrained.of(first))
+    assert isinstance(second, TranslationTask)
+    assert (second.source, second.target) == (first.source, first.target)
+    theirs, ours = first.model.state_dict(), second.model.state_dict()
+    assert theirs.keys() == ours.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_translator_with_another_attention_is_refused(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    first = prepare(make_recipe("translation", model={"attention": "dot"}), tiny_splits["translation"])
+    general = {"attention": "general"}
+    recipe = make_recipe("translation", tokenizers=NO_TOKENIZERS, model=general, pretraining=BEGINS)
+    with pytest.raises(RecipeError, match=r"model.attention is general, in recipe tiny-translation.* it is dot"):
+        prepare(recipe, tiny_splits["translation"], Pretrained.of(first))
+
+
+def test_layers_of_a_translator_learn_at_one_pace(make_recipe: MakeRecipe) -> None:
+    with pytest.raises(ValueError, match="learning_rate_decay and gradual_unfreezing are not for translation"):
+        make_recipe("translation", tokenizers=NO_TOKENIZERS, pretraining=BEGINS | {"learning_rate_decay": 2.0})
+
+
+def test_nothing_begins_from_a_model_of_readings(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    with pytest.raises(RecipeError, match=r"recipe tiny-.* makes no model of text, for another to begin from"):
+        Pretrained.of(prepare(make_recipe("readings"), tiny_splits["readings"]))
 
 
 def test_a_recipe_and_its_language_model_are_given_together(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:

@@ -13,7 +13,7 @@ from training.errors import CheckpointError, RecipeError
 from training.pipeline import Run, open_run, publish_run, restore_run, train_run
 from training.preparation.prepare import prepare
 from training.preparation.pretraining import Pretrained
-from training.preparation.pretraining_chain import pretraining_text
+from training.preparation.pretraining_chain import pretraining_texts
 from training.run.loop import LAST
 from training.settings.recipe import load_recipe
 from training.tasks.base import Text
@@ -135,8 +135,7 @@ def test_a_language_model_may_begin_from_another(folder: Path) -> None:
     assert [one.recipe.name for one in run.begins_from] == ["tiny-second", "tiny-text"]
     with Progress(disable=True) as progress:
         task, _ = train_run(run, progress)
-    text = pretraining_text(run.recipe, data_folder=None, files_folder=folder)
-    assert text is not None
+    (text,) = pretraining_texts(run.recipe, data_folder=None, files_folder=folder)
     assert isinstance(task, ClassificationTask)
     assert text.raw == task.text.raw
 
@@ -164,8 +163,7 @@ def test_a_classifier_that_others_begin_from_may_have_its_own_tokenizer(folder: 
     alone = CLASSIFIER.replace('pretraining = { recipe = "language-model.toml" }', 'tokenizer = { kind = "words" }')
     (folder / "language-model.toml").write_text(alone.replace("tiny-reviews", "tiny-first"))
     run = opened(folder)
-    text = pretraining_text(run.recipe, data_folder=None, files_folder=folder)
-    assert text is not None
+    (text,) = pretraining_texts(run.recipe, data_folder=None, files_folder=folder)
     with Progress(disable=True) as progress:
         task, _ = train_run(run, progress)
     assert isinstance(task, ClassificationTask)
@@ -205,8 +203,7 @@ def test_a_tagger_may_begin_from_a_tagger_in_both_directions(taggers: Path) -> N
     assert {name.partition(".")[0] for name in taken} == {"embedding", "recurrent"}, "the output layer is learnt anew"
     published, _ = publish_run(run, task, taggers / "models")
     assert "- Begins from the tagger of recipe `tiny-tags`, 2 epochs" in (published / "MODEL_CARD.md").read_text()
-    text = pretraining_text(run.recipe, data_folder=None, files_folder=taggers)
-    assert text is not None
+    (text,) = pretraining_texts(run.recipe, data_folder=None, files_folder=taggers)
     assert isinstance(begun, LabellingTask)
     assert isinstance(begun.reads, Text)
     assert text.raw == begun.reads.raw

@@ -220,7 +220,11 @@ def test_a_recipe_that_begins_from_a_language_model_has_no_tokenizer_of_its_own(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"classification": "translation"}, "is for models of one text", id="task"),
+        pytest.param(
+            {"classification": "translation", '"text.toml"': '"text.toml"\ngradual_unfreezing = true'},
+            "gradual_unfreezing are not for translation",
+            id="translation",
+        ),
         pytest.param({'"text.toml"': '"text.toml"\nlearning_rate_decay = 0.5'}, "learning_rate_decay: In", id="faster"),
         pytest.param(
             {"epochs = 5": "epochs = 2", '"text.toml"': '"text.toml"\ngradual_unfreezing = true'},

@@ -35,8 +35,10 @@ def texts(examples: tuple[AnyExample, ...]) -> list[str]:
 
 def test_every_corpus_is_in_the_folder_of_its_name_or_of_the_files_it_is_a_view_of() -> None:
     views = {name: folder_of(name) for name in CORPORA if folder_of(name) != name}
-    text = {"folk-abc": ".", "imdb-text": "imdb", "imdb-text-unsup": "imdb", "sst2-text": "sst2-stsa"}
-    assert views == text | {name: "multi30k" for name in CORPORA if name.startswith("multi30k-")}
+    text = {"imdb-text": "imdb", "imdb-text-unsup": "imdb", "sst2-text": "sst2-stsa"}
+    pairs = {"manythings-ita-eng-typed": "manythings-ita-eng"}
+    several = dict.fromkeys(("folk-abc", "imdb-and-phrases"), ".")
+    assert views == text | pairs | several | {name: "multi30k" for name in CORPORA if name.startswith("multi30k-")}
 
 
 def test_phrases_of_validation_and_test_sentences_are_not_trained(tmp_path: Path) -> None:
@@ -83,6 +85,17 @@ def review_archive(tmp_path: Path) -> Path:
     reviews |= {"aclImdb/train/unsup/900_0.txt": "fine film 3!"}
     write_reviews(tmp_path / "aclImdb_v1.tar.gz", reviews)
     return tmp_path
+
+
+def test_reviews_and_phrases_are_trained_together_and_reviews_tested(review_archive: Path, tmp_path: Path) -> None:
+    rows = {"train.tsv": "fine\n0\tdull", "dev.tsv": "so fine", "test.tsv": "too fine"}
+    (tmp_path / "imdb").mkdir()
+    (review_archive / "aclImdb_v1.tar.gz").rename(tmp_path / "imdb" / "aclImdb_v1.tar.gz")
+    write(tmp_path / "sst2-glue", {name: f"label\tsentence\n1\t{row}\n" for name, row in rows.items()})
+    both, reviews = CORPORA["imdb-and-phrases"](tmp_path), CORPORA["imdb"](tmp_path / "imdb")
+    assert both.training == (*reviews.training, LabelledText("dull", "negative"))
+    assert both.validation == (*reviews.validation, LabelledText("so fine", "positive"))
+    assert both.test == reviews.test
 
 
 def test_the_text_of_reviews_is_of_those_that_a_classifier_is_trained_on(review_archive: Path) -> None:

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.data
 COUNTS = {
     "folk-abc": (1_484, 181, 168),
     "imdb": (22_383, 2_494, 25_000),
+    "imdb-and-phrases": (22_383 + 63_968, 2_494 + 872, 25_000),
     "imdb-text": (22_293, 1_280, 1_214),
+    "manythings-ita-eng-typed": (345_196, 3_522, 3_322),
     "irish-abc": (636, 88, 78),
     "multi30k-en-de": (29_000, 1_014, 1_000),
     "multi30k-en-de-2017": (29_000, 1_014, 1_000),
@@ -35,7 +37,15 @@ COUNTS = {
 }
 """Training, validation, test. Those that the project splits by hash are its own, and stay as they are."""
 
-LABELS = {"imdb": 2, "names": 18, "sst2-glue": 2, "ud-english-ewt": 17, "weather-aus": 2, "wnut17": 13}
+LABELS = {
+    "imdb": 2,
+    "imdb-and-phrases": 2,
+    "names": 18,
+    "sst2-glue": 2,
+    "ud-english-ewt": 17,
+    "weather-aus": 2,
+    "wnut17": 13,
+}
 WITHOUT_SHARED_TEXTS = ("folk-abc", "imdb", "imdb-text", "irish-abc", "names", "nottingham-abc")
 
 
