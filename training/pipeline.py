@@ -15,6 +15,7 @@ from training.data.load import load_corpus, load_examples
 from training.evaluation.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import bundle_folder, draft_bundle, is_published
 from training.export.card import write_card
+from training.export.sections.record import RunRecord, left_out_count
 from training.optimization.distributed import ALONE, Processes
 from training.preparation.prepare import AnyTask, prepare
 from training.preparation.pretraining import Pretrained
@@ -162,18 +163,20 @@ def what_is_kept(run: Run) -> str:
     return f"{path} keeps {epochs} and {kept.step} updates; the same command goes on from there"
 
 
-def publish_run(run: Run, task: AnyTask, outcome: TrainingOutcome, models: Path) -> tuple[Path, Evaluations]:
-    """Export, prove and measure a trained model, and publish it with its card.
+def publish_run(run: Run, task: AnyTask, models: Path) -> tuple[Path, Evaluations]:
+    """Export, prove and measure a trained model, and publish it with its card, which tells what its checkpoint knows.
 
     Raises:
+        CheckpointError: the run, or one that it begins from, has none.
         ExportError: the version is there already, or the graphs do not give what PyTorch gives.
         BundleError: the service refuses what was exported.
     """
     draft = draft_bundle(task, run_sha256=run.sha256)
     evaluations = evaluate_run(run, draft.opened())
     begun = [(one.recipe, load_checkpoint(one.folder / LAST, run_sha256=one.sha256).epochs) for one in run.begins_from]
-    card = write_card(draft, run.recipe, run.splits, outcome.epochs, evaluations, begun)
-    return draft.publish(card, models), evaluations
+    last = load_checkpoint(run.folder / LAST, run_sha256=run.sha256)
+    record = RunRecord(run.recipe, run.splits, last, left_out_count(task, run.splits), begun)
+    return draft.publish(write_card(draft, record, evaluations), models), evaluations
 
 
 def evaluate_run(run: Run, bundle: OpenedBundle) -> Evaluations:

@@ -95,7 +95,7 @@ def export(
     if is_published(run.recipe, models, run_sha256=run.sha256):
         _say_published(run.recipe, models)
         return
-    folder, evaluations = publish_run(run, *restore_run(run), models)
+    folder, evaluations = publish_run(run, restore_run(run)[0], models)
     typer.echo(f"{run.recipe.name}: published {folder}")
     say_scores(run.recipe.name, evaluations)
 
@@ -107,7 +107,7 @@ def _train(run: Run, models: Path, processes: Processes, mlflow: str | None) -> 
             task, outcome = train_run(run, progress, mlflow=mlflow, processes=processes)
         if not processes.is_first:
             return
-        folder, evaluations = publish_run(run, task, outcome, models)
+        folder, evaluations = publish_run(run, task, models)
         name = run.recipe.name
         typer.echo(f"{name}: {len(outcome.epochs)} epochs in {outcome.seconds:.0f} s, published {folder}")
         say_scores(name, evaluations)

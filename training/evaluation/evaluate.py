@@ -4,17 +4,20 @@ Beside each score stands what is had for nothing: the commonest label, the untra
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from types import MappingProxyType
 from typing import cast
 
-from service.bundle.manifest import Precision, TextSpec
+import numpy as np
+import numpy.typing as npt
+
+from service.bundle.manifest import Precision
 from service.bundle.store import OpenedBundle
 from service.engine.classify import probabilities
-from service.engine.offline import classify_all, decode_all, stream_log_likelihoods, token_log_likelihoods
-from service.engine.rows import TranslationRows
+from service.engine.offline import classify_all, stream_log_likelihoods, token_log_likelihoods
 from service.runtime.models import ClassifierModel, LabellerModel, LanguageModel, TranslationModel, load_model
 from service.text.tokenizer import Tokenizer
 from training.data.encoding.tokenization import encode_long, is_character_level
@@ -26,20 +29,34 @@ from training.data.examples import (
     Splits,
     TaggedTokens,
     TextPair,
-    group_references,
 )
 from training.errors import DataError
+from training.evaluation.demonstrate import tokenizer_of
 from training.evaluation.kneser_ney import fit_kneser_ney_model
 from training.evaluation.labelling import evaluate_series, evaluate_words
 from training.evaluation.ngram import NgramModel, fit_ngram_model
-from training.scoring.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
-from training.scoring.scores import Evaluation, Score, accuracy, bleu, few, likelihood_score, of, quoted
+from training.evaluation.translation import KEEP_BEGINNING, evaluate_translator
+from training.scoring.answers import LabelAnswers, LikelihoodAnswers
+from training.scoring.scores import (
+    FAILURE_COUNT,
+    Evaluation,
+    Failure,
+    Score,
+    accuracy,
+    few,
+    likelihood_score,
+    of,
+    with_cuts,
+)
 from training.settings.evaluation import EvaluationSettings
 
 Evaluations = Mapping[Precision, Evaluation]
 """One per variant of a bundle, the default first."""
 
 _Rows = Sequence[Sequence[int]]
+
+_PASSAGE_TOKENS = 40
+"""Of a text, looked at together; what is left at its end counts from a quarter of that."""
 
 _DEFAULTS = EvaluationSettings()
 _NO_OTHERS: Mapping[str, AnySplits] = MappingProxyType({})
@@ -80,7 +97,7 @@ def evaluate_bundle(
         case LanguageModel() if kind is PlainText:
             return _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits), continuous=continuous)
         case TranslationModel() if kind is TextPair:
-            return _evaluate_translator(model, bundle, cast("Splits[TextPair]", splits), settings)
+            return evaluate_translator(model, bundle, cast("Splits[TextPair]", splits), settings)
     raise DataError(f"the corpus has no test examples for {bundle.manifest.spec.task}")
 
 
@@ -114,13 +131,14 @@ def evaluate_variants(
             for name, evaluation in zip(others, further, strict=True)
             for score in (evaluation.score, *evaluation.further)
         )
-        found[precision] = replace(first, further=(*first.further, *named))
+        asked = dict.fromkeys(chain(first.asked, *(one.asked for one in further)))
+        found[precision] = replace(first, further=(*first.further, *named), asked=tuple(asked))
     return found
 
 
 def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: Splits[LabelledText]) -> Evaluation:
     spec = model.spec
-    tokenizer = _tokenizer(bundle, spec.text)
+    tokenizer = tokenizer_of(bundle, spec.text)
     encoded = [tokenizer.encode(example.text) for example in splits.test]
     sequences = [token_ids[: spec.max_token_count] for token_ids in encoded]
     logits = classify_all(model.classify, sequences, pad_id=spec.text.pad_id)
@@ -130,20 +148,22 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
     answers = LabelAnswers("text", tuple(spec.labels), texts, expected, predicted, probabilities(logits))
     commonest = Counter(example.label for example in splits.training).most_common(1)[0][0]
     wrong = [
-        f"{quoted(example.text)}: {label}, and not {example.label}"
+        Failure(example.text, f"{label}, and not {example.label}")
         for example, label in zip(splits.test, predicted, strict=True)
         if label != example.label
     ]
     baseline = accuracy([commonest] * len(expected), expected)
-    score = _with_cuts(accuracy(predicted, expected), map(len, encoded), spec.max_token_count)
-    return Evaluation(score, of("the commonest label", baseline), few(wrong), answers)
+    cut_count = sum(len(token_ids) > spec.max_token_count for token_ids in encoded)
+    score = with_cuts(accuracy(predicted, expected), cut_count, spec.max_token_count)
+    asked = (KEEP_BEGINNING,) if cut_count else ()
+    return Evaluation(score, of("the commonest label", baseline), few(wrong), answers, asked=asked)
 
 
 def _evaluate_language_model(
     model: LanguageModel, bundle: OpenedBundle, splits: Splits[PlainText], *, continuous: bool
 ) -> Evaluation:
     text = model.spec.text
-    tokenizer = _tokenizer(bundle, text)
+    tokenizer = tokenizer_of(bundle, text)
     sequences = [encode_long(tokenizer, example.text) for example in splits.test]
     token_count = sum(len(sequence) + 1 for sequence in sequences)
     characters = is_character_level(tokenizer)
@@ -154,7 +174,29 @@ def _evaluate_language_model(
     if continuous:
         score = replace(score, method=f"{score.method}, the state carried from text to text")
     answers = LikelihoodAnswers(tuple(example.text for example in splits.test), tuple(likelihoods))
-    return Evaluation(score, baseline, (), answers, other_baselines=tuple(others))
+    return Evaluation(
+        score, baseline, _unlikeliest(tokenizer, sequences, likelihoods), answers, other_baselines=tuple(others)
+    )
+
+
+def _unlikeliest(
+    tokenizer: Tokenizer, sequences: _Rows, likelihoods: Sequence[npt.NDArray[np.float64]]
+) -> tuple[Failure, ...]:
+    """The passages that were the least expected, by the mean of their tokens; ends of texts left out."""
+    passages = [
+        (float(row[start : start + _PASSAGE_TOKENS][: len(passage)].sum()), passage)
+        for sequence, row in zip(sequences, likelihoods, strict=True)
+        for start in range(0, len(sequence), _PASSAGE_TOKENS)
+        if (passage := sequence[start : start + _PASSAGE_TOKENS])
+    ]
+    long = [one for one in passages if len(one[1]) >= _PASSAGE_TOKENS // 4] or passages
+    worst = sorted(long, key=lambda one: one[0] / len(one[1]))[:FAILURE_COUNT]
+    characters = is_character_level(tokenizer)
+    scored = [(passage, likelihood_score([total], len(passage), characters=characters)) for total, passage in worst]
+    return tuple(
+        Failure(tokenizer.decode(passage), f"{score.name} {score.shown}, over {len(passage)} tokens")
+        for passage, score in scored
+    )
 
 
 def _ngram_baselines(model: LanguageModel, training: _Rows, test: _Rows, *, characters: bool) -> list[Score]:
@@ -171,50 +213,3 @@ def _ngram_baselines(model: LanguageModel, training: _Rows, test: _Rows, *, char
         likelihoods = [fitted.log_likelihood(sequence) for sequence in test]
         scores.append(of(name, likelihood_score(likelihoods, token_count, characters=characters)))
     return scores
-
-
-def _evaluate_translator(
-    model: TranslationModel, bundle: OpenedBundle, splits: Splits[TextPair], settings: EvaluationSettings
-) -> Evaluation:
-    spec = model.spec
-    groups = group_references(splits.test)
-    source = _tokenizer(bundle, spec.source)
-    # the engine appends the end of a source itself
-    encoded = [source.encode(group.source) for group in groups]
-    sequences = [token_ids[: spec.max_token_count - 1] for token_ids in encoded]
-    limit = spec.max_output_token_count
-    produced = decode_all(
-        TranslationRows(model),
-        sequences,
-        max_output_token_count=limit,
-        beam_size=settings.beam_size,
-        length_penalty=settings.length_penalty,
-    )
-    target = _tokenizer(bundle, spec.target)
-    hypotheses = [target.decode(ids) for ids in produced]
-    references = [group.references for group in groups]
-    wrong = [
-        f"{quoted(group.source)}: {quoted(hypothesis)}, and not {quoted(group.references[0])}"
-        for group, hypothesis in zip(groups, hypotheses, strict=True)
-        if hypothesis not in group.references
-    ]
-    tokenization = settings.bleu_tokenization
-    baseline = bleu([group.source for group in groups], references, tokenization)
-    score = bleu(hypotheses, references, tokenization)
-    score = _with_cuts(score, (len(ids) + 1 for ids in encoded), spec.max_token_count)
-    if settings.beam_size > 1:
-        score = replace(
-            score, method=f"{score.method}, beam of {settings.beam_size}, length penalty {settings.length_penalty:g}"
-        )
-    answers = TranslationAnswers(groups, tuple(hypotheses), tuple(len(sequence) + 1 for sequence in sequences))
-    return Evaluation(score, of("the source, copied", baseline), few(wrong), answers)
-
-
-def _with_cuts(score: Score, token_counts: Iterable[int], limit: int) -> Score:
-    """Say in the score's method how many texts were longer than the model accepts, if any; ends count as tokens."""
-    cut = sum(count > limit for count in token_counts)
-    return replace(score, method=f"{score.method}, {cut} cut to {limit} tokens") if cut else score
-
-
-def _tokenizer(bundle: OpenedBundle, text: TextSpec) -> Tokenizer:
-    return Tokenizer.from_bytes(bundle.files[text.tokenizer])

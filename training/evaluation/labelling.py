@@ -23,8 +23,11 @@ from training.data.labels import require_known_labels
 from training.evaluation.row_baselines import row_baselines
 from training.scoring.answers import LabelAnswers
 from training.scoring.calibration import calibrate
-from training.scoring.label_scores import Labels, reading_scores, word_scores
-from training.scoring.scores import Evaluation, Score, accuracy, few, of, quoted
+from training.scoring.label_scores import LOG_LOSS, Labels, reading_scores, word_scores
+from training.scoring.scores import FAILURE_COUNT, Evaluation, Failure, Score, accuracy, few, of
+
+Shares = npt.NDArray[np.float64]
+"""Probabilities [steps, labels]."""
 
 
 def evaluate_words(model: LabellerModel, bundle: OpenedBundle, splits: Splits[TaggedTokens]) -> Evaluation:
@@ -52,7 +55,14 @@ def evaluate_words(model: LabellerModel, bundle: OpenedBundle, splits: Splits[Ta
     ]
     names = [f"{word}, in: {' '.join(one.tokens)}" for one in splits.test for word, _ in _labelled_words(one)]
     answers = _answers("word", names, spec.labels, probabilities(np.concatenate(logits)), list(chain(*expected)))
-    return Evaluation(score, of("each word's commonest tag", baseline), few(wrong), answers, tuple(further))
+    return Evaluation(
+        score,
+        of("each word's commonest tag", baseline),
+        few(wrong),
+        answers,
+        tuple(further),
+        asked=_asked(model, sequences),
+    )
 
 
 def evaluate_series(model: LabellerModel, splits: Splits[LabelledSeries]) -> Evaluation:
@@ -70,7 +80,8 @@ def evaluate_series(model: LabellerModel, splits: Splits[LabelledSeries]) -> Eva
         ]
         for part, examples in (("training", splits.training), ("test", require_known_labels(splits).test))
     )
-    shares = probabilities(np.concatenate(_logits(model, test, None)))
+    shares_of_series = [probabilities(logits) for logits in _logits(model, test, None)]
+    shares = np.concatenate(shares_of_series)
     expected = [label for sequence in test for label in sequence.labels]
     score, *further = reading_scores(shares, expected, spec.labels)
     commonest = Counter(label for sequence in training for label in sequence.labels).most_common(1)[0][0]
@@ -79,7 +90,34 @@ def evaluate_series(model: LabellerModel, splits: Splits[LabelledSeries]) -> Eva
     answers = _answers("step", _step_names(splits.test), spec.labels, shares, expected)
     if len(spec.labels) > 2:
         further.append(_calibration_error(answers))
-    return Evaluation(score, baseline, (), answers, tuple(further), (*others, constant))
+    worst = _worst_series(_series_names(splits.test), test, shares_of_series, spec.labels, score.name)
+    return Evaluation(score, baseline, worst, answers, tuple(further), (*others, constant), asked=_asked(model, test))
+
+
+def _worst_series(
+    names: Labels, test: Sequence[LabelledSteps], shares: Sequence[Shares], labels: Labels, measure: str
+) -> tuple[Failure, ...]:
+    """The series that come off worst by a measure; what it cannot be taken of, for want of a label, is left out."""
+    scored = [
+        (reading_scores(of_one, sequence.labels, labels)[0], name, len(sequence.labels))
+        for name, sequence, of_one in zip(names, test, shares, strict=True)
+    ]
+    measured = [one for one in scored if one[0].name == measure]
+    measured.sort(key=lambda one: one[0].value, reverse=measure == LOG_LOSS)
+    return tuple(
+        Failure(name, f"{score.name} {score.shown}, over {count} steps")
+        for score, name, count in measured[:FAILURE_COUNT]
+    )
+
+
+def _asked(model: LabellerModel, sequences: Sequence[LabelledSteps]) -> tuple[str, ...]:
+    """What is too long for one request was read in pieces, by a model of one direction with its state carried."""
+    limit = model.spec.max_token_count
+    count = sum(len(sequence.steps) > limit for sequence in sequences)
+    if not count:
+        return ()
+    how = "by themselves" if model.spec.state_size is None else "each from the state_token of the one before"
+    return (f"{count} that are longer in pieces of {limit}, {how}",)
 
 
 def _logits(model: LabellerModel, sequences: Sequence[LabelledSteps], pad_id: int | None) -> list[FloatArray]:
@@ -92,9 +130,7 @@ def _logits(model: LabellerModel, sequences: Sequence[LabelledSteps], pad_id: in
     return logits_at_labels(sequences, longest, run)
 
 
-def _answers(
-    unit: str, names: Labels, labels: Labels, shares: npt.NDArray[np.float64], expected: Labels
-) -> LabelAnswers:
+def _answers(unit: str, names: Labels, labels: Labels, shares: Shares, expected: Labels) -> LabelAnswers:
     """Keep what was said of every labelled step; `shares` [steps, labels]."""
     predicted = tuple(labels[index] for index in shares.argmax(axis=-1))
     return LabelAnswers(unit, tuple(labels), tuple(names), tuple(expected), predicted, shares)
@@ -111,16 +147,20 @@ def _gaps(examples: Sequence[LabelledSeries]) -> npt.NDArray[np.bool_]:
     return np.array([[value is None for value in readings] for one in examples for readings in one.features])
 
 
+def _series_names(examples: Sequence[LabelledSeries]) -> list[str]:
+    return [series.name or f"series {number}" for number, series in enumerate(examples, start=1)]
+
+
 def _step_names(examples: Sequence[LabelledSeries]) -> list[str]:
     """Say which step of which series each label is for, and what was read there."""
     return [
-        f"{series.name or f'series {number}'}, step {step}: "
+        f"{name}, step {step}: "
         + ", ".join(
             f"{column.name} {value:g}"
             for column, value in zip(series.columns, readings, strict=True)
             if value is not None
         )
-        for number, series in enumerate(examples, start=1)
+        for name, series in zip(_series_names(examples), examples, strict=True)
         for step, readings in enumerate(series.features, start=1)
     ]
 
@@ -140,9 +180,9 @@ def _labelled_words(example: TaggedTokens) -> list[tuple[str, str]]:
     return [pair for pair in zip(example.tokens, example.tags, strict=True) if pair[1] != UNLABELLED]
 
 
-def _wrong_word(example: TaggedTokens, predicted: Labels) -> str | None:
-    """The first word of a sentence whose label is wrong, in a few words."""
+def _wrong_word(example: TaggedTokens, predicted: Labels) -> Failure | None:
+    """The first word of a sentence whose label is wrong."""
     for (word, tag), label in zip(_labelled_words(example), predicted, strict=True):
         if label != tag:
-            return f"{quoted(' '.join(example.tokens))}: {word!r} is {label}, and not {tag}"
+            return Failure(" ".join(example.tokens), f"{word!r} is {label}, and not {tag}")
     return None

@@ -28,6 +28,28 @@ _UNCLEAR = (
     "Nobody has said under which licence the data may be used, and it is no part of this project. Take the weights for "
     "study and research; for more, ask those who own the data."
 )
+_NAMES = (
+    "The repository's licence, MIT, lets anybody use the lists and pass them on with its notice, and asks nothing of "
+    "who uses the weights. Who gathered the names is not said: should somebody else have a right in the lists, that "
+    "licence does not speak for them."
+)
+_TUNES_FILE = (
+    "The repository's licence, MIT, lets anybody use the file of tunes and pass it on with its notice, and asks "
+    "nothing of who uses the weights. Who wrote the tunes down is not said: should they have a right in that, the "
+    "licence does not speak for them."
+)
+_BUREAU = (
+    "The observations belong to the Commonwealth of Australia. That the package which carries the table is under GPL-3 "
+    "does not tell what the Bureau of Meteorology allows; the table is no part of this project. Take the weights for "
+    "study and research; for more, ask the Bureau."
+)
+_LDC = (
+    "The text is under a licence of the Linguistic Data Consortium that is not open, and is no part of this project. "
+    "Take the weights for study and research; for more, ask the consortium."
+)
+_FOLK = f"{_ALIKE} Of the Irish tunes nobody has said who wrote them down."
+_PASSED_ON = frozenset({_OURS, _FREE, _CREDIT, _ALIKE, _NAMES, _TUNES_FILE, _FOLK})
+"""Terms of data that anybody may pass on; whatever is not among them is quoted in a few words alone."""
 
 
 class Origin(NamedTuple):
@@ -46,6 +68,11 @@ class Origin(NamedTuple):
     credit: str
     terms: str
     limits: str = ""
+
+    @property
+    def may_be_passed_on(self) -> bool:
+        """Whether anybody may copy the data, so that a card can quote it."""
+        return self.terms in _PASSED_ON
 
 
 def _generated(what: str) -> Origin:
@@ -106,7 +133,7 @@ _IRISH = Origin(
     "Irish folk tunes in ABC notation",
     "MIT, of the repository; who transcribed the tunes is not known",
     "github.com/aamini/introtodeeplearning",
-    _UNCLEAR,
+    _TUNES_FILE,
     _TUNES + _NOT_ALL_NEW,
 )
 
@@ -145,7 +172,7 @@ ORIGINS: Mapping[str, Origin] = MappingProxyType(
             "surnames by language, of 18 languages",
             "MIT, of the repository; where the lists are from is not known",
             "github.com/spro/practical-pytorch",
-            _UNCLEAR,
+            _NAMES,
             "It guesses a language from the letters of a surname, which says nothing of whoever bears it: take it for "
             "no decision about people. Half of its names are Russian, and many belong to several languages.",
         ),
@@ -172,15 +199,17 @@ ORIGINS: Mapping[str, Origin] = MappingProxyType(
             "daily weather at 49 Australian stations, 2007 to 2017",
             "unclear: the observations are the Bureau's, the R package rattle.data that carries the table says GPL-3",
             "(c) Commonwealth of Australia, Bureau of Meteorology, bom.gov.au/climate/data; weatherAUS of rattle",
-            _UNCLEAR,
+            _BUREAU,
             "It knows Australian stations, one row a day in its own units; other climates are foreign to it. It is no "
-            "forecast to rely on: it sees one station, and nothing of what is on its way.",
+            "forecast to rely on: it sees one station, and nothing of what is on its way. It reads forwards alone: a "
+            "model of both directions would read tomorrow, where the answer stands, before it answers for today, so "
+            "none is compared here.",
         ),
         "ptb": Origin(
             "newspaper text, Penn Treebank as Mikolov prepared it",
             "not open: text of the LDC (LDC99T42)",
             "Marcus et al. 1993, Mikolov et al. 2010",
-            _UNCLEAR,
+            _LDC,
         ),
         "tinyshakespeare": Origin(
             "plays of Shakespeare, 1.1 million characters",
@@ -195,7 +224,7 @@ ORIGINS: Mapping[str, Origin] = MappingProxyType(
             f"{_NOTTINGHAM.what}, and {_IRISH.what}",
             f"{_NOTTINGHAM.licence}; {_IRISH.licence}",
             f"{_NOTTINGHAM.credit}; {_IRISH.credit}",
-            f"{_ALIKE} Of the Irish tunes nobody has said who wrote them down.",
+            _FOLK,
             _TUNES + _NOT_ALL_NEW,
         ),
         "manythings-ita-eng": _TATOEBA,

@@ -8,21 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import precision_recall_fscore_support
 
 from training.scoring.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
+from training.scoring.confusion import Confusion, all_labels
 from training.scoring.scores import bleu
 
-IntArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """How often each label was given where each was right: counts [labels, labels], rows are what was right."""
-
-    labels: tuple[str, ...]
-    counts: IntArray
 
 
 @dataclass(frozen=True)
@@ -74,12 +66,6 @@ class LengthBleu:
         return _range(self.shortest, self.longest)
 
 
-def confuse(answers: LabelAnswers) -> Confusion:
-    """Count expected against predicted labels; those that the model does not know come last."""
-    labels = _all_labels(answers)
-    return Confusion(labels, confusion_matrix(answers.expected, answers.predicted, labels=labels))
-
-
 def keep_commonest(confusion: Confusion, label_count: int, *, rest: str) -> Confusion:
     """Keep the labels that are right most often, in their order, and add the others up under one name."""
     if len(confusion.labels) <= label_count:
@@ -94,8 +80,8 @@ def keep_commonest(confusion: Confusion, label_count: int, *, rest: str) -> Conf
 
 
 def measure_labels(answers: LabelAnswers) -> tuple[LabelMeasure, ...]:
-    """Compute precision, recall and F1 of each label, in the order of `confuse`."""
-    labels = _all_labels(answers)
+    """Compute precision, recall and F1 of each label, in the order of `all_labels`."""
+    labels = all_labels(answers)
     columns = precision_recall_fscore_support(answers.expected, answers.predicted, labels=labels, zero_division=0)
     rows = zip(labels, *columns, strict=True)
     return tuple(LabelMeasure(label, float(p), float(r), float(f), int(count)) for label, p, r, f, count in rows)
@@ -135,11 +121,6 @@ def worst_mistakes(answers: LabelAnswers, count: int) -> Sequence[int]:
     confidence = answers.probabilities.max(axis=-1)[wrong]
     order: list[int] = wrong[np.argsort(-confidence, kind="stable")][:count].tolist()
     return order
-
-
-def _all_labels(answers: LabelAnswers) -> tuple[str, ...]:
-    """Those that the model knows, and after them those that it should have known."""
-    return (*answers.labels, *sorted(set(answers.expected) - set(answers.labels)))
 
 
 def _range(first: int, last: int) -> str:

@@ -84,6 +84,18 @@ class Position:
 
 
 @dataclass(frozen=True)
+class Beginning:
+    """When a run began, by which code and where. Decides nothing; cards tell it."""
+
+    time: str
+    """RFC 3339, UTC."""
+    commit: str
+    """As `training.preparation.provenance.source_commit`."""
+    machine: str
+    """As `training.run.machine.describe_processor`."""
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A run as it stands, after an update."""
 
@@ -102,6 +114,8 @@ class Checkpoint:
     """None: between two epochs."""
     conditions: dict[str, str] = field(default_factory=dict)
     """What else decides the last bits of a result: threads, processes, versions."""
+    beginning: Beginning | None = None
+    """None: it began before that was recorded."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -186,6 +200,8 @@ def _document(checkpoint: Checkpoint) -> dict[str, Any]:
     if checkpoint.position is not None:
         processes = [_shallow(process) for process in checkpoint.position.processes]
         document["position"] = {**_shallow(checkpoint.position), "processes": processes}
+    if checkpoint.beginning is not None:
+        document["beginning"] = asdict(checkpoint.beginning)
     return document
 
 
@@ -196,7 +212,9 @@ def _checkpoint(document: dict[str, Any]) -> Checkpoint:
         position = Position(**{**position, "processes": processes})
     epochs = tuple(Epoch(**epoch) for epoch in document["epochs"])
     validations = tuple(Validation(**validation) for validation in document["validations"])
-    return Checkpoint(**{**document, "epochs": epochs, "validations": validations, "position": position})
+    beginning = Beginning(**document["beginning"]) if document.get("beginning") else None
+    read = {"epochs": epochs, "validations": validations, "position": position, "beginning": beginning}
+    return Checkpoint(**{**document, **read})
 
 
 def _shallow(record: Checkpoint | Position | ProcessState) -> dict[str, Any]:

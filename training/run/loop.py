@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -21,7 +22,9 @@ from training.optimization.averaging import exchanged, new_average
 from training.optimization.distributed import ALONE, Processes
 from training.optimization.optimizer import learning_rate, plateau_reductions
 from training.optimization.updates import Learner
+from training.preparation.provenance import source_commit
 from training.run.checkpoint import (
+    Beginning,
     Checkpoint,
     Epoch,
     Position,
@@ -32,7 +35,14 @@ from training.run.checkpoint import (
     save_checkpoint,
 )
 from training.run.epoch_meter import EpochMeter
-from training.run.machine import changed_conditions, find_device, found_conditions, random_state, restore_random_state
+from training.run.machine import (
+    changed_conditions,
+    describe_processor,
+    find_device,
+    found_conditions,
+    random_state,
+    restore_random_state,
+)
 from training.run.observers import Announcer, Observer, epoch_line
 from training.tasks.base import Task
 
@@ -106,6 +116,7 @@ class _Run:
         self.recipe, self.settings = self.task.recipe, self.task.recipe.training
         self.progress = progress
         self.conditions = found_conditions(learner.device, self.processes.count)
+        self.beginning: Beginning | None = None
         self.announcer = Announcer(observers if self.processes.is_first else ())
         self.average = new_average(self.task.model, self.settings.averaging)
         self.batch_count = self.task.batch_count()
@@ -133,9 +144,10 @@ class _Run:
         return self.position is None and (len(self.epochs) >= self.settings.epochs or self.is_out_of_patience)
 
     def resume(self) -> None:
-        """Load the last checkpoint, if there is one."""
+        """Load the last checkpoint; if there is none, the run begins here."""
         path = self.folder / LAST
         if not path.exists():
+            self.beginning = _begin_here(self.learner.device)
             return
         checkpoint = load_checkpoint(path, run_sha256=self.run_sha256)
         self.epochs, self.validations, self.position = checkpoint.epochs, checkpoint.validations, checkpoint.position
@@ -143,6 +155,7 @@ class _Run:
         self.learner.optimizer.load_state_dict(checkpoint.optimizer)
         self.learner.step = checkpoint.step
         self.average.restore(checkpoint.averaging)
+        self.beginning = checkpoint.beginning
         changes = changed_conditions(checkpoint.conditions, self.conditions)
         if changes and not self.is_finished:
             warning = f"warning: {path}: {changes}: results may differ in the last bits from an uninterrupted run's"
@@ -259,6 +272,7 @@ class _Run:
                 averaging=self.average.state(),
                 position=position,
                 conditions=self.conditions,
+                beginning=self.beginning,
             )
             save_checkpoint(self.folder / LAST, checkpoint)
         self.saved_at = time.monotonic()
@@ -269,6 +283,11 @@ class _Run:
                 f"recipe {self.recipe.name}: the loss became {meter.loss} in epoch {len(self.epochs) + 1}, by update "
                 f"{self.learner.step}; lower training.learning_rate or clip_norm, or warm up for longer"
             )
+
+
+def _begin_here(device: torch.device) -> Beginning:
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Beginning(now, source_commit(), describe_processor(device))
 
 
 def new_progress(console: Console) -> Progress:

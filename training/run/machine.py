@@ -44,8 +44,19 @@ def describe_machine(settings: TrainingSettings) -> str:
     """Say what a recipe is trained on here, for people: the processor, and how much of it."""
     if settings.device == "cuda" and torch.cuda.is_available():
         return f"{torch.cuda.get_device_name()}, {settings.precision}"
-    threads = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
-    return f"{_processor()} with {os.cpu_count()} cores, {threads}, {settings.precision}"
+    return f"{describe_processor(torch.device('cpu'))}, {describe_threads(settings.threads)}, {settings.precision}"
+
+
+def describe_processor(device: torch.device) -> str:
+    """Name what trains here on such a device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()} with {os.cpu_count()} cores"
+
+
+def describe_threads(count: int) -> str:
+    """Say how many threads compute."""
+    return f"{count} thread{'s' if count > 1 else ''}"
 
 
 def _processor() -> str:

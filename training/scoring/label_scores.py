@@ -15,6 +15,8 @@ from training.data.labels import Scheme
 from training.scoring.calibration import event_calibration_error
 from training.scoring.scores import Score, accuracy
 
+LOG_LOSS = "log loss"
+"""Name of the measure of labels of readings that is lower where it is better."""
 Labels = Sequence[str]
 Probabilities = npt.NDArray[np.floating]
 
@@ -65,4 +67,4 @@ def label_log_loss(probabilities: Probabilities, expected: Labels, labels: Label
     """Mean of -ln p(label). What `reading_scores` takes; every expected label is among `labels`."""
     ids = {label: index for index, label in enumerate(labels)}
     value = log_loss([ids[label] for label in expected], probabilities, labels=range(len(labels)))
-    return Score("log loss", float(value), f"nats, lower is better, scikit-learn, {len(expected)} steps", decimals=4)
+    return Score(LOG_LOSS, float(value), f"nats, lower is better, scikit-learn, {len(expected)} steps", decimals=4)

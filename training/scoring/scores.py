@@ -2,17 +2,20 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 from sacrebleu.metrics.bleu import BLEU
+from sklearn.metrics import accuracy_score
 
 from training.scoring.answers import Answers
 
-_FAILURE_COUNT = 5
+FAILURE_COUNT = 5
+"""Most that a card tells."""
 _QUOTED_WIDTH = 80
 """Characters."""
+_BRIEF_WORDS = 5
 
 
 @dataclass(frozen=True)
@@ -34,29 +37,50 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A test example that went wrong.
+
+    Attributes:
+        text: the example, or a part of it.
+        outcome: what came of it, in words.
+        reference: a text that was right; empty where none is.
+    """
+
+    text: str
+    outcome: str
+    reference: str = ""
+
+    def told(self, quote: Callable[[str], str]) -> str:
+        """Say it in a line; `quote` shortens what is of the corpus."""
+        return f"{quote(self.text)}: {self.outcome}" + (f", and not {quote(self.reference)}" if self.reference else "")
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What a bundle reaches on test examples that were never trained.
 
     Attributes:
         score: of the bundle.
         baseline: the same measure of what needs no network.
-        failures: a few answers that were wrong, for the card.
+        failures: a few that were wrong, or the worst, for the card.
         answers: everything that the scores were made of.
         further: other measures of the same answers.
         other_baselines: more of what needs no network.
+        asked: fields of a request, or more in words, that give these answers and that are not what is had unasked.
     """
 
     score: Score
     baseline: Score
-    failures: tuple[str, ...]
+    failures: tuple[Failure, ...]
     answers: Answers
     further: tuple[Score, ...] = ()
     other_baselines: tuple[Score, ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 def accuracy(predicted: Sequence[str], expected: Sequence[str], unit: str = "texts") -> Score:
-    """Share of equal labels, in percent."""
-    right = sum(one == other for one, other in zip(predicted, expected, strict=True))
+    """Share of equal labels by scikit-learn, in percent."""
+    right = accuracy_score(expected, predicted, normalize=False)
     return Score("accuracy", 100 * right / len(expected), f"percent of {len(expected)} {unit}")
 
 
@@ -65,15 +89,26 @@ def of(owner: str, score: Score) -> Score:
     return replace(score, name=f"{score.name} of {owner}")
 
 
+def with_cuts(score: Score, count: int, limit: int) -> Score:
+    """Say in the score's method how many texts were cut to what the model accepts, if any were."""
+    return replace(score, method=f"{score.method}, {count} cut to {limit} tokens") if count else score
+
+
 def quoted(text: str) -> str:
-    """Return the beginning of a text for a card: corpora that may not be passed on are quoted, not copied."""
+    """Return a text for a card, or its beginning."""
     return repr(textwrap.shorten(text, _QUOTED_WIDTH, placeholder=" …"))
 
 
-def few(failures: Sequence[str]) -> tuple[str, ...]:
+def quoted_briefly(text: str) -> str:
+    """Return the first words of a text for a card: corpora that may not be passed on are hinted at, not copied."""
+    words = text.split()
+    return quoted(" ".join(words[:_BRIEF_WORDS]) + (" …" if len(words) > _BRIEF_WORDS else ""))
+
+
+def few(failures: Sequence[Failure]) -> tuple[Failure, ...]:
     """Return a few failures, taken evenly over all of them."""
-    step = max(1, len(failures) // _FAILURE_COUNT)
-    return tuple(failures[::step][:_FAILURE_COUNT])
+    step = max(1, len(failures) // FAILURE_COUNT)
+    return tuple(failures[::step][:FAILURE_COUNT])
 
 
 def perplexity(log_likelihoods: Sequence[float], token_count: int) -> Score:
@@ -110,4 +145,7 @@ def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokeniz
     streams = [[group[place] if place < len(group) else None for group in references] for place in range(widest)]
     metric = BLEU(tokenize=tokenization, force=True)  # no warning of texts that look tokenised
     value = float(metric.corpus_score(list(hypotheses), cast("list[list[str]]", streams)).score)
-    return Score("BLEU", value, f"sacrebleu {metric.get_signature()}, {len(hypotheses)} sentences")
+    method = f"sacrebleu {metric.get_signature()}, {len(hypotheses)} sentences"
+    if widest > 1:
+        method += f", {sum(map(len, references)) / len(references):.2f} references each on average"
+    return Score("BLEU", value, method)

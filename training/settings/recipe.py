@@ -37,7 +37,7 @@ class DataSettings(_Strict):
     files: FileSettings | None = None
     """A user's own files instead of a corpus."""
     max_examples: PositiveInteger | None = None
-    """Keep at most this many training examples, drawn by the recipe's seed. Validation and test stay whole."""
+    """Keep at most this many training examples, the same ones for every seed. Validation and test stay whole."""
     shuffle_labels: bool = False
     """The negative control: break the link between input and answer, in the training examples alone."""
     max_token_count: PositiveInteger = 128

@@ -5,15 +5,10 @@ import numpy as np
 from training.reporting.charts import draw_calibration
 from training.reporting.document import Block, Picture, Section, Table
 from training.reporting.heat_maps import draw_confusion
-from training.reporting.measures import (
-    Confusion,
-    confuse,
-    keep_commonest,
-    measure_labels,
-    worst_mistakes,
-)
+from training.reporting.measures import keep_commonest, measure_labels, worst_mistakes
 from training.scoring.answers import LabelAnswers
 from training.scoring.calibration import Calibration, calibrate
+from training.scoring.confusion import Confusion, confuse
 
 _LABELS_DRAWN = 20
 _MISTAKES_SHOWN = 15

@@ -310,8 +310,10 @@ def test_another_seed_is_another_run(recipe: Path, training: Training) -> None:
         assert code == 0
     assert len(list(Path("runs").iterdir())) == 2
     cards = [Path(f"models-{seed}/quick/1/MODEL_CARD.md").read_text() for seed in "12"]
-    assert [re.findall(r"seed (\d)", card) for card in cards] == [["1"], ["2"]]
-    assert all(
-        re.search(r"epochs in \d+ s, validation included, on .* cores, 1 thread, float32", card) for card in cards
+    assert [re.findall(r"seed (\d)", card) for card in cards] == [["1", "1"], ["2", "2"]]
+    trained = (
+        r"\n- Trained on 20.*Z at commit \w+(-dirty)?, on .* cores, 1 thread, float32, PyTorch 2.*\n- 1 epochs in \d+ s"
     )
+    assert all(re.search(trained, card) for card in cards)
+    assert all(re.search(r"\n- Exported on 20.*Z at commit \w+(-dirty)?, with PyTorch 2", card) for card in cards)
     assert all("`python -m training train quick.toml`" in card for card in cards)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.bundle.store import open_bundle
+from tests.run_record import run_record
 from tests.trained import ROOT
 from tests.unit.training.conftest import MakeRecipe
 from training.__main__ import main
@@ -19,7 +20,6 @@ from training.evaluation.evaluate import evaluate_variants
 from training.export.bundle import draft_bundle
 from training.export.card import write_card
 from training.preparation.prepare import prepare
-from training.run.checkpoint import Epoch
 from training.settings.recipe import Recipe
 
 TOML = """
@@ -164,9 +164,7 @@ def test_a_file_that_holds_no_measurements_is_an_error(tmp_path: Path) -> None:
 
 def published(folder: Path, recipe: Recipe, splits: AnySplits, *, card: str | None = None) -> PublishedModel:
     draft = draft_bundle(prepare(recipe, splits), run_sha256="a" * 64)
-    written = write_card(
-        draft, recipe, splits, (Epoch(1, 2.0, 50.0, 200.0),), evaluate_variants(draft.opened(), splits)
-    )
+    written = write_card(draft, run_record(recipe, splits, seconds=200.0), evaluate_variants(draft.opened(), splits))
     return PublishedModel.of(open_bundle(draft.publish(card or written, folder)))
 
 

@@ -1,8 +1,9 @@
 """How a bundle is scored is for the recipe to say, and what is had without a network stands beside it."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +12,14 @@ import pytest
 from service.engine.requests import DEFAULT_LENGTH_PENALTY
 from tests.unit.training.conftest import MakeRecipe
 from training.data.encoding.sequences import LabelledSteps, learn_features, read_series
-from training.data.examples import AnySplits, LabelledSeries, Splits, TextPair
+from training.data.examples import AnySplits, LabelledSeries, PlainText, Splits, TextPair
 from training.errors import DataError
 from training.evaluation.evaluate import evaluate_bundle, evaluate_variants
 from training.evaluation.row_baselines import row_baselines
 from training.export.bundle import draft_bundle
 from training.preparation.prepare import prepare
+from training.scoring.answers import LabelAnswers, LikelihoodAnswers
+from training.scoring.label_scores import reading_scores
 from training.settings.evaluation import EvaluationSettings
 
 Tiny = dict[str, AnySplits]
@@ -29,6 +32,107 @@ def test_bleu_is_measured_as_the_settings_say(make_recipe: MakeRecipe, tiny_spli
     method = evaluate_bundle(bundle, tiny_splits["translation"], settings=settings).score.method
     assert "|tok:none|" in method
     assert method.endswith(f"beam of 2, length penalty {DEFAULT_LENGTH_PENALTY}")
+
+
+def test_a_beam_s_score_has_the_greedy_one_beside_it_and_says_how_it_is_asked_for(
+    make_recipe: MakeRecipe, tiny_splits: Tiny
+) -> None:
+    splits = tiny_splits["translation"]
+    bundle = draft_bundle(prepare(make_recipe("translation"), splits), run_sha256=RUN).opened()
+    beam, greedy = (evaluate_bundle(bundle, splits, settings=EvaluationSettings(beam_size=size)) for size in (3, 1))
+    assert [(one.name, one.value) for one in beam.further] == [("BLEU, greedy", greedy.score.value)]
+    assert beam.asked == ("beam_size=3", "length_penalty=0.6")
+    assert (greedy.further, greedy.asked) == ((), ())
+
+
+def test_of_several_references_the_first_alone_is_scored_too(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    splits = cast("Splits[TextPair]", tiny_splits["translation"])
+    bundle = draft_bundle(prepare(make_recipe("translation"), splits), run_sha256=RUN).opened()
+    first, second = splits.test
+    both = dataclasses.replace(splits, test=(first, second, dataclasses.replace(first, target="un altro gatto")))
+    score, (alone,) = (found := evaluate_bundle(bundle, both)).score, found.further
+    assert score.method.endswith("2 sentences, 1.50 references each on average")
+    assert alone.name == "BLEU, first reference alone"
+    assert alone.value == evaluate_bundle(bundle, splits).score.value
+
+
+@pytest.mark.parametrize("task", ["classification", "translation"])
+def test_texts_that_are_cut_are_asked_for_so_and_others_plainly(
+    make_recipe: MakeRecipe, tiny_splits: Tiny, task: str
+) -> None:
+    splits: Any = tiny_splits[task]
+    bundle = draft_bundle(prepare(make_recipe(task, data={"max_token_count": 4}), splits), run_sha256=RUN).opened()
+    assert evaluate_bundle(bundle, splits).asked == ()
+    side = "source" if task == "translation" else "text"
+    longer = dataclasses.replace(splits.test[0], **{side: "the the the the the"})
+    others = {"longer": dataclasses.replace(splits, test=(longer,))}
+    assert evaluate_bundle(bundle, others["longer"]).asked == ("truncation=TRUNCATION_KEEP_BEGINNING",)
+    assert evaluate_variants(bundle, splits, others=others)["fp32"].asked == ("truncation=TRUNCATION_KEEP_BEGINNING",)
+
+
+@pytest.mark.parametrize(
+    ("both", "how"),
+    [
+        pytest.param(False, "each from the state_token of the one before", id="one"),
+        pytest.param(True, "by themselves", id="both"),
+    ],
+)
+def test_series_that_are_read_in_pieces_are_asked_for_in_pieces(
+    make_recipe: MakeRecipe, readings: Splits[LabelledSeries], both: bool, how: str
+) -> None:
+    recipe = make_recipe("readings", data={"max_token_count": 8}, model={"bidirectional": both})
+    bundle = draft_bundle(prepare(recipe, readings), run_sha256=RUN).opened()
+    assert evaluate_bundle(bundle, readings).asked == (f"1 that are longer in pieces of 8, {how}",)
+
+
+def test_the_series_that_come_off_worst_are_named_the_worst_first(
+    make_recipe: MakeRecipe, readings: Splits[LabelledSeries]
+) -> None:
+    several = dataclasses.replace(readings, test=readings.training)
+    bundle = draft_bundle(prepare(make_recipe("readings"), readings), run_sha256=RUN).opened()
+    evaluation = evaluate_bundle(bundle, several)
+    answers, failures = evaluation.answers, evaluation.failures
+    assert isinstance(answers, LabelAnswers)
+    shares, expected = np.split(answers.probabilities, 8), np.split(np.array(answers.expected), 8)
+    alone = {
+        one.name: reading_scores(shares[index], expected[index].tolist(), answers.labels)[0]
+        for index, one in enumerate(several.test)
+    }
+    worst = sorted(alone, key=lambda name: alone[name].value)[:5]
+    assert [one.text for one in failures] == worst
+    assert failures[0].outcome == f"ROC-AUC {alone[worst[0]].shown}, over 20 steps"
+
+
+def test_a_series_without_a_label_to_find_is_not_ranked(
+    make_recipe: MakeRecipe, readings: Splits[LabelledSeries]
+) -> None:
+    (one,) = readings.test
+    dry = dataclasses.replace(one, name="dry", labels=("dry",) * len(one.labels))
+    bundle = draft_bundle(prepare(make_recipe("readings"), readings), run_sha256=RUN).opened()
+    evaluation = evaluate_bundle(bundle, dataclasses.replace(readings, test=(one, dry)))
+    assert [failure.text for failure in evaluation.failures] == ["j"]
+
+
+def test_the_least_expected_passages_of_a_language_model_are_told(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    splits = cast("Splits[PlainText]", tiny_splits["generation"])
+    odd = dataclasses.replace(splits, test=(*splits.test, PlainText("||||||||||||"), PlainText("|")))
+    bundle = draft_bundle(prepare(make_recipe("generation"), splits), run_sha256=RUN).opened()
+    evaluation = evaluate_bundle(bundle, odd)
+    answers = evaluation.answers
+    assert isinstance(answers, LikelihoodAnswers)
+    bits = -answers.log_likelihoods[-2][:-1].sum() / math.log(2) / 12
+    assert [(one.text, one.outcome) for one in evaluation.failures] == [
+        ("||||||||||||", f"bits per character {bits:.4f}, over 12 tokens")
+    ]
+
+
+def test_a_long_text_is_looked_at_in_passages(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
+    splits = cast("Splits[PlainText]", tiny_splits["generation"])
+    text = PlainText("K:C\nAAA|" * 30 + "|")
+    bundle = draft_bundle(prepare(make_recipe("generation"), splits), run_sha256=RUN).opened()
+    failures = evaluate_bundle(bundle, dataclasses.replace(splits, test=(text,))).failures
+    assert [len(one.text) for one in failures] == [40] * 5
+    assert {one.text in text.text for one in failures} == {True}
 
 
 def test_a_bundle_is_scored_on_further_corpora_by_their_names(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:

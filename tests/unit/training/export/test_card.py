@@ -1,47 +1,12 @@
-"""What a model card says of its data."""
-
-import pytest
+"""What a model card says of terms and limits."""
 
 from tests.bundles import tiny_bundle
 from training.data.corpora import CORPORA
-from training.data.examples import LabelledText, Splits
 from training.data.load import SAMPLES
 from training.export import card
-from training.export.origins import ORIGINS, describe_terms
-from training.settings.evaluation import EvaluationSettings
-from training.settings.recipe import Recipe
+from training.export.origins import ORIGINS, describe_terms, origin_of
 
-GOOD, BAD, NEW = LabelledText("a", "good"), LabelledText("b", "bad"), LabelledText("c", "bad")
-
-
-def recipe(**data: object) -> Recipe:
-    sections = {"tokenizer": {"kind": "words"}, "model": {"cell": "lstm", "embedding_size": 8, "hidden_size": 8}}
-    document = {"name": "mine", "version": 1, "task": "classification", "seed": 1, "training": {"epochs": 1}}
-    return Recipe.model_validate({**document, **sections, "data": data})
-
-
-@pytest.mark.parametrize(
-    ("splits", "message"),
-    [
-        pytest.param(Splits((GOOD,), (BAD,), (NEW,)), "no trained example is in the others", id="none"),
-        pytest.param(Splits((GOOD, BAD), (BAD,), (GOOD, NEW)), "2 of the latter two are among the first", id="some"),
-    ],
-)
-def test_a_card_tells_what_the_parts_share(splits: Splits[LabelledText], message: str) -> None:
-    assert message in card._data(recipe(corpus="sst2-stsa"), splits)
-
-
-def test_a_card_tells_whose_files_they_are() -> None:
-    parts = {"training": "a", "validation": "b", "test": "c"}
-    own = recipe(files={"format": "tsv", "text": "text", "label": "label", **parts})
-    assert "The files that the recipe below describes" in card._data(own, Splits((GOOD,), (BAD,), (NEW,)))
-
-
-def test_a_card_cites_what_others_report() -> None:
-    reported = EvaluationSettings(reported=["87.5 %: Tai et al. 2015"])
-    cited = recipe(corpus="sst2-stsa").model_copy(update={"evaluation": reported})
-    assert card._reported(cited).endswith("not checked here:\n\n- 87.5 %: Tai et al. 2015")
-    assert card._reported(recipe(corpus="sst2-stsa")) == ""
+NOT_TO_BE_PASSED_ON = ("imdb", "imdb-text", "multi30k", "ptb", "sst2", "weather-aus")
 
 
 def test_the_licence_of_every_corpus_is_known() -> None:
@@ -60,6 +25,23 @@ def test_a_card_names_each_licence_and_credit_once_and_what_all_terms_mean_for_t
 
 def test_every_corpus_has_a_credit_and_says_what_its_terms_mean() -> None:
     assert [name for name, origin in ORIGINS.items() if not (origin.licence and origin.credit and origin.terms)] == []
+
+
+def test_nobody_is_said_to_be_silent_on_a_licence_that_is_named() -> None:
+    silent = {name for name, origin in ORIGINS.items() if "Nobody has said under which licence" in origin.terms}
+    assert silent
+    assert {name for name in silent if not ORIGINS[name].licence.startswith("no open licence is stated")} == set()
+
+
+def test_data_that_may_not_be_passed_on_is_known_and_so_is_whatever_nothing_is_known_of() -> None:
+    kept = {name for name, origin in ORIGINS.items() if not origin.may_be_passed_on}
+    assert kept == {name for name in ORIGINS if name.startswith(NOT_TO_BE_PASSED_ON)}
+    assert not origin_of(None).may_be_passed_on
+    assert not origin_of("unheard-of").may_be_passed_on
+
+
+def test_the_limits_of_the_weather_say_why_nothing_reads_it_backwards() -> None:
+    assert "both directions would read tomorrow" in ORIGINS["weather-aus"].limits
 
 
 def test_limits_tell_of_corpus_task_and_lengths() -> None:

@@ -15,13 +15,13 @@ from service.errors import BundleError
 from service.runtime.golden import GoldenCase, read_golden
 from service.runtime.models import load_model
 from service.runtime.session import open_session
+from tests.run_record import run_record
 from training.data.examples import AnySplits
 from training.errors import DataError, ExportError
 from training.evaluation.evaluate import evaluate_bundle, evaluate_variants
 from training.export.bundle import Draft, bundle_folder, draft_bundle, is_published
 from training.export.card import describe_variants, write_card
 from training.preparation.prepare import prepare
-from training.run.checkpoint import Epoch
 from training.settings.evaluation import EvaluationSettings
 from training.settings.recipe import Recipe
 
@@ -133,7 +133,7 @@ def test_a_published_draft_opens_with_scores_in_its_card(
     recipe, splits = make_recipe(task), tiny_splits[task]
     draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)
     evaluation = evaluate_bundle(draft.opened(), splits)
-    card = write_card(draft, recipe, splits, (Epoch(1, 2.0, 50.0, 1.0),), {"fp32": evaluation})
+    card = write_card(draft, run_record(recipe, splits), {"fp32": evaluation})
     folder = draft.publish(card, tmp_path / "models")
     assert folder == bundle_folder(recipe, tmp_path / "models")
     opened = open_bundle(folder)
@@ -204,5 +204,5 @@ def test_a_score_says_how_many_texts_were_cut_and_nothing_where_none_was(
 def test_the_card_of_a_negative_control_says_so(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
     recipe, splits = make_recipe("classification", data={"shuffle_labels": True}), tiny_splits["classification"]
     draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)
-    card = write_card(draft, recipe, splits, (), evaluate_variants(draft.opened(), splits))
+    card = write_card(draft, run_record(recipe, splits), evaluate_variants(draft.opened(), splits))
     assert "negative control" in card

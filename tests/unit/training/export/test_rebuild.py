@@ -12,6 +12,7 @@ from safetensors.torch import save
 from service.bundle.store import OpenedBundle, file_entry, open_bundle, publish_bundle
 from service.errors import BundleError
 from service.runtime.models import load_model
+from tests.run_record import run_record
 from training.data.examples import AnySplits
 from training.errors import ExportError
 from training.evaluation.evaluate import evaluate_variants
@@ -19,7 +20,6 @@ from training.export.bundle import draft_bundle, is_published
 from training.export.card import TERMS, write_card
 from training.export.rebuild import parse_precisions, publish_rebuilt
 from training.preparation.prepare import prepare
-from training.run.checkpoint import Epoch
 from training.settings.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]
@@ -65,7 +65,7 @@ def publish(make_recipe: MakeRecipe, tiny_splits: Tiny, tmp_path: Path) -> Publi
         one = {"tokenizer": {"kind": "words"}} if model.get("share_embeddings") else None
         recipe, splits = make_recipe(task, tokenizers=one, model=model, export=wanted), tiny_splits[task]
         draft = draft_bundle(prepare(recipe, splits), run_sha256=RUN)
-        card = write_card(draft, recipe, splits, (Epoch(1, 2.0, 50.0, 1.0),), evaluate_variants(draft.opened(), splits))
+        card = write_card(draft, run_record(recipe, splits), evaluate_variants(draft.opened(), splits))
         return draft.publish(card, tmp_path / "models")
 
     return make

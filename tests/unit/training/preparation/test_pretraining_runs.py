@@ -93,13 +93,13 @@ def test_the_language_model_is_trained_first_and_only_once(folder: Path) -> None
     with pytest.raises(CheckpointError, match=r"tiny-reviews.*train the recipe first"):
         restore_run(run)
     with Progress(disable=True) as progress:
-        task, outcome = train_run(run, progress)
+        task, _ = train_run(run, progress)
         last = run.pretraining.folder / LAST
         written = last.stat().st_mtime_ns
         train_run(run, progress)
     assert last.stat().st_mtime_ns == written
     assert run.pretraining.folder == opened(folder, "language-model").folder, "as if it had been trained by itself"
-    published, _ = publish_run(run, task, outcome, folder / "models")
+    published, _ = publish_run(run, task, folder / "models")
     card = (published / "MODEL_CARD.md").read_text()
     assert re.search(
         r"- Begins from the language model of recipe `tiny-text`, 2 epochs in \d+ s\. The files that", card
@@ -149,11 +149,11 @@ def test_a_classifier_may_begin_from_a_classifier(folder: Path) -> None:
     with Progress(disable=True) as progress:
         begun, _ = train_run(run.pretraining, progress)
         task = prepare(run.recipe, run.splits, Pretrained.of(begun))
-        outcome = train_run(run, progress)[1]
+        train_run(run, progress)
     ours, theirs = task.model.state_dict(), begun.model.state_dict()
     same = {name.partition(".")[0] for name in theirs if torch.equal(ours[name], theirs[name])}
     assert same == {"embedding", "recurrent"}, "the output layer is learnt anew"
-    published, _ = publish_run(run, task, outcome, folder / "models")
+    published, _ = publish_run(run, task, folder / "models")
     assert (
         "- Begins from the classifier of recipe `tiny-reviews`, 2 epochs" in (published / "MODEL_CARD.md").read_text()
     )
@@ -196,12 +196,12 @@ def test_a_tagger_may_begin_from_a_tagger_in_both_directions(taggers: Path) -> N
     with Progress(disable=True) as progress:
         begun, _ = train_run(run.pretraining, progress)
         task = prepare(run.recipe, run.splits, Pretrained.of(begun))
-        outcome = train_run(run, progress)[1]
+        train_run(run, progress)
     ours, theirs = task.model.state_dict(), begun.model.state_dict()
     taken = [name for name in theirs if torch.equal(ours[name], theirs[name])]
     assert sum(name.endswith("_reverse") for name in taken) == 4
     assert {name.partition(".")[0] for name in taken} == {"embedding", "recurrent"}, "the output layer is learnt anew"
-    published, _ = publish_run(run, task, outcome, taggers / "models")
+    published, _ = publish_run(run, task, taggers / "models")
     assert "- Begins from the tagger of recipe `tiny-tags`, 2 epochs" in (published / "MODEL_CARD.md").read_text()
     (text,) = pretraining_texts(run.recipe, data_folder=None, files_folder=taggers)
     assert isinstance(begun, LabellingTask)

@@ -9,7 +9,6 @@ from training.data.examples import ReferencedText
 from training.reporting.findings import Findings
 from training.reporting.measures import (
     bleu_by_length,
-    confuse,
     keep_commonest,
     losses_by_place,
     measure_labels,
@@ -17,6 +16,7 @@ from training.reporting.measures import (
 )
 from training.scoring.answers import LabelAnswers, LikelihoodAnswers, TranslationAnswers
 from training.scoring.calibration import calibrate, event_calibration_error
+from training.scoring.confusion import confuse
 
 FindingsOf = Callable[..., Findings]
 

@@ -7,6 +7,7 @@ import torch
 
 from training.errors import CheckpointError
 from training.run.checkpoint import (
+    Beginning,
     Checkpoint,
     Epoch,
     Position,
@@ -33,6 +34,7 @@ def checkpoint() -> Checkpoint:
         averaging={"mean": [torch.zeros(3)], "update_count": 23},
         position=Position(3, 12.5, 40, 80, 1.5, 0.5, 0.25, (own,)),
         conditions={"threads": "2"},
+        beginning=Beginning("2025-12-31T00:00:00Z", "abc123", "a machine"),
     )
 
 
@@ -44,9 +46,20 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     assert loaded.optimizer == checkpoint().optimizer
     assert loaded.validations == checkpoint().validations
     assert (loaded.step, loaded.conditions) == (23, {"threads": "2"})
+    assert loaded.beginning == checkpoint().beginning
     assert loaded.position is not None
     assert (loaded.position.batch_count, loaded.position.loss_total) == (3, 12.5)
     assert torch.equal(loaded.position.processes[0].carried["carried"], torch.ones(2, 3))
+
+
+def test_a_checkpoint_of_before_beginnings_were_kept_is_loaded_and_knows_none(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, checkpoint())
+    older = torch.load(path, weights_only=True)
+    del older["beginning"]
+    torch.save(older, path)
+    loaded = load_checkpoint(path, run_sha256=RUN)
+    assert (loaded.step, loaded.conditions, loaded.beginning) == (23, {"threads": "2"}, None)
 
 
 def test_saving_leaves_nothing_else_in_the_folder(tmp_path: Path) -> None:

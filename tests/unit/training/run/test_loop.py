@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from training.data.encoding.batches import Batch, Padded
 from training.errors import CheckpointError, DivergedError
 from training.optimization.distributed import Processes
+from training.preparation.provenance import source_commit
 from training.run.checkpoint import Epoch, load_checkpoint, save_checkpoint
 from training.run.loop import BEST, LAST, TrainingOutcome, new_progress, train
 from training.settings.recipe import Recipe
@@ -292,6 +293,30 @@ def test_going_on_with_other_threads_is_told(recipe: Recipe, tmp_path: Path) -> 
     first = said.getvalue().splitlines()[0]
     assert first.startswith("warning: ")
     assert "last.pt: threads 5 before, 1 now: results may differ in the last bits" in first
+
+
+def test_a_run_keeps_when_and_where_it_began(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(line(recipe, stop_after=2), tmp_path)
+    stopped = load_checkpoint(tmp_path / LAST, run_sha256=RUN)
+    assert stopped.beginning is not None
+    assert stopped.beginning.commit == source_commit()
+    assert stopped.beginning.machine.endswith("cores")
+    earlier = replace(stopped.beginning, time="2025-12-31T00:00:00Z", commit="abc123")
+    save_checkpoint(tmp_path / LAST, replace(stopped, beginning=earlier))
+    run(line(recipe), tmp_path)
+    assert load_checkpoint(tmp_path / LAST, run_sha256=RUN).beginning == earlier
+
+
+def test_a_run_that_began_before_that_was_kept_does_not_take_its_going_on_for_it(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(line(recipe, stop_after=2), tmp_path)
+    older = load_checkpoint(tmp_path / LAST, run_sha256=RUN)
+    save_checkpoint(tmp_path / LAST, replace(older, beginning=None))
+    run(line(recipe), tmp_path)
+    assert load_checkpoint(tmp_path / LAST, run_sha256=RUN).beginning is None
 
 
 def test_a_checkpoint_comes_after_some_minutes(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:

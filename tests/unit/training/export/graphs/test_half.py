@@ -15,6 +15,7 @@ from service.errors import BundleError, SettingsError
 from service.runtime.models import load_model
 from service.runtime.session import open_session
 from tests.parity import Case, export, largest_differences, matrix, opened
+from tests.run_record import run_record
 from training.data.examples import AnySplits
 from training.errors import ExportError
 from training.evaluation.evaluate import evaluate_variants
@@ -131,7 +132,7 @@ def test_the_card_tells_that_fp16_was_measured_on_a_cpu(
     draft, splits = make_draft("classification"), tiny_splits["classification"]
     evaluations = evaluate_variants(draft.opened(), splits)
     assert list(evaluations) == ["fp32", "fp16"]
-    card = write_card(draft, make_recipe("classification"), splits, (), evaluations)
+    card = write_card(draft, run_record(make_recipe("classification"), splits), evaluations)
     assert f"| accuracy | fp16 | {evaluations['fp16'].score.value:.2f} |" in card
     assert "it has not been run on a GPU" in card
 

@@ -18,6 +18,7 @@ from service.runtime.golden import Array, read_golden
 from service.runtime.models import load_model
 from service.runtime.session import open_session
 from tests.parity import EVERYTHING, VOCABULARY, Case, architecture, export, opened
+from tests.run_record import run_record
 from training.data.examples import AnySplits
 from training.errors import ExportError
 from training.evaluation.evaluate import evaluate_variants
@@ -243,7 +244,7 @@ def test_the_card_lists_the_scores_of_both_variants(
     draft, splits = make_draft("classification"), tiny_splits["classification"]
     evaluations = evaluate_variants(draft.opened(), splits)
     assert list(evaluations) == ["fp32", "int8"]
-    card = write_card(draft, make_recipe("classification", export=BOTH), splits, (), evaluations)
+    card = write_card(draft, run_record(make_recipe("classification", export=BOTH), splits), evaluations)
     for precision, evaluation in evaluations.items():
         assert f"| accuracy | {precision} | {evaluation.score.value:.2f} |" in card
     assert "| int8 | " in card

@@ -1,0 +1,78 @@
+"""The card's section on data: which, how much of it, what the parts share, and what the model begins from."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from training.data.examples import AnySplits, LabelledSeries, TaggedTokens, labels_of
+from training.export.origins import origin_of
+from training.export.sections.record import RunRecord, duration
+from training.preparation.provenance import data_sha256
+from training.settings.recipe import Recipe, Task
+
+_BEGUN: Mapping[Task, str] = MappingProxyType(
+    {"generation": "language model", "classification": "classifier", "labelling": "tagger", "translation": "translator"}
+)
+"""What another model can begin from, by its recipe's task."""
+
+
+def describe_data(record: RunRecord) -> str:
+    """Return the section's text."""
+    splits = record.splits
+    lines = [
+        f"- {_origin(record.recipe)}",
+        f"- Training / validation / test examples: {_counts(splits)}; {_repeated(splits)}",
+        *_selected(record),
+        *_labelled_steps(splits),
+        f"- SHA-256 of all examples: `{data_sha256(splits)}`",
+        *(
+            f"- Begins from the {_BEGUN[one.task]} of recipe `{one.name}`, {duration(epochs)}. {_origin(one)}"
+            for one, epochs in record.pretraining
+        ),
+    ]
+    if record.recipe.data.shuffle_labels:
+        lines.append("- **Labels were shuffled: this is a negative control and has learnt nothing true.**")
+    return "\n".join(lines)
+
+
+def _origin(recipe: Recipe) -> str:
+    what = origin_of(recipe.data.corpus).what
+    return what if recipe.data.corpus is None else f"Corpus `{recipe.data.corpus}`: {what}"
+
+
+def _counts(splits: AnySplits) -> str:
+    return " / ".join(f"{len(part):,}" for part in (splits.training, splits.validation, splits.test))
+
+
+def _repeated(splits: AnySplits) -> str:
+    trained = set(splits.training)
+    count = sum(example in trained for example in (*splits.validation, *splits.test))
+    return (
+        f"{count:,} of the latter two are among the first as well" if count else "no trained example is in the others"
+    )
+
+
+def _selected(record: RunRecord) -> list[str]:
+    """What of the training examples was not learnt from."""
+    data, count = record.recipe.data, len(record.splits.training)
+    lines = []
+    if data.max_examples is not None and data.max_examples < count:
+        count = data.max_examples
+        lines.append(f"- Of the training examples {count:,} were drawn (`max_examples`)")
+    if record.left_out:
+        limit = f"`max_token_count` {data.max_token_count}"
+        if record.recipe.task == "translation":
+            limit += f", `max_output_token_count` {data.max_output_token_count}"
+        lines.append(
+            f"- Of {count:,} training examples, {record.left_out:,} were left out as too long or empty ({limit})"
+        )
+    return lines
+
+
+def _labelled_steps(splits: AnySplits) -> list[str]:
+    """Where an example has many labels, how many there are."""
+    if not isinstance(splits.training[0], LabelledSeries | TaggedTokens):
+        return []
+    parts = (splits.training, splits.validation, splits.test)
+    counts = " / ".join(f"{sum(len(labels_of(example)) for example in part):,}" for part in parts)
+    what = "steps" if isinstance(splits.training[0], LabelledSeries) else "words"
+    return [f"- Labelled {what} of these: {counts}"]

@@ -1,0 +1,79 @@
+"""The card's sections on what a bundle reaches and where it fails."""
+
+from training.evaluation.evaluate import Evaluations
+from training.export.origins import origin_of
+from training.export.sections.training import is_own
+from training.scoring.answers import LabelAnswers
+from training.scoring.confusion import confuse
+from training.scoring.scores import Evaluation, Score, quoted, quoted_briefly
+from training.settings.recipe import Recipe
+
+_CONFUSION_LABELS = 20
+"""Most labels of a confusion matrix that still fits a page."""
+_UNREPEATED = "One run, seed {seed}"
+_SPREAD = "; its spread over seeds, where that was measured, is in the project's docs/models.md"
+
+
+def describe_scores(recipe: Recipe, evaluations: Evaluations) -> str:
+    """Return the section on scores: those of every variant, the default first, and what they are compared with."""
+    default = next(iter(evaluations.values()))
+    parts = [
+        _table(evaluations),
+        "On the test examples, measured on this bundle through the service's own engine.",
+        f"Asked so: {', '.join(default.asked)}." if default.asked else "",
+        f"{_UNREPEATED.format(seed=recipe.seed)}{_SPREAD if is_own(recipe) else ''}.",
+        describe_confusion(default),
+        describe_reported(recipe),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def describe_reported(recipe: Recipe) -> str:
+    """Return what others say they reach, where the recipe tells it."""
+    lines = "".join(f"\n- {line}" for line in recipe.evaluation.reported)
+    return f"Reported by others, as they have it and not checked here:\n{lines}" if lines else ""
+
+
+def describe_confusion(evaluation: Evaluation) -> str:
+    """Return which labels a classifier of a few gave in place of which; of other models nothing."""
+    answers = evaluation.answers
+    if not isinstance(answers, LabelAnswers) or answers.unit != "text":
+        return ""
+    confusion = confuse(answers)
+    if len(confusion.labels) > _CONFUSION_LABELS:
+        return ""
+    names = [_cell(label) for label in confusion.labels]
+    lines = [
+        f"| right, by row; given, by column | {' | '.join(names)} |",
+        "|---" * (len(names) + 1) + "|",
+        *(
+            f"| {name} | {' | '.join(map(str, counts))} |"
+            for name, counts in zip(names, confusion.counts.tolist(), strict=True)
+        ),
+    ]
+    return "\n".join(["Which label the test examples were given in place of which:\n", *lines])
+
+
+def describe_failures(recipe: Recipe, evaluation: Evaluation) -> str:
+    """Return a few test examples that went wrong; of a corpus that may not be passed on, a few words of each."""
+    if not evaluation.failures:
+        return "No test example was answered wrongly."
+    quote = quoted if origin_of(recipe.data.corpus).may_be_passed_on else quoted_briefly
+    lines = [f"- {failure.told(quote)}" for failure in evaluation.failures]
+    return "\n".join(["Some of the test examples that it did badly on:\n", *lines])
+
+
+def _table(evaluations: Evaluations) -> str:
+    rows = ["| measure | variant | value | how |", "|---|---|---|---|"]
+    for precision, evaluation in evaluations.items():
+        rows += [_row(score, precision) for score in (evaluation.score, *evaluation.further)]
+    default = next(iter(evaluations.values()))
+    return "\n".join([*rows, *(_row(score, "none") for score in (default.baseline, *default.other_baselines))])
+
+
+def _row(score: Score, variant: str) -> str:
+    return f"| {score.name} | {variant} | {score.shown} | {_cell(score.method)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")  # sacrebleu's signature has bars; so have tables
