@@ -23,7 +23,7 @@ _PUBLISHED = (
     "deviation of the first score, where there are several.\n"
 )
 _SCORE = re.compile(r"^\| (?P<name>[^|]+) \| (?P<variant>\w+) \| (?P<value>-?[\d.]+) \|", re.MULTILINE)
-_BEGINS = re.compile(r"^- Begins from the (?:language model|classifier|tagger|translator) of recipe `([^`]+)`", re.MULTILINE)
+_BEGINS = re.compile(r"^- Begins from the [a-z ]+ of recipe `([^`]+)`", re.MULTILINE)
 _CORPUS = re.compile(r"^- (?:Corpus `[^`]+`: )?(.+)$", re.MULTILINE)
 _LICENCE = re.compile(r"^- `([^`]+)`: licence: (.+?)\. Credit: (.+)\.$", re.MULTILINE)
 _SECONDS = re.compile(r"^- \d+ epochs in (\d+) s", re.MULTILINE)
