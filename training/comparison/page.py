@@ -96,16 +96,15 @@ def write_page(
         others: more seeds of those, and models that are not published.
         measurements: of comparisons.
     """
-    names = {model.name for model in published}
-    unpublished: dict[str, list[TrainedModel]] = {}
+    by_model: dict[tuple[str, int], list[TrainedModel]] = {(one.name, one.version): [one] for one in published}
     for one in others:
-        if one.name not in names:
-            unpublished.setdefault(one.name, []).append(one)
-    rows = [[model, *(one for one in others if one.name == model.name)] for model in published]
+        by_model.setdefault((one.name, one.version), []).append(one)
+    rows = list(by_model.values())[: len(published)]
+    unpublished = list(by_model.values())[len(published) :]
     parts = [
         _HEAD,
         *([_models_table("Published models", rows)] if rows else []),
-        *([_models_table("Trained, not published", list(unpublished.values()))] if unpublished else []),
+        *([_models_table("Trained, not published", unpublished)] if unpublished else []),
         *_comparisons(measurements),
     ]
     return "\n".join(parts)
@@ -133,9 +132,13 @@ def _model_row(seeds: Sequence[TrainedModel]) -> str:
         spread(values, decimals) + f" ({len(values)})" if len(values) > 1 else "1",
         f"{first.parameter_count:,}",
         f"{first.size_bytes / 1e6:.1f}",
-        ", after ".join([_duration(first.seconds), *(f"`{name}`" for name in first.begins_from)]),
+        ", after ".join([_duration(first.seconds), *(_begun(name, first) for name in first.begins_from)]),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _begun(name: str, model: TrainedModel) -> str:
+    return "an earlier version" if name == model.name else f"`{name}`"
 
 
 def _comparisons(measurements: Iterable[Measurement]) -> Iterator[str]:

@@ -183,6 +183,17 @@ def test_the_page_shows_of_a_model_what_its_card_says(
     assert rows[0].endswith("| 3 min |")
 
 
+def test_another_version_is_no_further_seed(
+    make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], tmp_path: Path
+) -> None:
+    first = published(tmp_path, make_recipe("classification"), tiny_splits["classification"]).trained
+    second = first.model_copy(update={"version": 2, "begins_from": (first.name,)})
+    page, _, others = write_page([second], [first], []).partition("## Trained, not published")
+    assert [line.split(" | ")[3] for line in page.splitlines() if line.startswith(f"| `{first.name}` 2 |")] == ["1"]
+    assert "min, after an earlier version |" in page
+    assert f"| `{first.name}` 1 |" in others
+
+
 def test_pages_with_markers_get_tables_of_the_models_in_bundles(
     make_recipe: MakeRecipe,
     tiny_splits: dict[str, AnySplits],
