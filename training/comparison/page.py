@@ -150,6 +150,7 @@ def _comparisons(measurements: Iterable[Measurement]) -> Iterator[str]:
             "## Comparisons\n\nOne factor at a time around the first row, each trained on a fixed subset with several\n"
             "seeds, as `training/comparisons` says, and measured on validation examples: mean and standard deviation.\n"
             "Served per second are texts, or tokens where a model writes, by the service's own engine in float32.\n"
+            "What else a machine was doing shows in times and speeds, and in nothing else.\n"
         )
     for title, rows in by_comparison.items():
         yield "\n".join(_comparison_table(title, rows))
