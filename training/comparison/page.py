@@ -147,8 +147,9 @@ def _comparisons(measurements: Iterable[Measurement]) -> Iterator[str]:
         by_comparison.setdefault(one.comparison, {}).setdefault(one.row, []).append(one)
     if by_comparison:
         yield (
-            "## Comparisons\n\nOne factor at a time around the first row, each trained on a fixed subset with several\n"
-            "seeds, as `training/comparisons` says, and measured on validation examples: mean and standard deviation.\n"
+            "## Comparisons\n\nOne factor at a time around the first row, each trained on a fixed subset with as\n"
+            "many seeds as stand beside it, as `training/comparisons` says, and measured on validation examples: mean\n"
+            "and standard deviation. All rows of a table have as many epochs; what learns slower may not be done.\n"
             "Served per second are texts, or tokens where a model writes, by the service's own engine in float32.\n"
             "What else a machine was doing shows in times and speeds, and in nothing else.\n"
         )

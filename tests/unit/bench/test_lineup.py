@@ -1,4 +1,4 @@
-"""Who is measured under a load: everybody, or those whom a target names, with ours as they are tuned for it."""
+"""Who is measured under a load: everybody, or those whom a target names."""
 
 from pathlib import Path
 
@@ -39,15 +39,11 @@ def test_everybody_is_measured(lineup: Lineup) -> None:
     ]
 
 
-def test_ours_may_be_others_under_another_load(lineup: Lineup) -> None:
-    found = lineup.contenders(BENCH, JOB, SHAPE, [served("seqserve, 2 engines")])
-    assert [one.title for one in found if one.title.startswith("seqserve")] == ["seqserve, 2 engines"]
-
-
 def test_few_are_those_whom_a_target_names(lineup: Lineup) -> None:
-    assert [one.title for one in lineup.few(BENCH, JOB, SHAPE, [served("seqserve, 2 engines")])] == [
+    assert [one.title for one in lineup.few(BENCH, JOB, SHAPE)] == [
         LIMIT,
-        "seqserve, 2 engines",
+        "seqserve, defaults",
+        "seqserve, inline",
         "Triton, tuned",
     ]
 

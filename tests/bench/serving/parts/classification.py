@@ -4,7 +4,7 @@ from tests.bench.serving.comparing import ratio
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.page import circumstances
 from tests.bench.serving.parts.bench import Bench, Shape, loaded
-from tests.bench.serving.parts.lineup import LIMIT, Lineup, chosen_by, line_up, ours_tuned, triton_tuned
+from tests.bench.serving.parts.lineup import LIMIT, Lineup, line_up, ours_tuned, triton_tuned, tuned_lineup
 from tests.bench.serving.rounds import Measured, take_turns
 from tests.bench.serving.tables import table_of
 from tests.bench.serving.targets import Target, target_table
@@ -17,9 +17,9 @@ def classification(bench: Bench) -> str:
     job = bench.job("classification")
     with line_up(bench, job, SINGLE) as lineup:
         measured = {SINGLE: take_turns(lineup.contenders(bench, job, SINGLE), bench.rounds)}
-        with ours_tuned(bench, job, LISTS, lineup, by=chosen_by(job)) as ours:
-            measured[LISTS] = take_turns(lineup.contenders(bench, job, LISTS, ours), bench.rounds)
-            measured[MANY_LISTS] = take_turns(lineup.few(bench, job, MANY_LISTS, ours), bench.rounds)
+        with tuned_lineup(bench, job, LISTS, lineup) as tuned:
+            measured[LISTS] = take_turns(tuned.contenders(bench, job, LISTS), bench.rounds)
+            measured[MANY_LISTS] = take_turns(tuned.few(bench, job, MANY_LISTS), bench.rounds)
         measured[ALONE] = _alone(bench, job, lineup)
         tried = lineup.tried()
     about = f"model `{job.name}` in {job.precision}, {len(job.items)} test texts of `{job.corpus}`"

@@ -25,6 +25,7 @@ OUR_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "seqserve, 2 engines": ("--engine-count", "2"),
 }
 BATCHES, LIMIT_TRIES = (16, 32, 64, 128), 2
+TRITON = "Triton"
 LIMIT, TORCH_LOOP, EAGER, TORCH_SERVED = "the limit", "PyTorch, bare loop", "PyTorch, one at a time", "PyTorch, batched"
 TORCH_ENGINES: Mapping[Task, tuple[str, ...]] = {
     "translation": ENGINES,
@@ -49,19 +50,18 @@ class Lineup:
         """Every setting that was tried, and by what it was chosen."""
         return "\n\n".join(tries_table(title, tries) for title, tries in self.tries.items())
 
-    def contenders(self, bench: Bench, job: Job, shape: Shape, ours: list[Served] | None = None) -> list[Contender]:
-        """Everybody under one load; bare loops know no calls. `ours` are in place of the line-up's."""
-        return [*self.bares, *self.served(bench, job, shape, ours)]
+    def contenders(self, bench: Bench, job: Job, shape: Shape) -> list[Contender]:
+        """Everybody under one load; bare loops know no calls."""
+        return [*self.bares, *self.served(bench, job, shape)]
 
-    def few(self, bench: Bench, job: Job, shape: Shape, ours: list[Served] | None = None) -> list[Contender]:
+    def few(self, bench: Bench, job: Job, shape: Shape) -> list[Contender]:
         """Those whom a target names: the limit, ours and Triton."""
-        all_served = self.served(bench, job, shape, ours)
-        return [*self.bares[:1], *(one for one in all_served if one.title.startswith((OURS, "Triton")))]
+        named = [one for one in self.served(bench, job, shape) if one.title.startswith((OURS, TRITON))]
+        return [*self.bares[:1], *named]
 
-    def served(self, bench: Bench, job: Job, shape: Shape, ours: list[Served] | None = None) -> list[Contender]:
+    def served(self, bench: Bench, job: Job, shape: Shape) -> list[Contender]:
         """As `contenders`, without bare loops."""
-        served = [*(self.ours if ours is None else ours), *self.peers]
-        return [*(loaded(bench, job, one, shape) for one in served), *self.missing]
+        return [*(loaded(bench, job, one, shape) for one in (*self.ours, *self.peers)), *self.missing]
 
 
 @contextmanager
@@ -173,6 +173,21 @@ def triton_tuned(
         except FAILURES as error:
             contender = absent(triton.title(), error)
         yield [contender]
+
+
+@contextmanager
+def tuned_lineup(bench: Bench, job: Job, shape: Shape, lineup: Lineup) -> Iterator[Lineup]:
+    """The line-up with ours and Triton in the settings that are the best under another load; arguments as there."""
+    peers = [one for one in lineup.peers if not one.title.startswith(TRITON)]
+    missing = [one for one in lineup.missing if not one.title.startswith(TRITON)]
+    with ExitStack() as stack:
+        ours, lineup.tries[f"{OURS}, {shape}"] = open_ours(bench, job, shape, stack, by=chosen_by(job))
+        try:
+            served, lineup.tries[f"{TRITON}, {shape}"] = _try_triton(bench, job, shape, by=chosen_by(job))
+            peers.append(stack.enter_context(served))
+        except FAILURES as error:
+            missing.append(absent(triton.title(), error))
+        yield replace(lineup, ours=ours, peers=peers, missing=missing)
 
 
 def _try_triton(

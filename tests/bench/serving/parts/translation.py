@@ -20,6 +20,7 @@ from tests.bench.serving.parts.lineup import (
     open_ours,
     ours_tuned,
     triton_tuned,
+    tuned_lineup,
 )
 from tests.bench.serving.rounds import Measured, take_turns
 from tests.bench.serving.tables import table_of, tries_table
@@ -39,9 +40,9 @@ def translation(bench: Bench) -> str:
     job = bench.job("translation")
     with line_up(bench, job, SINGLE) as lineup:
         single = take_turns(lineup.contenders(bench, job, SINGLE), bench.rounds)
-        with ours_tuned(bench, job, LISTS, lineup, by=chosen_by(job)) as ours:
-            lists = take_turns(lineup.contenders(bench, job, LISTS, ours), bench.rounds)
-            many = take_turns(lineup.few(bench, job, MANY_LISTS, ours), bench.rounds)
+        with tuned_lineup(bench, job, LISTS, lineup) as tuned:
+            lists = take_turns(tuned.contenders(bench, job, LISTS), bench.rounds)
+            many = take_turns(tuned.few(bench, job, MANY_LISTS), bench.rounds)
         mixed = _mixed(bench, job, lineup)
         tried = lineup.tried()
     sections = [
