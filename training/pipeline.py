@@ -10,8 +10,9 @@ from typing import cast
 from rich.progress import Progress
 
 from service.bundle.store import OpenedBundle, open_bundle
-from training.data.examples import AnySplits
+from training.data.examples import AnySplits, LabelledSeries
 from training.data.load import load_corpus, load_examples
+from training.errors import RecipeError
 from training.evaluation.evaluate import Evaluations, evaluate_variants
 from training.export.bundle import bundle_folder, draft_bundle, is_published
 from training.export.card import write_card
@@ -81,11 +82,15 @@ def open_run(
 
     Raises:
         DataError: the corpus or a file is missing or damaged.
-        RecipeError: the pretraining recipe is missing or wrong, is for another task, or goes in a circle.
+        RecipeError: the pretraining recipe is missing or wrong, is for another task, or goes in a circle; or there is
+            one, and examples are readings.
     """
     run = None
     for one, folder in reversed([(recipe, files_folder), *pretraining_chain(recipe, files_folder)]):
         splits = load_examples(one.data, data_folder=data_folder, files_folder=folder)
+        reads_text = not splits.training or not isinstance(splits.training[0], LabelledSeries)
+        if recipe.pretraining is not None and not reads_text:
+            raise RecipeError(f"recipe {one.name}: {one.data.origin} holds readings, which no pretraining is for")
         run = _run_of(_shortened(one, max_epochs), splits, runs, run)
     others = {name: load_corpus(name, data_folder) for name in recipe.evaluation.corpora}
     return replace(cast("Run", run), others=others)

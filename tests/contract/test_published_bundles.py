@@ -10,7 +10,7 @@ from service.__main__ import app
 from service.bundle.store import CARD_NAME, WEIGHTS_NAME, OpenedBundle, open_bundle
 from tests.published import PUBLISHED, each_published_bundle, published_folders
 from tests.trained import ROOT
-from training.commands.evaluate import own_recipe
+from training.commands.evaluate import recipe_of
 from training.comparison.page import PublishedModel, write_page
 from training.comparison.results import Measurement, TrainedModel, read_results
 from training.comparison.tables import filled
@@ -73,7 +73,7 @@ def test_a_card_s_recipe_is_the_project_s(folder: Path) -> None:
     """But for what a machine decides, which makes no other recipe."""
     card = (folder / CARD_NAME).read_text()
     written = json.loads(card.partition("```json\n")[2].partition("\n```")[0])
-    own = load_recipe(own_recipe(open_bundle(folder).manifest)).model_dump(mode="json")
+    own = load_recipe(recipe_of(open_bundle(folder).manifest)).model_dump(mode="json")
     for recipe in (written, own):
         recipe["training"] |= dict.fromkeys(MACHINE_SETTINGS)
     assert written == own

@@ -13,10 +13,8 @@ from training.data.load import load_corpus, load_examples
 from training.errors import RecipeError, TrainingError
 from training.evaluation.evaluate import Evaluations, evaluate_variants
 from training.pipeline import load_run
-from training.preparation.provenance import run_sha256
+from training.preparation.provenance import OWN_RECIPES, own_recipe, run_sha256
 from training.settings.recipe import load_recipe
-
-RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def evaluate(
@@ -32,7 +30,7 @@ def evaluate(
 ) -> None:
     """Measure a bundle on its corpus's test examples, through the service's own engine."""
     opened = open_bundle(bundle)
-    path = recipe or own_recipe(opened.manifest)
+    path = recipe or recipe_of(opened.manifest)
     found = load_recipe(path)
     splits = load_examples(found.data, data_folder=data, files_folder=path.parent)
     _warn_of_other_origin(opened.manifest, path, splits, data)
@@ -53,13 +51,13 @@ def say_scores(name: str, evaluations: Evaluations) -> None:
         typer.echo(f"{name}: {score}")
 
 
-def own_recipe(manifest: Manifest) -> Path:
-    """Find the recipe that a bundle names, among those that come with the project."""
-    path = RECIPES / f"{manifest.producer.recipe}.toml"
-    if not path.is_file():
+def recipe_of(manifest: Manifest) -> Path:
+    """Find the recipe that a bundle is of, among those that come with the project."""
+    path = own_recipe(manifest.producer.recipe, manifest.version)
+    if path is None:
         raise RecipeError(
-            f"{manifest.name}@{manifest.version} is of recipe {manifest.producer.recipe!r}, not among those in "
-            f"{RECIPES}: name its file by --recipe"
+            f"{manifest.name}@{manifest.version} is of recipe {manifest.producer.recipe!r}, not among those of this "
+            f"version in {OWN_RECIPES}: name its file by --recipe"
         )
     return path
 

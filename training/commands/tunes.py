@@ -7,7 +7,7 @@ import typer
 
 from service.bundle.store import open_bundle
 from training.commands.arguments import DataFolder
-from training.commands.evaluate import own_recipe
+from training.commands.evaluate import recipe_of
 from training.comparison.results import spread
 from training.data.examples import PlainText
 from training.data.load import load_examples
@@ -33,7 +33,7 @@ def tunes(
 ) -> None:
     """Have a model write tunes in ABC notation, and check them and held-out ones by a parser and bar by bar."""
     opened = open_bundle(bundle)
-    path = recipe or own_recipe(opened.manifest)
+    path = recipe or recipe_of(opened.manifest)
     splits = load_examples(load_recipe(path).data, data_folder=data, files_folder=path.parent)
     held_out = [one.text for one in (*splits.test, *splits.validation) if isinstance(one, PlainText)][:count]
     if len(held_out) < count:

@@ -7,8 +7,10 @@ import subprocess
 from pathlib import Path
 
 from training.data.examples import AnySplits
-from training.settings.recipe import Recipe
+from training.settings.recipe import Recipe, load_recipe
 from training.settings.training import MACHINE_SETTINGS
+
+OWN_RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def data_sha256(splits: AnySplits) -> str:
@@ -36,6 +38,16 @@ def run_sha256(recipe: Recipe, splits: AnySplits, *, pretraining: str | None = N
     written = recipe.model_dump_json(exclude={"evaluation": True, "export": True, "training": set(MACHINE_SETTINGS)})
     lines = [written, data_sha256(splits), *([pretraining] if pretraining else [])]
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
+def own_recipe(name: str, version: int) -> Path | None:
+    """Find a recipe among those that come with the project; several versions of one name have files of their own."""
+    found = (path for path in sorted(OWN_RECIPES.glob("*.toml")) if path.stem.startswith(name))
+    return next((path for path in found if _is_of(load_recipe(path), name, version)), None)
+
+
+def _is_of(recipe: Recipe, name: str, version: int) -> bool:
+    return (recipe.name, recipe.version) == (name, version)
 
 
 def source_commit() -> str:

@@ -25,13 +25,19 @@ def describe_data(record: RunRecord) -> str:
         *_labelled_steps(splits),
         f"- SHA-256 of all examples: `{data_sha256(splits)}`",
         *(
-            f"- Begins from the {_BEGUN[one.task]} of recipe `{one.name}`, {duration(epochs)}. {_origin(one)}"
+            f"- Begins from the {_BEGUN[one.task]} of recipe `{one.name}`{_version(one, record)}, {duration(epochs)}. "
+            f"{_origin(one)}"
             for one, epochs in record.pretraining
         ),
     ]
     if record.recipe.data.shuffle_labels:
         lines.append("- **Labels were shuffled: this is a negative control and has learnt nothing true.**")
     return "\n".join(lines)
+
+
+def _version(begun: Recipe, record: RunRecord) -> str:
+    """Which version a model begins from, where it is one of its own."""
+    return f", version {begun.version}" if begun.name == record.recipe.name else ""
 
 
 def _origin(recipe: Recipe) -> str:

@@ -57,7 +57,7 @@ def describe_confusion(evaluation: Evaluation) -> str:
 def describe_failures(recipe: Recipe, evaluation: Evaluation) -> str:
     """Return a few test examples that went wrong; of a corpus that may not be passed on, a few words of each."""
     if not evaluation.failures:
-        return "No test example was answered wrongly."
+        return "None was singled out."
     quote = quoted if origin_of(recipe.data.corpus).may_be_passed_on else quoted_briefly
     lines = [f"- {failure.told(quote)}" for failure in evaluation.failures]
     return "\n".join(["Some of the test examples that it did badly on:\n", *lines])

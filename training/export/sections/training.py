@@ -1,11 +1,9 @@
 """The card's section on training: by which recipe, when, by which code and on what; and when it was exported."""
 
-from pathlib import Path
-
 from service.bundle.manifest import Manifest
 from training.data.load import SAMPLES
 from training.export.sections.record import RunRecord, duration
-from training.preparation.provenance import source_commit
+from training.preparation.provenance import own_recipe, source_commit
 from training.run.checkpoint import Beginning, Checkpoint
 from training.run.machine import describe_threads
 from training.settings.recipe import Recipe
@@ -30,8 +28,8 @@ def describe_training(manifest: Manifest, record: RunRecord) -> str:
 
 
 def is_own(recipe: Recipe) -> bool:
-    """Whether a recipe of this name comes with the project."""
-    return (Path(__file__).parents[3] / _own_path(recipe)).is_file()
+    """Whether a recipe of this name and version comes with the project."""
+    return own_recipe(recipe.name, recipe.version) is not None
 
 
 def _trained(checkpoint: Checkpoint, recipe: Recipe) -> str:
@@ -51,13 +49,10 @@ def _trained(checkpoint: Checkpoint, recipe: Recipe) -> str:
     return f"Trained on {begun.time} at commit {begun.commit}, on {', '.join(facts)}"
 
 
-def _own_path(recipe: Recipe) -> str:
-    return f"training/recipes/{recipe.name}.toml"
-
-
 def _command(recipe: Recipe) -> str:
     """What makes the bundle anew; a recipe of the project is named by its place, the others by their file."""
-    path = _own_path(recipe) if is_own(recipe) else f"{recipe.name}.toml"
+    own = own_recipe(recipe.name, recipe.version)
+    path = f"{recipe.name}.toml" if own is None else f"training/recipes/{own.name}"
     needs_data = recipe.data.corpus is not None and recipe.data.corpus not in SAMPLES
     return f"{'SEQSERVE_DATA=DIR ' if needs_data else ''}python -m training train {path}"
 

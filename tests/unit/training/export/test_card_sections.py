@@ -163,7 +163,7 @@ def test_a_card_says_how_to_ask_for_what_was_measured_and_nothing_where_plain_ca
 
 def test_a_card_says_that_it_is_of_one_run_and_where_a_project_s_recipe_was_run_more_often() -> None:
     assert "\n\nOne run, seed 7.\n\n" in describe_scores(recipe(), {"int8": evaluation()})
-    own = describe_scores(recipe("names"), {"int8": evaluation()})
+    own = describe_scores(recipe("pos-tags"), {"int8": evaluation()})
     assert "\n\nOne run, seed 7; its spread over seeds, where that was measured, is in" in own
     assert "docs/models.md" in own
 
@@ -209,4 +209,4 @@ def test_what_is_short_is_quoted_whole_and_a_long_text_never() -> None:
 
 
 def test_a_card_of_a_model_without_fault_says_so() -> None:
-    assert describe_failures(recipe(), evaluation()) == "No test example was answered wrongly."
+    assert describe_failures(recipe(), evaluation()) == "None was singled out."

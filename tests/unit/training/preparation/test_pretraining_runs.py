@@ -229,6 +229,16 @@ def test_what_a_tagger_in_both_directions_cannot_begin(taggers: Path, change: Ma
         opened(taggers, "beginner")
 
 
+def test_a_recipe_of_readings_is_refused_before_anything_is_trained(folder: Path) -> None:
+    readings = BEGINNER.partition("[data.files]")[0].replace("tagger.toml", "first.toml")
+    (folder / "beginner.toml").write_text(f'{readings}[data]\ncorpus = "sample-weather"\n')
+    first = readings.replace('pretraining = { recipe = "first.toml" }', "").replace("tiny-names", "tiny-first")
+    (folder / "first.toml").write_text(f'{first}[data]\ncorpus = "sample-weather"\n')
+    with pytest.raises(RecipeError, match=r"sample-weather.* holds readings, which no pretraining is for"):
+        opened(folder, "beginner")
+    assert not (folder / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("language_model", "message"),
     [

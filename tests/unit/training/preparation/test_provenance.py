@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
+import pytest
+
 from training.data.examples import AnySplits, PlainText, Splits
-from training.preparation.provenance import data_sha256, run_sha256
+from training.preparation.provenance import data_sha256, own_recipe, run_sha256
 from training.settings.recipe import Recipe
 
 MakeRecipe = Callable[..., Recipe]
@@ -42,3 +44,17 @@ def test_what_is_exported_and_scored_is_not_part_of_the_run(make_recipe: MakeRec
     export = {"precisions": ["fp32", "int8"], "default": "int8"}
     both = make_recipe("generation", export=export, evaluation={"corpora": ["irish-abc"]})
     assert run_sha256(both, tunes) == run_sha256(make_recipe("generation"), tunes)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "file"),
+    [
+        pytest.param("en-it", 1, "en-it-first.toml", id="the first version"),
+        pytest.param("en-it", 2, "en-it.toml", id="the second"),
+        pytest.param("en-it", 99, None, id="one that never was"),
+        pytest.param("nobody", 1, None, id="somebody else's"),
+    ],
+)
+def test_a_recipe_of_the_project_is_found_by_name_and_version(name: str, version: int, file: str | None) -> None:
+    found = own_recipe(name, version)
+    assert (None if found is None else found.name) == file
