@@ -52,12 +52,16 @@ def say_scores(name: str, evaluations: Evaluations) -> None:
 
 
 def recipe_of(manifest: Manifest) -> Path:
-    """Find the recipe that a bundle is of, among those that come with the project."""
-    path = own_recipe(manifest.producer.recipe, manifest.version)
-    if path is None:
+    """Find the recipe that a bundle is of, among those that come with the project.
+
+    Of its version, or else of its name: a bundle that was exported from another has a version of its own.
+    """
+    name = manifest.producer.recipe
+    path = own_recipe(name, manifest.version) or OWN_RECIPES / f"{name}.toml"
+    if not path.is_file():
         raise RecipeError(
-            f"{manifest.name}@{manifest.version} is of recipe {manifest.producer.recipe!r}, not among those of this "
-            f"version in {OWN_RECIPES}: name its file by --recipe"
+            f"{manifest.name}@{manifest.version} is of recipe {name!r}, not among those in {OWN_RECIPES}: name its "
+            "file by --recipe"
         )
     return path
 

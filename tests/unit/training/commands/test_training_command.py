@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.bundles import tiny_bundle
 from training import pipeline
 from training.commands.arguments import default_runs
+from training.commands.evaluate import recipe_of
 from training.optimization.updates import Learner
 from training.tasks.classification import ClassificationTask
 
@@ -127,6 +129,20 @@ def test_evaluate_warns_of_another_recipe_or_other_data_and_asks_for_a_recipe_it
     assert (code, output, len(errors.splitlines())) == (2, "", 1)
     assert "is of recipe 'quick'" in errors
     assert "--recipe" in errors
+
+
+@pytest.mark.parametrize(
+    ("version", "file"),
+    [
+        pytest.param(1, "en-it-first.toml", id="of its version"),
+        pytest.param(2, "en-it.toml", id="of the newest"),
+        pytest.param(9, "en-it.toml", id="exported anew from another, under a version of its own"),
+    ],
+)
+def test_the_recipe_of_a_bundle_is_found_by_version_or_else_by_name(version: int, file: str) -> None:
+    manifest, _ = tiny_bundle("translation")
+    producer = manifest.producer.model_copy(update={"recipe": "en-it"})
+    assert recipe_of(manifest.model_copy(update={"producer": producer, "version": version})).name == file
 
 
 def test_export_makes_other_variants_of_a_bundle_alone(recipe: Path, training: Training, tmp_path: Path) -> None:
