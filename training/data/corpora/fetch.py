@@ -46,8 +46,6 @@ class WantedFile(StrictModel):
     """Its path in the archive at the address, or the end of that path; left out: the address is the file."""
     packed: bool = False
     """It is kept packed with gzip, as its reader looks for it."""
-    in_order: bool = False
-    """It is a `.tar.gz`, and is written anew with its files in the order of their names, which its reader keeps."""
 
 
 class Download(StrictModel):
@@ -151,16 +149,13 @@ def _download(address: str, path: Path, progress: Progress) -> None:
 def _take(file: WantedFile, fetched: Path, part: Path, address: str) -> Path:
     """Make `part` of what was fetched, as the reader wants it, and check its hash."""
     try:
-        if file.in_order:
-            _write_in_order(fetched, part)
-        elif file.member is not None:
+        if file.member is not None:
             with _opened_member(fetched, file.member) as member, part.open("wb") as content:
                 shutil.copyfileobj(member, content)
         else:
             shutil.copyfile(fetched, part)
     except (KeyError, tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        expected = "an archive" if file.member is None else f"an archive with {file.member}"
-        raise DataError(f"{address}: expected {expected}: {error}") from error
+        raise DataError(f"{address}: expected an archive with {file.member}: {error}") from error
     _check(part, file.sha256, address, file.name)
     if file.packed:
         part.write_bytes(gzip.compress(part.read_bytes(), mtime=0))
@@ -193,23 +188,6 @@ def _member(names: Iterable[str], wanted: str) -> str:
     if not found:
         raise KeyError(f"there is no {wanted} in it")
     return min(found, key=len)
-
-
-def _write_in_order(archive: Path, path: Path) -> None:
-    """Write a `.tar.gz` anew, its files in the order of their names; owners and times are left out."""
-    plain = path.with_suffix(".tar")  # unpacked once: members are then read from anywhere in it
-    with gzip.open(archive) as packed, plain.open("wb") as file:
-        shutil.copyfileobj(packed, file)
-    with (
-        tarfile.open(plain, "r:") as old,
-        gzip.GzipFile(path, "wb", mtime=0) as raw,
-        tarfile.open(fileobj=raw, mode="w") as new,
-    ):
-        for member in sorted((one for one in old if one.isfile()), key=lambda one: one.name):
-            bare = tarfile.TarInfo(member.name)
-            bare.size = member.size
-            new.addfile(bare, old.extractfile(member))
-    plain.unlink()
 
 
 def _record(folder: Path, address: str, files: list[WantedFile]) -> None:

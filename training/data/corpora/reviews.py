@@ -177,8 +177,9 @@ class _Review(NamedTuple):
     origin: Origin
 
 
-def _archived_reviews(path: Path, kinds: Collection[str]) -> Iterator[_Review]:
-    """Give the files `aclImdb/{train,test}/KIND/*.txt` of the kinds that are asked for."""
+def _archived_reviews(path: Path, kinds: Collection[str]) -> list[_Review]:
+    """Give the files `aclImdb/{train,test}/KIND/*.txt` of the kinds that are asked for, in the order of their names."""
+    found: dict[str, _Review] = {}
     try:
         with tarfile.open(path, "r|gz") as archive:
             for member in archive:
@@ -187,6 +188,7 @@ def _archived_reviews(path: Path, kinds: Collection[str]) -> Iterator[_Review]:
                 if file is None or not rest[0].endswith(".txt"):
                     continue
                 text = " ".join(file.read().decode().replace("<br />", " ").split())
-                yield _Review(part, kind, text, Origin(f"{path}, {member.name}", 1))
+                found[member.name] = _Review(part, kind, text, Origin(f"{path}, {member.name}", 1))
     except (tarfile.TarError, EOFError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected a tar.gz archive of UTF-8 texts: {error}") from error
+    return [found[name] for name in sorted(found)]

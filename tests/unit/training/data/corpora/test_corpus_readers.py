@@ -76,6 +76,16 @@ def test_reviews_are_read_from_the_archive(tmp_path: Path) -> None:
     assert str(splits.test[0].origin).endswith("aclImdb_v1.tar.gz, aclImdb/test/neg/7_2.txt, line 1")
 
 
+def test_reviews_are_read_in_the_order_of_their_names_whatever_the_archive_s(tmp_path: Path) -> None:
+    reviews = [(f"aclImdb/{part}/pos/{n}_9.txt", f"{part} {n}") for part in ("train", "test") for n in range(20)]
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder, ordered in ((one, reviews), (other, reviews[::-1])):
+        folder.mkdir()
+        write_reviews(folder / "aclImdb_v1.tar.gz", dict(ordered))
+    assert CORPORA["imdb"](one) == CORPORA["imdb"](other)
+    assert texts(CORPORA["imdb"](one).test) == [f"test {n}" for n in sorted(range(20), key=lambda n: f"{n}_9.txt")]
+
+
 @pytest.fixture
 def review_archive(tmp_path: Path) -> Path:
     reviews = {f"aclImdb/train/pos/{n}_9.txt": f"Good film {n}." for n in range(200)}

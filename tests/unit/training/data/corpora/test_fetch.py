@@ -40,17 +40,10 @@ def zip_of(name: str, content: bytes) -> bytes:
     return raw.getvalue()
 
 
-REVIEWS = {
-    "aclImdb/train/pos/2_9.txt": b"Good.",
-    "aclImdb/README": b"Of reviews.",
-    "aclImdb/train/pos/10_9.txt": b"Better.",
-    "aclImdb/test/neg/3_1.txt": b"Dull.",
-}
 PAGES = {
     "/text": TEXT,
     "/archive.tgz": tar_of({"./inner/text": TEXT}),
     "/archive.zip": zip_of("inner/text", TEXT),
-    "/reviews.tar.gz": tar_of(REVIEWS),
     "/short": TEXT,
 }
 
@@ -163,33 +156,16 @@ def test_a_file_that_its_reader_wants_packed_is_packed_and_its_hash_is_of_what_i
     assert fetch(address, tmp_path) == [tmp_path / "text.txt.gz"]
 
 
-def in_order(address: str, sha256: str | None = None) -> Address:
-    wanted = WantedFile(name="aclImdb_v1.tar.gz", in_order=True)
-    return Address(downloads=(Download(address=address, sha256=sha256, files=(wanted,)),))
-
-
-def test_an_archive_whose_order_matters_is_kept_in_the_order_of_names(server: str, tmp_path: Path) -> None:
-    found = hashlib.sha256(PAGES["/reviews.tar.gz"]).hexdigest()
-    (path,) = fetch(in_order(f"{server}/reviews.tar.gz", found), tmp_path)
-    with tarfile.open(path) as archive:
-        assert archive.getnames() == sorted(REVIEWS)
-    assert [vars(example)["text"] for example in CORPORA["imdb"](tmp_path).training] == ["Better.", "Good."]
-    assert fetch(in_order(f"{server}/reviews.tar.gz", found), tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    ("page", "sha256", "message"),
-    [
-        pytest.param("/reviews.tar.gz", "0" * 64, "expected a file with sha256 000.*nothing was kept", id="hash"),
-        pytest.param("/text", None, "/text: expected an archive: ", id="no archive"),
-    ],
-)
-def test_an_archive_that_is_not_right_is_not_kept(
-    server: str, tmp_path: Path, page: str, sha256: str | None, message: str
-) -> None:
-    with pytest.raises(DataError, match=message):
-        fetch(in_order(f"{server}{page}", sha256), tmp_path)
+def test_a_download_that_is_not_the_pinned_one_is_not_kept(server: str, tmp_path: Path) -> None:
+    files = (WantedFile(name="text.txt"),)
+    right, wrong = (
+        Address(downloads=(Download(address=f"{server}/text", sha256=sha256, files=files),))
+        for sha256 in (hashlib.sha256(PAGES["/text"]).hexdigest(), "0" * 64)
+    )
+    with pytest.raises(DataError, match=r"expected a file with sha256 000.*nothing was kept"):
+        fetch(wrong, tmp_path)
     assert list(tmp_path.iterdir()) == []
+    assert fetch(right, tmp_path) == [tmp_path / "text.txt"]
 
 
 def test_every_corpus_has_an_address_or_is_made_of_corpora_that_have_one() -> None:
