@@ -178,8 +178,8 @@ def publish_run(run: Run, task: AnyTask, models: Path) -> tuple[Path, Evaluation
     """
     draft = draft_bundle(task, run_sha256=run.sha256)
     evaluations = evaluate_run(run, draft.opened())
-    begun = [(one.recipe, load_checkpoint(one.folder / LAST, run_sha256=one.sha256).epochs) for one in run.begins_from]
-    last = load_checkpoint(run.folder / LAST, run_sha256=run.sha256)
+    last, *before = (load_checkpoint(one.folder / LAST, run_sha256=one.sha256) for one in (run, *run.begins_from))
+    begun = [(one.recipe, checkpoint) for one, checkpoint in zip(run.begins_from, before, strict=True)]
     record = RunRecord(run.recipe, run.splits, last, left_out_count(task, run.splits), begun)
     return draft.publish(write_card(draft, record, evaluations), models), evaluations
 

@@ -25,9 +25,9 @@ def describe_data(record: RunRecord) -> str:
         *_labelled_steps(splits),
         f"- SHA-256 of all examples: `{data_sha256(splits)}`",
         *(
-            f"- Begins from the {_BEGUN[one.task]} of recipe `{one.name}`{_version(one, record)}, {duration(epochs)}. "
-            f"{_origin(one)}"
-            for one, epochs in record.pretraining
+            f"- Begins from the {_BEGUN[one.task]} of recipe `{one.name}`{_version(one, record)}, "
+            f"{duration(begun.epochs)}. {_origin(one)}"
+            for one, begun in record.pretraining
         ),
     ]
     if record.recipe.data.shuffle_labels:

@@ -23,14 +23,14 @@ class RunRecord:
         splits: the recipe's examples, whole.
         checkpoint: its last one.
         left_out: training examples that were not learnt from, because of their length.
-        pretraining: recipe and epochs of the models that it begins from, the nearest first.
+        pretraining: recipe and last checkpoint of the runs that it begins from, the nearest first.
     """
 
     recipe: Recipe
     splits: AnySplits
     checkpoint: Checkpoint
     left_out: int = 0
-    pretraining: Sequence[tuple[Recipe, tuple[Epoch, ...]]] = ()
+    pretraining: Sequence[tuple[Recipe, Checkpoint]] = ()
 
     @property
     def corpora(self) -> list[str | None]:

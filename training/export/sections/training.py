@@ -20,6 +20,10 @@ def describe_training(manifest: Manifest, record: RunRecord) -> str:
             f"- SHA-256 of recipe and data: `{producer.recipe_sha256}`",
             f"- {_trained(record.checkpoint, record.recipe)}",
             f"- {duration(record.checkpoint.epochs)}, validation included",
+            *(
+                f"- Before that, `{begun.name}` {begun.version}: {_trained(checkpoint, begun)}"
+                for begun, checkpoint in record.pretraining
+            ),
             f"- Exported on {manifest.created_time} at commit {source_commit()}, with PyTorch {producer.torch}",
             f"- Command `{_command(record.recipe)}`",
             *_reading(record.recipe),

@@ -104,6 +104,9 @@ def test_the_language_model_is_trained_first_and_only_once(folder: Path) -> None
     assert re.search(
         r"- Begins from the language model of recipe `tiny-text`, 2 epochs in \d+ s\. The files that", card
     )
+    assert re.search(
+        r"\n- Before that, `tiny-text` 1: Trained on 20\S+Z at commit \S+, on .*, 1 thread, float32,", card
+    )
     restored, _ = restore_run(run)
     assert all(torch.equal(value, task.model.state_dict()[name]) for name, value in restored.model.state_dict().items())
 
