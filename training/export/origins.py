@@ -164,8 +164,8 @@ ORIGINS: Mapping[str, Origin] = MappingProxyType(
             what=f"{_REVIEWS.what}, and phrases of others (Stanford Sentiment Treebank)",
             credit=f"{_REVIEWS.credit}; {_TREEBANK.credit}",
             limits="It knows film reviews in English, whole or a sentence, and may misread what hangs on one `not`: "
-            "it can take `it is not a good film` for praise, and `not bad at all` for blame. There is no neutral answer: "
-            "what is neither positive nor negative gets one of the two.",
+            "it can take `it is not a good film` for praise, and `not bad at all` for blame. There is no neutral "
+            "answer: what is neither positive nor negative gets one of the two.",
         ),
         "imdb-text": _REVIEW_TEXT,
         "imdb-text-unsup": _REVIEW_TEXT._replace(what=f"{_REVIEW_TEXT.what}, the unlabelled half too"),
