@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from service.bundle.store import OpenedBundle, open_bundle
-from training.commands.arguments import RUNS, DataFolder, Runs
+from training.commands.arguments import DataFolder, Runs
 from training.comparison.page import PublishedModel, write_page
 from training.comparison.plan import load_comparison
 from training.comparison.results import Measurement, TrainedModel, read_results, write_results
@@ -25,7 +25,8 @@ Results = Annotated[Path, typer.Option(help="What was measured so far.", metavar
 def compare(
     comparisons: Annotated[list[Path], typer.Argument(help="Files of comparisons (TOML).", metavar="COMPARISON.toml")],
     results: Results = _RESULTS,
-    runs: Runs = RUNS,
+    *,
+    runs: Runs,
     data: DataFolder = None,
 ) -> None:
     """Train the rows of comparisons and measure them. What was measured before is kept; a stopped run goes on."""

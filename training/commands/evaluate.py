@@ -7,7 +7,7 @@ import typer
 
 from service.bundle.manifest import Manifest
 from service.bundle.store import open_bundle
-from training.commands.arguments import RUNS, DataFolder
+from training.commands.arguments import DataFolder, default_runs
 from training.data.examples import AnySplits
 from training.data.load import load_corpus, load_examples
 from training.errors import RecipeError, TrainingError
@@ -71,7 +71,7 @@ def _warn_of_other_origin(manifest: Manifest, path: Path, splits: AnySplits, dat
     recipe, own = load_recipe(path), manifest.producer.recipe_sha256
     try:
         chained = recipe.pretraining is not None
-        sha256 = load_run(path, None, runs=RUNS, data=data).sha256 if chained else run_sha256(recipe, splits)
+        sha256 = load_run(path, None, runs=default_runs(), data=data).sha256 if chained else run_sha256(recipe, splits)
     except TrainingError as error:  # the score needs none of what pretraining reads
         typer.echo(f"warning: {path}: cannot be compared with the bundle's recipe: {error}", err=True)
         return

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.arguments import MODELS, RUNS, DataFolder, MaxEpochs, Models, RecipeFile, Runs
+from training.commands.arguments import MODELS, DataFolder, MaxEpochs, Models, RecipeFile, Runs
 from training.evaluation.gates import trace_gates
 from training.pipeline import evaluate_run, exported_bundle, load_run, report_run, restore_run
 from training.reporting.heat_maps import draw_gates
@@ -21,7 +21,8 @@ def report(
         str | None,
         typer.Option(help="What the model reads while its gates are drawn.", show_default="a test example"),
     ] = None,
-    runs: Runs = RUNS,
+    *,
+    runs: Runs,
     models: Models = MODELS,
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,
@@ -39,7 +40,7 @@ def gates(
         str, typer.Argument(help="What the model reads; of readings, rows as `temperature=9.5 wind=3; wind=4`.")
     ],
     output: Annotated[Path, typer.Option(help="The picture (PNG) to write.", metavar="FILE")],
-    runs: Runs = RUNS,
+    runs: Runs,
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,
 ) -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from service.bundle.store import open_bundle
-from training.commands.arguments import MODELS, RUNS, DataFolder, MaxEpochs, Models, RecipeFiles, Runs
+from training.commands.arguments import MODELS, DataFolder, MaxEpochs, Models, RecipeFiles, Runs
 from training.commands.evaluate import say_scores
 from training.errors import ExportError, StoppedError
 from training.export.bundle import bundle_folder, is_published
@@ -45,7 +45,7 @@ Version = Annotated[
 
 def train(
     recipes: RecipeFiles,
-    runs: Runs = RUNS,
+    runs: Runs,
     models: Models = MODELS,
     max_epochs: MaxEpochs = None,
     seed: Seed = None,
@@ -74,7 +74,7 @@ def export(
     precisions: Precisions = None,
     version: Version = None,
     *,
-    runs: Runs = RUNS,
+    runs: Runs,
     models: Models = MODELS,
     max_epochs: MaxEpochs = None,
     data: DataFolder = None,

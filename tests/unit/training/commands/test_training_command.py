@@ -31,6 +31,9 @@ training = {epochs = 3, threads = 1}
 """
 
 
+CACHE = "seqserve/runs in the user's cache"
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "quick.toml"
@@ -41,9 +44,9 @@ def recipe(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("verb", "defaults"),
     [
-        pytest.param("export", ["its own", "its own"], id="export"),
+        pytest.param("export", ["its own", "its own", CACHE], id="export"),
         pytest.param("evaluate", ["the bundle's own"], id="evaluate"),
-        pytest.param("report", ["a test example"], id="report"),
+        pytest.param("report", ["a test example", CACHE], id="report"),
     ],
 )
 def test_help_says_what_is_taken_where_nothing_is_given(
@@ -66,7 +69,10 @@ def test_checkpoints_go_to_the_users_cache(
     environment: dict[str, str], cache: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
-    assert default_runs(environment) == Path(cache, "seqserve/runs")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert default_runs() == Path(cache, "seqserve/runs")
 
 
 def test_train_publishes_reports_skips_evaluates_and_draws(recipe: Path, training: Training, tmp_path: Path) -> None:
