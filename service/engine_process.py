@@ -25,15 +25,19 @@ class Channel:
         self._poll = select.poll()  # unlike select, it takes any descriptor number
         self._poll.register(connection, select.POLLIN)
         self._frames = FrameBuffer()
+        self._received = memoryview(bytearray(RECEIVE_BYTES))
 
     def receive(self, timeout: float | None) -> list[Command]:
         """Wait up to `timeout` seconds for commands; a closed socket reads as Stop."""
-        if not self._poll.poll(None if timeout is None else timeout * 1000):
+        if timeout != 0 and not self._poll.poll(None if timeout is None else timeout * 1000):
             return []
-        data = self._connection.recv(RECEIVE_BYTES)
-        if not data:
+        try:  # a busy engine asks at every step, so without a poll before, and without a new buffer
+            count = self._connection.recv_into(self._received, flags=socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        if not count:
             return [Stop()]
-        return [COMMAND.decode(body) for body in self._frames.take(data)]
+        return [COMMAND.decode(body) for body in self._frames.take(self._received[:count])]
 
     def send(self, events: list[Event]) -> None:
         """Tell the front; waits while it does not read."""

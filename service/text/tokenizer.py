@@ -3,12 +3,15 @@
 Adds no special token and recognises none in text: what a user writes is text, `<eos>` included.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Self, TypeVar
 
 import tokenizers
 
 from service.errors import BundleError, InferenceFailedError, ServiceError
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # texts come one by one: a hop to its threads only costs
 
 Result = TypeVar("Result")
 
@@ -64,17 +67,10 @@ class Tokenizer:
             raise BundleError(error.message) from error
 
     def encode(self, text: str) -> list[int]:
-        """Ids of `text`, without special tokens."""
-        return _guarded(
-            lambda: list(self._backend.encode(text, add_special_tokens=False).ids),
-            InferenceFailedError,
-            "the tokenizer broke on a text",
-        )
+        """Ids of `text`, without special tokens. Other threads can run meanwhile.
 
-    def encode_beside(self, text: str) -> list[int]:
-        """Ids of `text` as `encode` gives them, for long texts on a thread: other threads can run meanwhile.
-
-        The library lets go of the interpreter only in its methods for several texts.
+        Of the library's methods, those for several texts let go of the interpreter; and the fast one is a third
+        cheaper, for it does not note which characters each id comes from.
         """
         return _guarded(
             lambda: list(self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids),
@@ -105,7 +101,7 @@ class Tokenizer:
         return None if token is None else self.id_of(token)
 
     def _encoding(self, text: str | list[str], *, is_pretokenized: bool = False) -> tokenizers.Encoding:
-        """Ids with the words and characters they come from; other threads can run meanwhile, as in `encode_beside`."""
+        """Ids with the words and characters they come from; other threads can run meanwhile."""
         return _guarded(
             lambda: self._backend.encode_batch([text], is_pretokenized, add_special_tokens=False)[0],
             InferenceFailedError,

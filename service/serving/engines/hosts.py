@@ -24,6 +24,12 @@ logger = logging.getLogger(__name__)
 SWITCH_INTERVAL_SECONDS = 0.0005
 """Interpreter switch interval with an engine thread: the default of 5 ms starves it beside a saturated event loop."""
 
+LOOP_TURNS = 6
+"""Turns of the event loop between two of an engine that shares it: a call takes several from its bytes to its work.
+
+With one, calls come to the engine few at a time, and every step has few rows.
+"""
+
 MOST_WAITING_COMMANDS = 10_000
 MOST_WAITING_BYTES = 8_000_000
 """What may be on its way to an engine that does not read, before more is refused."""
@@ -92,7 +98,10 @@ class InlineHost:
                 while not self._commands.empty():
                     events += self._engine.handle(self._commands.get_nowait())
                 deliver(events + self._engine.turn())
-                await asyncio.sleep(0 if self._engine.busy else LOADING_POLL_SECONDS * self._engine.loading)
+                for _ in range(LOOP_TURNS if self._engine.busy else 1):
+                    await asyncio.sleep(0)
+                if self._engine.loading and not self._engine.busy:
+                    await asyncio.sleep(LOADING_POLL_SECONDS)
         except Exception as error:
             logger.exception("engine_lost layout=inline")
             lost(f"{type(error).__name__}: {error}")

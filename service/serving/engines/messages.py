@@ -213,7 +213,7 @@ class FrameBuffer:
     def __init__(self) -> None:
         self._bytes = bytearray()
 
-    def take(self, received: bytes) -> list[bytearray]:
+    def take(self, received: bytes | memoryview) -> list[bytearray]:
         """Add what was received; the messages that are whole now, without their headers."""
         self._bytes += received
         whole: list[bytearray] = []

@@ -47,7 +47,7 @@ def _classified_row(spec: Classification, tokenizer: Tokenizer, sequence: InputS
     where = f"sequences[{index}]"
     match sequence:
         case str() as text:
-            ids = checked_row(tokenizer.encode_beside(text), 1, spec.max_token_count, f"{where}.text")
+            ids = checked_row(tokenizer.encode(text), 1, spec.max_token_count, f"{where}.text")
         case TokenIds(given):
             size = spec.text.vocabulary_size
             ids = checked_ids(given, size, spec.max_token_count, f"{where}.token_ids")

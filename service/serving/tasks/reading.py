@@ -69,10 +69,11 @@ class TextLimits:
             DeadlineExceededError: the deadline passed.
         """
         character_count = self.checked_character_count([(field, len(text)) for field, text in texts], together)
-        encode = tokenizer.encode if character_count <= INLINE_CHARACTERS else tokenizer.encode_beside
         least = 0 if may_be_empty else 1
         return await in_turn(
-            deadline, character_count, lambda: [checked_row(encode(text), least, limit, name) for name, text in texts]
+            deadline,
+            character_count,
+            lambda: [checked_row(tokenizer.encode(text), least, limit, name) for name, text in texts],
         )
 
 

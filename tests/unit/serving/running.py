@@ -26,10 +26,11 @@ class GatedTokenizer(Tokenizer):
         self.gate = threading.Event()
         self.threads: set[threading.Thread] = set()
 
-    def encode_beside(self, text: str) -> list[int]:
-        self.threads.add(threading.current_thread())
-        self.gate.wait(5)
-        return super().encode_beside(text)
+    def encode(self, text: str) -> list[int]:
+        if (thread := threading.current_thread()) is not threading.main_thread():
+            self.threads.add(thread)
+            self.gate.wait(5)
+        return super().encode(text)
 
 
 @dataclass(frozen=True)

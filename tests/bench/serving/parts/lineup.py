@@ -22,6 +22,7 @@ OUR_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "seqserve, engine thread": ("--engine-layout", "thread"),
     "seqserve, inline": ("--engine-layout", "inline"),
     "seqserve, 2 workers, engine thread": ("--workers", "2", "--engine-layout", "thread"),
+    "seqserve, 2 workers, inline": ("--workers", "2", "--engine-layout", "inline"),
     "seqserve, 2 engines": ("--engine-count", "2"),
 }
 BATCHES, LIMIT_TRIES = (16, 32, 64, 128), 2
