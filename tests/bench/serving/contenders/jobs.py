@@ -60,6 +60,11 @@ class Job:
         return {"temperature": 0.0, "max_output_token_count": self.token_count} if self.task == "generation" else {}
 
     @property
+    def reference(self) -> str:
+        """The model with its version, as requests name one."""
+        return f"{self.name}@{self.folder.name}"
+
+    @property
     def repository(self) -> Path:
         """Holds the model and no other."""
         return self.folder.parents[1]

@@ -22,7 +22,7 @@ def classification(bench: Bench) -> str:
             measured[MANY_LISTS] = take_turns(tuned.few(bench, job, MANY_LISTS), bench.rounds)
         measured[ALONE] = _alone(bench, job, lineup)
         tried = lineup.tried()
-    about = f"model `{job.name}` in {job.precision}, {len(job.items)} test texts of `{job.corpus}`"
+    about = f"model `{job.reference}` in {job.precision}, {len(job.items)} test texts of `{job.corpus}`"
     return "\n\n".join(
         [
             "## Classification",

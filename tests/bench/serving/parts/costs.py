@@ -55,7 +55,7 @@ def _loads(bench: Bench, job: Job) -> list[list[str]]:
     if job.task == "translation":
         cases.append((f"sources of 6 to 60 tokens, {SHAPES[0]}", SHAPES[0], mixed_items(job)))
     with seqserve_server(job.repository) as server:
-        return [[f"`{job.name}`, {title}", *_load(bench, job, server.target, server.pid, shape, items)]
+        return [[f"`{job.reference}`, {title}", *_load(bench, job, server.target, server.pid, shape, items)]
                 for title, shape, items in cases]  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def _graphs(job: Job) -> list[list[str]]:
     bundle = open_bundle(job.folder)
     graphs = bundle.manifest.variants[bundle.manifest.default_precision].graphs
     return [
-        [f"`{job.name}` {role}", f"{rows} x {time}", *_profiled(bundle.files[graph.file], graph, rows, time)]
+        [f"`{job.reference}` {role}", f"{rows} x {time}", *_profiled(bundle.files[graph.file], graph, rows, time)]
         for role, graph in graphs.items()
         for rows, time in GRAPH_SIZES
     ]

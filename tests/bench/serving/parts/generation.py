@@ -39,8 +39,8 @@ def generation(bench: Bench) -> str:
         tried = lineup.tried()
     joins = [_join(bench, job) for _ in range(bench.rounds)]
     about = (
-        f"model `{job.name}` in {job.precision}, prompts of `{job.corpus}`, greedy unless it says otherwise, at most "
-        f"{job.token_count} tokens, {job.tokens_per_item:.1f} in the mean"
+        f"model `{job.reference}` in {job.precision}, prompts of `{job.corpus}`, greedy unless it says otherwise, "
+        f"at most {job.token_count} tokens, {job.tokens_per_item:.1f} in the mean"
     )
     sections = [
         "## Streamed generation",

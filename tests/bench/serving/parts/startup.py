@@ -21,7 +21,7 @@ MEBIBYTE = 2**20
 def startup(bench: Bench) -> str:
     """Cold start and memory, with the translation bundle alone and with every bundle."""
     job = bench.job("translation")
-    title = f"`{job.name}` in {job.precision}"
+    title = f"`{job.reference}` in {job.precision}"
     repository = next(path for path in bench.models if any(path.glob("*/*/manifest.json")))
     count = sum(path.is_dir() for path in repository.iterdir())
     rows = [

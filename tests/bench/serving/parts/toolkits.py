@@ -24,7 +24,7 @@ def toolkits(bench: Bench) -> str:
     except FAILURES as error:
         contenders = [absent("OpenNMT-py", error)]
     measured = take_turns([limit, *contenders], bench.rounds)
-    about = f"sizes of `{job.name}`, {job.precision} in the limit, float32 in OpenNMT-py"
+    about = f"sizes of `{job.reference}`, {job.precision} in the limit, float32 in OpenNMT-py"
     table = table_of(measured, limit=LIMIT, compared=False)
     return "\n\n".join(["## Toolkits", circumstances(f"{bench.rounds} rounds", about), table, NOTE])
 

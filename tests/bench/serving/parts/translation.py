@@ -60,7 +60,7 @@ def translation(bench: Bench) -> str:
 
 def _about(job: Job) -> str:
     return (
-        f"model `{job.name}` in {job.precision}, {len(job.items)} test sentences of `{job.corpus}`, "
+        f"model `{job.reference}` in {job.precision}, {len(job.items)} test sentences of `{job.corpus}`, "
         f"{job.tokens_per_item:.1f} tokens each in translation, greedy"
     )
 
@@ -101,10 +101,11 @@ def modes(bench: Bench) -> str:
     sections = ["## Translation, not greedy", circumstances(bench.effort, _about(job).removesuffix(", greedy"))]
     targets = []
     with ExitStack() as stack:
-        (*_, best), tries = open_ours(bench, job, SINGLE, stack, by=chosen_by(job))
+        opened = {shape: open_ours(bench, job, shape, stack, by=chosen_by(job)) for shape in (LISTS, SINGLE)}
         for mode, options in MODES.items():
             limit, _ = find_limit(bench, job, mode)
             for shape, bound in ((LISTS, 0.85), (SINGLE, 0.6)):
+                *_, best = opened[shape][0]
                 ours = loaded(bench, job, best, shape, options=options, compared=False)
                 measured = take_turns([limit, ours], bench.rounds)
                 sections.append(f"### {mode}, {shape}\n\n{table_of(measured, limit=LIMIT, compared=False)}")
@@ -114,5 +115,6 @@ def modes(bench: Bench) -> str:
         "The limit draws from the softmax with NumPy over whole batches; of a beam it is our own step loop "
         f"without a service.\n\n### Targets\n\n{target_table(targets)}"
     )
-    sections.append(f"### Settings that were tried, greedy, {SINGLE}\n\n{tries_table(OURS, tries)}")
+    tried = [tries_table(f"{OURS}, {shape}", tries) for shape, (_, tries) in opened.items()]
+    sections.append("\n\n".join(["### Settings that were tried, greedy", *tried]))
     return "\n\n".join(sections)
