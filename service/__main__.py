@@ -1,6 +1,7 @@
 """The service's command line: serve, check, health.   Turns an error into one line and an exit code."""
 
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -32,6 +33,7 @@ def serve(context: typer.Context) -> None:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
     logging.getLogger(__name__).info("settings %s", settings)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # texts come one by one: a hop to its threads only costs
     uvloop.run(serve_until_stopped(settings))  # a call takes several turns of the loop, and theirs cost less
 
 

@@ -29,9 +29,10 @@ class Channel:
 
     def receive(self, timeout: float | None) -> list[Command]:
         """Wait up to `timeout` seconds for commands; a closed socket reads as Stop."""
+        # a busy engine asks at every step, so without a poll before, and without a new buffer
         if timeout != 0 and not self._poll.poll(None if timeout is None else timeout * 1000):
             return []
-        try:  # a busy engine asks at every step, so without a poll before, and without a new buffer
+        try:
             count = self._connection.recv_into(self._received, flags=socket.MSG_DONTWAIT)
         except BlockingIOError:
             return []

@@ -3,15 +3,12 @@
 Adds no special token and recognises none in text: what a user writes is text, `<eos>` included.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Self, TypeVar
 
 import tokenizers
 
 from service.errors import BundleError, InferenceFailedError, ServiceError
-
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # texts come one by one: a hop to its threads only costs
 
 Result = TypeVar("Result")
 
@@ -69,8 +66,8 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, without special tokens. Other threads can run meanwhile.
 
-        Of the library's methods, those for several texts let go of the interpreter; and the fast one is a third
-        cheaper, for it does not note which characters each id comes from.
+        Of the library's methods, those for several texts let go of the interpreter; and the fast one is cheaper, for
+        it does not note which characters each id comes from.
         """
         return _guarded(
             lambda: list(self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids),

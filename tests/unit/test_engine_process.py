@@ -27,8 +27,9 @@ def test_several_commands_may_come_at_once(ends: tuple[socket.socket, Channel]) 
     assert channel.receive(1.0) == COMMANDS
 
 
+@pytest.mark.parametrize("timeout", [1.0, 0.0, None])
 @given(cuts=st.lists(st.integers(0, 60), max_size=5))
-def test_a_command_may_come_in_pieces(cuts: list[int]) -> None:
+def test_a_command_may_come_in_pieces(timeout: float | None, cuts: list[int]) -> None:
     data = b"".join(map(frame, COMMANDS))
     front, theirs = socket.socketpair()
     with front, theirs:
@@ -38,7 +39,7 @@ def test_a_command_may_come_in_pieces(cuts: list[int]) -> None:
         for begin, end in itertools.pairwise(edges):
             if begin < end:
                 front.sendall(data[begin:end])
-                received += channel.receive(1.0)
+                received += channel.receive(timeout)
         assert received == COMMANDS
 
 
@@ -46,10 +47,11 @@ def test_no_command_in_time_is_no_command(ends: tuple[socket.socket, Channel]) -
     assert ends[1].receive(0.0) == []
 
 
-def test_a_front_that_is_gone_reads_as_stop(ends: tuple[socket.socket, Channel]) -> None:
+@pytest.mark.parametrize("timeout", [1.0, 0.0, None])
+def test_a_front_that_is_gone_reads_as_stop(ends: tuple[socket.socket, Channel], timeout: float | None) -> None:
     front, channel = ends
     front.close()
-    assert channel.receive(1.0) == [Stop()]
+    assert channel.receive(timeout) == [Stop()]
 
 
 def test_events_go_out_as_one_frame(ends: tuple[socket.socket, Channel]) -> None:

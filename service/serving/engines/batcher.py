@@ -124,6 +124,11 @@ class Batcher:
         """Whether a turn has something to do."""
         return bool(self._works)
 
+    @property
+    def work_count(self) -> int:
+        """How many works wait or run."""
+        return len(self._works)
+
     def submit(self, work: ClassifyWork) -> None:
         """Queue the rows of a work. Whatever cannot be read of it leaves nothing behind."""
         pending = _Pending(

@@ -91,6 +91,11 @@ class TaskQueue(Protocol):
         """Whether a turn has something to do."""
         ...
 
+    @property
+    def work_count(self) -> int:
+        """How many works wait or run."""
+        ...
+
     def cancel(self, work_id: int) -> None:
         """Drop a work."""
         ...
@@ -128,6 +133,11 @@ class EngineLoop:
     def busy(self) -> bool:
         """Whether a turn has something to do now."""
         return any(waiting.busy for waiting in self._queues.values())
+
+    @property
+    def work_count(self) -> int:
+        """How many works wait or run."""
+        return sum(waiting.work_count for waiting in self._queues.values())
 
     @property
     def loading(self) -> bool:

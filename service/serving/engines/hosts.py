@@ -27,7 +27,7 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 LOOP_TURNS = 6
 """Turns of the event loop between two of an engine that shares it: a call takes several from its bytes to its work.
 
-With one, calls come to the engine few at a time, and every step has few rows.
+With one, calls come to the engine few at a time, and every step has few rows. Who calls alone waits for one.
 """
 
 MOST_WAITING_COMMANDS = 10_000
@@ -63,7 +63,7 @@ class Host(Protocol):
 
 
 class InlineHost:
-    """Runs the engine's turns on the event loop itself: for steps well under a millisecond and few callers."""
+    """Runs the engine's turns on the event loop itself: for steps well under a millisecond, without another process."""
 
     def __init__(self, limits: EngineLimits) -> None:
         self._engine = EngineLoop(limits)
@@ -98,7 +98,7 @@ class InlineHost:
                 while not self._commands.empty():
                     events += self._engine.handle(self._commands.get_nowait())
                 deliver(events + self._engine.turn())
-                for _ in range(LOOP_TURNS if self._engine.busy else 1):
+                for _ in range(LOOP_TURNS if self._engine.work_count > 1 else 1):
                     await asyncio.sleep(0)
                 if self._engine.loading and not self._engine.busy:
                     await asyncio.sleep(LOADING_POLL_SECONDS)

@@ -131,6 +131,11 @@ class Scheduler:
         """Whether a turn has something to do."""
         return bool(self._works)
 
+    @property
+    def work_count(self) -> int:
+        """How many works wait or run."""
+        return len(self._works)
+
     def submit(self, work: DecodeWork) -> None:
         """Queue the rows of a work."""
         pending = _Pending(work, [None] * len(work.rows))

@@ -150,9 +150,8 @@ class TranslationWriter:
 
     def _copied_words(self, words: Sequence[str], found: DecodedHypothesis) -> dict[int, str]:
         """By place among the tokens written, the source word that stands in for an unknown one."""
-        if not words or found.aligned is None:
+        if not words or found.aligned is None or (unknown := self._target.unknown_id) is None:
             return {}
-        unknown = self._target.unknown_id
         pairs = zip(found.token_ids, found.aligned, strict=True)
         return {place: words[source] for place, (token, source) in enumerate(pairs) if token == unknown}
 

@@ -48,6 +48,7 @@ def main(words: Sequence[str] | None = None) -> None:
         words: of the command; None: those that the process was called with.
     """
     arguments = _arguments(words)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # of every contender: each has a process per core
     try:
         _measure(arguments)
     except DataError as error:

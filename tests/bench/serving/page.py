@@ -19,7 +19,8 @@ equal them all. Contenders take turns, round by round; figures are medians, rati
 counted for the server's processes with their children, apart from the generator's. *The limit* is a bare loop that does
 the same job without a service: tokenise, encode, step, detokenise, the same graphs, a process per core, the best batch
 of those tried. Settings are tried before the rounds, and the best are taken. Peers run in environments of their own. A
-peer that does not run has an empty row with the reason.
+peer that does not run has an empty row with the reason. The threads of the `tokenizers` library are off for all, for a
+process per core is there already.
 """
 
 

@@ -39,10 +39,10 @@ class Effort:
 
 EFFORTS: Mapping[str, Effort] = {
     "floor": Effort(tries=0, each_round=4, starts=8),
-    "translation": Effort(tries=49, each_round=25, starts=71),  # 40 of the starts are torch, which compiles
-    "modes": Effort(tries=52, each_round=16, starts=7),
-    "classification": Effort(tries=39, each_round=26, starts=31),
-    "generation": Effort(tries=44, each_round=14, starts=30),
+    "translation": Effort(tries=71, each_round=25, starts=71),  # 40 of the starts are torch, which compiles
+    "modes": Effort(tries=60, each_round=16, starts=18),
+    "classification": Effort(tries=61, each_round=26, starts=31),
+    "generation": Effort(tries=45, each_round=14, starts=30),
     "startup": Effort(tries=0, each_round=4, starts=3),
     "toolkits": Effort(tries=14, each_round=9, starts=20),
     "growth": Effort(tries=0, each_round=44, starts=60, most_rounds=3),

@@ -19,16 +19,16 @@ from service.text.tokenizer import Tokenizer
 
 
 class GatedTokenizer(Tokenizer):
-    """Splits long texts only after a gate was opened, and notes on which threads."""
+    """Splits texts, beside the event loop only after a gate was opened, and notes which, and on which threads."""
 
     def __init__(self, other: Tokenizer) -> None:
         super().__init__(other._backend)
         self.gate = threading.Event()
-        self.threads: set[threading.Thread] = set()
+        self.split: list[tuple[str, threading.Thread]] = []
 
     def encode(self, text: str) -> list[int]:
-        if (thread := threading.current_thread()) is not threading.main_thread():
-            self.threads.add(thread)
+        self.split.append((text, threading.current_thread()))
+        if threading.current_thread() is not threading.main_thread():
             self.gate.wait(5)
         return super().encode(text)
 

@@ -79,8 +79,8 @@ async def test_long_texts_are_split_on_a_thread_and_the_loop_goes_on(repository:
         tokenizer.gate.set()
         found = await call
         assert found.classifications[1].labels == short.classifications[0].labels
-        assert tokenizer.threads
-        assert threading.main_thread() not in tokenizer.threads
+        on_loop = [(text, thread is threading.main_thread()) for text, thread in tokenizer.split]
+        assert on_loop == [(LONG, False), ("good", True), ("good", False)]
 
 
 async def test_a_deadline_is_kept_while_texts_are_split_and_the_place_is_free(repository: Path) -> None:
@@ -98,7 +98,7 @@ async def test_a_full_queue_refuses_before_texts_are_split(repository: Path) -> 
     async with running(repository) as parts, parts.gated(CLASSIFIER) as (_, tokenizer):
         with pytest.raises(QueueFullError):
             await parts.front.classify(CLASSIFIER, [LONG] * 65, deadline=soon())
-        assert not tokenizer.threads
+        assert not tokenizer.split
 
 
 @pytest.mark.parametrize(

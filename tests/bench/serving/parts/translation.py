@@ -98,16 +98,16 @@ def _targets(single: Measured, lists: Measured, mixed: Measured) -> list[Target]
 def modes(bench: Bench) -> str:
     """Sampling and beam search, against a loop that does the same."""
     job = bench.job("translation")
+    limits = {mode: find_limit(bench, job, mode)[0] for mode in MODES}
     sections = ["## Translation, not greedy", circumstances(bench.effort, _about(job).removesuffix(", greedy"))]
-    targets = []
-    with ExitStack() as stack:
-        opened = {shape: open_ours(bench, job, shape, stack, by=chosen_by(job)) for shape in (LISTS, SINGLE)}
-        for mode, options in MODES.items():
-            limit, _ = find_limit(bench, job, mode)
-            for shape, bound in ((LISTS, 0.85), (SINGLE, 0.6)):
-                *_, best = opened[shape][0]
+    targets, tried = [], []
+    for shape, bound in ((LISTS, 0.85), (SINGLE, 0.6)):
+        with ExitStack() as stack:
+            (*_, best), tries = open_ours(bench, job, shape, stack, by=chosen_by(job))
+            tried.append(tries_table(f"{OURS}, {shape}", tries))
+            for mode, options in MODES.items():
                 ours = loaded(bench, job, best, shape, options=options, compared=False)
-                measured = take_turns([limit, ours], bench.rounds)
+                measured = take_turns([limits[mode], ours], bench.rounds)
                 sections.append(f"### {mode}, {shape}\n\n{table_of(measured, limit=LIMIT, compared=False)}")
                 title = f"{mode}, {shape}: tokens per CPU-second, of the limit"
                 targets.append(Target(title, ratio(measured, (LIMIT,), "tokens_per_cpu_second"), bound))
@@ -115,6 +115,5 @@ def modes(bench: Bench) -> str:
         "The limit draws from the softmax with NumPy over whole batches; of a beam it is our own step loop "
         f"without a service.\n\n### Targets\n\n{target_table(targets)}"
     )
-    tried = [tries_table(f"{OURS}, {shape}", tries) for shape, (_, tries) in opened.items()]
     sections.append("\n\n".join(["### Settings that were tried, greedy", *tried]))
     return "\n\n".join(sections)

@@ -1,9 +1,12 @@
-"""The front's end of the socket to an engine process."""
+"""The front's end of the socket to an engine process, and how an engine shares the event loop."""
 
 import asyncio
 import socket
 
-from service.serving.engines.hosts import _Channel
+import pytest
+
+from service.serving.engines.engine_loop import EngineLimits, EngineLoop
+from service.serving.engines.hosts import LOOP_TURNS, InlineHost, _Channel
 from service.serving.engines.messages import FRAME_HEADER, Event, Failed, frame
 
 
@@ -36,3 +39,30 @@ async def test_an_engine_that_says_what_cannot_be_read_is_lost_with_the_reason()
         assert theirs.recv(1) == b""
     assert told == []
     assert lost == ["what it said could not be read: DecodeError"]
+
+
+class BusyEngine(EngineLoop):
+    """Always has so many works, and does nothing for them."""
+
+    busy = True
+    work_count = 0
+
+
+@pytest.mark.parametrize(("work_count", "turns"), [(1, 1), (2, LOOP_TURNS)])
+async def test_the_loop_turns_between_two_steps_as_often_as_others_may_join(work_count: int, turns: int) -> None:
+    limits = EngineLimits(max_batch_size=1, decode_slots=1, padding_budget=0.0)
+    host, lost = InlineHost(limits), list[str]()
+    host._engine = BusyEngine(limits)
+    host._engine.work_count = work_count
+    steps = 0
+
+    def count(_: list[Event]) -> None:
+        nonlocal steps
+        steps += 1
+
+    await host.start(count, lost.append)
+    for _ in range(10 * turns):
+        await asyncio.sleep(0)
+    await host.close()
+    assert steps == 10
+    assert lost == []
