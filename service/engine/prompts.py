@@ -17,6 +17,13 @@ from service.errors import InferenceFailedError
 WINDOW_SEQUENCES = 64
 """How many of those that are first in line are looked at for similar lengths."""
 
+COMPANY = 8
+"""Sources wait only while so many sequences run, for else hardly more would come, and until so many stand in line, for
+a run of more costs hardly less a row."""
+
+PATIENCE_POSITIONS = 8
+"""A source may wait a turn for every so many positions that it has: a longer one gains more and takes longer anyway."""
+
 
 class ReadBatch(NamedTuple):
     """Requests that have read all they have to: what `DecodeLoop.join` takes."""
@@ -36,11 +43,13 @@ class Reading(NamedTuple):
 class _Prompt:
     """A request, how much of its prompt is read (the token that is added to it included), and the state there.
 
-    `left` tokens are still to read; the next run reads `length` of them, which take up `padded` positions.
+    `left` tokens are still to read; the next run reads `length` of them, which take up `padded` positions. It stands in
+    line since turn `since`.
     """
 
     request: DecodeRequest
     left: int
+    since: int
     read: int = 0
     state: FloatArray | None = None
     length: int = 0
@@ -73,9 +82,11 @@ class PromptReader:
         self._max_rows = max_rows
         self._max_tokens = max_tokens
         self._padding_budget = padding_budget
+        self._reads_slices = model.reads_slices
         self._longest = slice_length(max_tokens, slice_rows or max_rows) if model.reads_slices else sys.maxsize
         self._time_multiple = model.time_multiple
         self._prompts: deque[_Prompt] = deque()
+        self._turn = 0
 
     @property
     def row_count(self) -> int:
@@ -84,7 +95,7 @@ class PromptReader:
 
     def add(self, request: DecodeRequest) -> None:
         """Let a request stand in line."""
-        self._line_up(_Prompt(request, len(request.token_ids) + 1))
+        self._line_up(_Prompt(request, len(request.token_ids) + 1, self._turn))
 
     def _line_up(self, prompt: _Prompt) -> None:
         prompt.length = min(prompt.left, self._longest)
@@ -95,20 +106,32 @@ class PromptReader:
         """Forget a request, if it is still here."""
         self._prompts = deque(prompt for prompt in self._prompts if prompt.request.key != key)
 
-    def read(self) -> Reading:
+    def read(self, *, patient: bool = False) -> Reading:
         """Make the runs of one turn, if anybody is in line; who has more to read goes to the end of the line.
 
         All that `max_tokens` have room for are read before the next step, so they share a run wherever their lengths
         allow it: each run has a price of its own. Further runs follow as far as `max_tokens` go.
+
+        Args:
+            patient: many run meanwhile, so that few sources may wait some turns for more of about their length.
         """
         left, batches, failed = self._max_tokens, list[ReadBatch](), list[tuple[int, str]]()
+        self._turn += 1
         while self._prompts and (left == self._max_tokens or self._prompts[0].padded <= left):
+            if patient and self._waits_for_company():
+                break
             prompts = self._take_similar(left)
             left -= len(prompts) * max(prompt.padded for prompt in prompts)
             reading = self._run(prompts)
             batches += reading.batches
             failed += reading.failed
         return Reading(batches, failed)
+
+    def _waits_for_company(self) -> bool:
+        """Whether those in line are few sources, none of which has waited for as long as it may."""
+        if self._reads_slices or len(self._prompts) >= COMPANY:
+            return False
+        return all(self._turn - one.since <= one.padded // PATIENCE_POSITIONS for one in self._prompts)
 
     def _take_similar(self, max_tokens: int) -> list[_Prompt]:
         """Take the first in line, and others of similar length."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from service.engine.batches import padding_ratio
 from service.engine.decode import DecodeLoop
-from service.engine.prompts import PromptReader
+from service.engine.prompts import COMPANY, PromptReader
 from service.engine.requests import DecodeRequest, Ending, Finished, Hypothesis
 from service.engine.steps import Carried, FloatArray, IntArray, RowModel, Started
 from service.errors import DeadlineExceededError, InferenceFailedError, ServiceError
@@ -21,7 +21,7 @@ from service.state.contents import STATE_DTYPE, CarriedRow
 
 LEAST_MARGIN_SECONDS = 0.005
 MARGIN_TURNS = 2
-"""A partial answer is sent so many seconds before the deadline, or so many turns if that is longer."""
+"""A partial answer is sent so many seconds before the deadline or earlier, or so many turns if that is longer."""
 
 TURN_MEMORY = 0.5
 """How much of the longest turn seen the next one is expected to take at least."""
@@ -188,8 +188,11 @@ class Scheduler:
         return ran + events
 
     def _mind_deadlines(self, now: float) -> None:
-        """Fail works that have expired, and answer those that soon will, if they allow it."""
-        margin = max(LEAST_MARGIN_SECONDS, MARGIN_TURNS * self._turn_seconds)
+        """Fail works that have expired, and answer those that soon will, if they allow it.
+
+        Nobody looks before the next turn, so what would be due by then is due now.
+        """
+        margin = max(LEAST_MARGIN_SECONDS, MARGIN_TURNS * self._turn_seconds) + self._turn_seconds
         if self._soonest - margin > now:
             return
         self._expire(now)
@@ -238,7 +241,7 @@ class Scheduler:
 
     def _read(self) -> None:
         """Read as much as one turn may, and let those join that are through."""
-        read = self._reader.read()
+        read = self._reader.read(patient=len(self._running) >= COMPANY)
         for key, message in read.failed:
             if key in self._reading:  # else another of its request failed, too
                 self._fail([self._reading[key][0]], InferenceFailedError(message))

@@ -146,3 +146,43 @@ def test_prompts_read_before_one_step_share_a_run_however_few_rows_slices_are_ma
     everything(reader)
     assert model.reads[0] == [2] * 8
     assert [max(lengths) for lengths in model.reads[1:]] == [8, 8, 5]
+
+
+def patient_turns(reader: PromptReader, model: CountingRows) -> list[list[list[int]]]:
+    """The runs of each turn, while others run."""
+    turns = []
+    while reader.row_count:
+        before = len(model.reads)
+        reader.read(patient=True)
+        turns.append(model.reads[before:])
+    return turns
+
+
+def test_a_source_waits_a_turn_for_every_eight_positions_while_others_run() -> None:
+    model = CountingRows(time_multiple=8)
+    assert patient_turns(reader_of(model, requests([3] * 23), max_tokens=512), model) == [[], [], [], [[24]]]
+    assert patient_turns(reader_of(model, requests([3] * 3), max_tokens=512), model) == [[], [[4]]]
+
+
+def test_a_source_that_has_waited_leaves_with_all_of_about_its_length() -> None:
+    model = CountingRows(time_multiple=8)
+    reader = reader_of(model, requests([3] * 15), max_tokens=512)
+    assert reader.read(patient=True) == Reading([], [])
+    for request in requests([3] * 14, [3] * 40):
+        reader.add(request)
+    assert patient_turns(reader, model) == [[], [[16, 15]], [], [], [], [], [[41]]]
+
+
+def test_sources_wait_for_no_more_than_a_full_company() -> None:
+    model = CountingRows(time_multiple=8)
+    reader = reader_of(model, requests(*[[3] * 15] * 7), max_rows=8, max_tokens=512)
+    assert reader.read(patient=True) == Reading([], [])
+    reader.add(DecodeRequest(7, ids(*[3] * 15), OPTIONS))
+    assert patient_turns(reader, model) == [[[16] * 8]]
+
+
+def test_nothing_waits_where_nothing_runs_and_no_prompt_ever() -> None:
+    sources, prompts = CountingRows(time_multiple=8), CountingRows(time_multiple=8, reads_slices=True)
+    reader_of(sources, requests([3] * 23), max_tokens=512).read()
+    assert sources.reads == [[24]]
+    assert patient_turns(reader_of(prompts, requests([3] * 23), max_rows=1, max_tokens=512), prompts) == [[[24]]]

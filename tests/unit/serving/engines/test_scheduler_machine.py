@@ -10,14 +10,19 @@ from tests.fakes import CountingRows, ManualClock
 from tests.scheduling import make, work
 
 
-class SchedulerMachine(RuleBasedStateMachine):
+class PromptsMachine(RuleBasedStateMachine):
     """Whatever is submitted, cancelled or expires, in any order: nothing is lost, and slots are never exceeded."""
+
+    slots = 3
+    reads_slices = True
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = ManualClock()
-        self.model = CountingRows(ends_at=9, reads_slices=True)
-        self.scheduler = make(self.model, self.clock, slots=3)
+        self.model = CountingRows(
+            ends_at=9, reads_slices=self.reads_slices, time_multiple=1 if self.reads_slices else 4
+        )
+        self.scheduler = make(self.model, self.clock, slots=self.slots)
         self.open: dict[int, DecodeWork] = {}
         self.next_id = 0
         self.stopped: set[int] = set()
@@ -90,14 +95,32 @@ class SchedulerMachine(RuleBasedStateMachine):
                 whole = hypothesis.ending is not Ending.DEADLINE and event.work_id not in self.stopped
                 assert hypothesis.token_ids == (expected if whole else expected[: len(hypothesis.token_ids)])
 
+    def teardown(self) -> None:
+        """Whatever is left is answered: nothing waits for company that does not come."""
+        turns = 0
+        while self.open:
+            self.turn()
+            turns += 1
+            assert turns < 500
+
     @invariant()
     def slots_are_never_exceeded(self) -> None:
-        assert max(self.model.batches, default=0) <= 3
+        assert max(self.model.batches, default=0) <= self.slots
 
     @invariant()
     def the_scheduler_is_busy_exactly_while_something_is_open(self) -> None:
         assert self.scheduler.busy == bool(self.open)
 
 
-TestSchedulerMachine = SchedulerMachine.TestCase
-TestSchedulerMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True)
+class SourcesMachine(PromptsMachine):
+    """The same of sources, which are read whole, and wait for one another where many run."""
+
+    slots = 12
+    reads_slices = False
+
+
+TestPromptsMachine = PromptsMachine.TestCase
+TestSourcesMachine = SourcesMachine.TestCase
+TestPromptsMachine.settings = TestSourcesMachine.settings = settings(
+    max_examples=40, stateful_step_count=30, deadline=None, derandomize=True
+)
