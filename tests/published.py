@@ -15,6 +15,11 @@ def published_folders() -> list[Path]:
     return sorted(path for path in PUBLISHED.glob("*/*") if path.is_dir())
 
 
+def newest_published(name: str) -> Path:
+    """Folder of the newest version of a published model."""
+    return max((path for path in published_folders() if path.parent.name == name), key=lambda path: int(path.name))
+
+
 def each_published_bundle() -> list[ParameterSet]:
     """A parameter for each version's folder."""
     return [pytest.param(folder, id=folder.parent.name) for folder in published_folders()]

@@ -1,7 +1,7 @@
-"""Inputs that are cut into slices of time, on the trained models' weights: the answer is the same, bit for bit.
+"""Inputs that are cut into slices of time, on trained weights: the answer is the same, bit for bit.
 
-In fp32 and in int8 (but for prompts, which int8 reads by its step), several lengths side by side. The control starts
-every slice from nothing and must be found out.
+In fp32 and in int8, several lengths side by side; prompts on the published writers, too, for the int8 of a GRU reads
+them by its step. The control starts every slice from nothing and must be found out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.bundle.store import OpenedBundle
+from service.bundle.store import OpenedBundle, open_bundle
 from service.engine.prompts import PromptReader
 from service.engine.requests import DecodeOptions, DecodeRequest
 from service.engine.rows import GenerationRows
@@ -20,6 +20,7 @@ from service.serving.engines.batcher import BatchedGraph, Batcher
 from service.serving.engines.exactness import random_steps
 from service.serving.engines.messages import Classified, ClassifyWork
 from service.serving.engines.runnable import batched_graph
+from tests.published import newest_published
 from tests.trained import exported_in_both
 
 PRECISIONS = ("fp32", "int8")
@@ -30,7 +31,8 @@ CUTS = pytest.mark.parametrize(("max_rows", "max_tokens"), [(1, 1), (1, 7), (5, 
 
 @pytest.fixture(scope="module")
 def bundles() -> Mapping[str, OpenedBundle]:
-    return {name: exported_in_both(name) for name in ("sample-melody", *CARRYING)}
+    samples = {name: exported_in_both(name) for name in ("sample-melody", *CARRYING)}
+    return samples | {name: open_bundle(newest_published(name)) for name in ("melody", "shakespeare")}
 
 
 def answers(graph: BatchedGraph, work: ClassifyWork, *, max_rows: int, max_tokens: int) -> Classified:
@@ -96,11 +98,15 @@ def read(rows: GenerationRows, prompts: Sequence[IntArray], *, max_rows: int, ma
 
 
 @CUTS
+@pytest.mark.parametrize(
+    ("name", "precision"), [("sample-melody", "fp32"), ("melody", "int8"), ("shakespeare", "int8")]
+)
 def test_no_bit_after_a_prompt_depends_on_where_it_was_cut(
-    bundles: Mapping[str, OpenedBundle], max_rows: int, max_tokens: int
+    bundles: Mapping[str, OpenedBundle], name: str, precision: str, max_rows: int, max_tokens: int
 ) -> None:
-    model = load_model(bundles["sample-melody"])
+    model = load_model(bundles[name], precision=precision)
     assert isinstance(model, LanguageModel)
+    assert not model.reads_by_step
     prompts = [np.array(steps, dtype=np.int64) for steps in random_steps(model, 70, np.random.default_rng(4))]
     rows = GenerationRows(model)
     whole = read(rows, prompts, max_rows=1, max_tokens=WHOLE)

@@ -1,7 +1,8 @@
-"""State that travels, on the trained models' weights: what goes on elsewhere is the same, bit for bit.
+"""State that travels, on trained weights: what goes on elsewhere is the same, bit for bit.
 
-In fp32 and in int8, alone and among others that join and leave, in every mode. The control goes on without the state
-and must come out otherwise.
+On the sample models in fp32 and in int8, and on the published writers, whose int8 has a prefill, which that of a GRU
+has not. Alone and among others that join and leave, in every mode. The control goes on without the state and must come
+out otherwise.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from service.bundle.store import OpenedBundle
+from service.bundle.store import OpenedBundle, open_bundle
 from service.engine.classify import logits_by_row
 from service.engine.constraints import Constraints
 from service.engine.decode import DecodeLoop
@@ -22,12 +23,18 @@ from service.engine.steps import Carried, FloatArray, IntArray
 from service.runtime.models import LabellerModel, LanguageModel, load_model
 from service.serving.engines.exactness import take_some
 from service.serving.engines.runnable import batched_graph
+from tests.published import newest_published
 from tests.trained import exported_in_both, trained_models
 
 COUNT = 24
 SLOTS = 17
 LABELLERS = ("sample-rain", "sample-clue-one-direction")
 PRECISIONS = ("fp32", "int8")
+PUBLISHED_WRITERS = ("melody", "shakespeare")
+WRITERS = pytest.mark.parametrize(
+    ("name", "precision"),
+    [*(("sample-melody", precision) for precision in PRECISIONS), *((name, "int8") for name in PUBLISHED_WRITERS)],
+)
 MODES = (
     DecodeOptions(COUNT),
     DecodeOptions(COUNT, Sampling(1.0, seed=1)),
@@ -44,7 +51,14 @@ Trace = list[tuple[list[int], list[float], bytes]]
 @pytest.fixture(scope="module")
 def bundles() -> Mapping[str, OpenedBundle]:
     trained_models()
-    return {name: exported_in_both(name) for name in ("sample-melody", *LABELLERS)}
+    samples = {name: exported_in_both(name) for name in ("sample-melody", *LABELLERS)}
+    return samples | {name: open_bundle(newest_published(name)) for name in PUBLISHED_WRITERS}
+
+
+def writer(bundles: Mapping[str, OpenedBundle], name: str, precision: str) -> LanguageModel:
+    model = load_model(bundles[name], precision=precision)
+    assert isinstance(model, LanguageModel)
+    return model
 
 
 def trace(told: Sequence[News], sample: int = 0) -> Trace:
@@ -107,10 +121,11 @@ def _rest(request: DecodeRequest, carried: Carried) -> DecodeRequest:
     return DecodeRequest(1000 + request.key * 10 + carried.sample, nothing, options, streams=True, carried=carried)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_texts_go_on_to_the_bit_in_every_mode_among_others(bundles: Mapping[str, OpenedBundle], precision: str) -> None:
-    model = load_model(bundles["sample-melody"], precision=precision)
-    assert isinstance(model, LanguageModel)
+@WRITERS
+def test_texts_go_on_to_the_bit_in_every_mode_among_others(
+    bundles: Mapping[str, OpenedBundle], name: str, precision: str
+) -> None:
+    model = writer(bundles, name, precision)
     random = np.random.default_rng(7)
     rows, requests = GenerationRows(model), begun(model, random)
     wholes = decoded(rows, requests, random)
@@ -127,8 +142,7 @@ def test_texts_go_on_to_the_bit_in_every_mode_among_others(bundles: Mapping[str,
 
 
 def test_a_text_that_goes_on_without_its_state_comes_out_otherwise(bundles: Mapping[str, OpenedBundle]) -> None:
-    model = load_model(bundles["sample-melody"], precision="fp32")
-    assert isinstance(model, LanguageModel)
+    model = writer(bundles, "sample-melody", "fp32")
     random = np.random.default_rng(7)
     rows, requests = GenerationRows(model), begun(model, random)
     cases = list(interrupted(requests, decoded(rows, requests, random), random))
@@ -141,12 +155,11 @@ def test_a_text_that_goes_on_without_its_state_comes_out_otherwise(bundles: Mapp
     assert not any(trace(news) == expected for news, (_, expected) in zip(told, cases, strict=True))
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@WRITERS
 def test_a_prompt_after_a_text_is_read_as_if_all_had_been_the_prompt(
-    bundles: Mapping[str, OpenedBundle], precision: str
+    bundles: Mapping[str, OpenedBundle], name: str, precision: str
 ) -> None:
-    model = load_model(bundles["sample-melody"], precision=precision)
-    assert isinstance(model, LanguageModel)
+    model = writer(bundles, name, precision)
     random = np.random.default_rng(8)
     rows = GenerationRows(model)
     options = DecodeOptions(9, keep_state=True, state_interval=1, keep_scores=True)
