@@ -28,6 +28,7 @@ ENOUGH, AT_LOAD = 96, 12
 UNPINNED = "tanh or sigmoid is larger somewhere than where FORMAT.md pins the ranges of int8"
 Trace: TypeAlias = list[bytes]
 LONGEST = 64
+FORCED_EVERY = 5
 
 
 def bits_of(logits: FloatArray) -> bytes:
@@ -197,15 +198,21 @@ def decode_requests(
     *,
     most_tokens: int = 12,
 ) -> list[DecodeRequest]:
-    """A request for each prompt or source, every mode in turn, each for another number of tokens."""
-    return [
-        DecodeRequest(
-            key,
-            np.array(sequence, dtype=np.int64),
-            _options(model, key, int(random.integers(1, most_tokens + 1))),
+    """A request for each prompt or source, every mode in turn, each for another number of tokens.
+
+    Of the translations a fifth begins with tokens that are forced upon it.
+    """
+    last_id = text_specs(model.spec)[-1].vocabulary_size - 1
+    requests = []
+    for key, sequence in enumerate(sequences):
+        limit = int(random.integers(1, most_tokens + 1))
+        is_forced = isinstance(model, TranslationModel) and key % FORCED_EVERY == 0
+        forced = random.integers(min(4, last_id - 1), last_id, limit).tolist() if is_forced else []
+        token_ids = np.array(sequence, dtype=np.int64)
+        requests.append(
+            DecodeRequest(key, token_ids, _options(model, key, 2 * limit if forced else limit), tuple(forced))
         )
-        for key, sequence in enumerate(sequences)
-    ]
+    return requests
 
 
 def _options(model: LanguageModel | TranslationModel, key: int, limit: int) -> DecodeOptions:
