@@ -220,6 +220,8 @@ class EngineLoop:
         if self._limits.max_batch_size is None and learns_batch_size(model):
             batch_size = learn_batch_size(typical_run(model))
             logger.info("batch_size_learned model=%s batch_size=%d", name, batch_size)
+        if model.provider == "cuda" and model.precision == "int8":
+            logger.warning("int8_on_cuda model=%s: operators for CPUs, each run copies between them and the GPU", name)
         return model, Loaded(
             command.model_id,
             bundle.digest,

@@ -1,11 +1,12 @@
 """The numerics class names what the last bits depend on."""
 
 import platform
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
-from service.runtime.numerics import instruction_sets, numerics_class
+from service.runtime.numerics import gpus, instruction_sets, numerics_class
 
 
 def test_the_class_names_precision_provider_instructions_and_libraries() -> None:
@@ -19,3 +20,19 @@ def test_the_class_names_precision_provider_instructions_and_libraries() -> None
 def test_another_precision_or_provider_is_another_class() -> None:
     classes = {numerics_class(*one) for one in (("fp32", "cpu"), ("int8", "cpu"), ("fp32", "cuda"))}
     assert len(classes) == 3
+
+
+def test_gpus_are_named_by_driver_and_model(tmp_path: Path) -> None:
+    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.129.03  Thu Oct 19\n")
+    for bus, model in (("0000:65:00.0", "NVIDIA L4"), ("0000:b3:00.0", "NVIDIA L4"), ("0000:b4:00.0", "NVIDIA A10")):
+        folder = tmp_path / "gpus" / bus
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 91\n")
+    assert gpus(tmp_path) == ("driver-535.129.03", "NVIDIA-A10", "NVIDIA-L4")
+
+
+def test_a_gpu_that_nobody_names_is_like_no_other(tmp_path: Path) -> None:
+    unknown = (f"unknown-gpu-of-{platform.node()}",)
+    assert gpus(tmp_path) == unknown
+    (tmp_path / "version").write_text("NVRM version: 535.129.03\n")
+    assert gpus(tmp_path) == unknown

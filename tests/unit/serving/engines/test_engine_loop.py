@@ -18,7 +18,7 @@ from service.engine.requests import DecodeOptions
 from service.engine.steps import Classify, FloatArray, IntArray
 from service.errors import BundleError, InferenceFailedError, ModelNotReadyError
 from service.runtime.models import ClassifierModel, load_model
-from service.serving.engines import exactness
+from service.serving.engines import engine_loop, exactness
 from service.serving.engines.batcher import BatchedGraph, Batcher
 from service.serving.engines.engine_loop import MOST_HELD_RUNS, EngineLimits, EngineLoop, run_engine
 from service.serving.engines.exactness import is_exact, prove_exact, random_steps
@@ -110,6 +110,20 @@ def test_int8_is_not_called_exact_where_its_ranges_do_not_hold(tmp_path: Path, m
     assert not is_exact(int8)
     with pytest.raises(BundleError, match="mine: not exact on this machine, whose tanh or sigmoid is larger"):
         prove_exact(int8, where="mine")
+
+
+@pytest.mark.parametrize(("precision", "warned"), [("int8", True), ("fp32", False)])
+def test_operators_for_cpus_on_a_gpu_are_warned_of(
+    engine: EngineLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    precision: str, warned: bool,
+) -> None:  # fmt: skip
+    path = publish_tiny(tmp_path, "classification")
+    model = dataclasses.replace(load_model(open_bundle(path)), precision=precision, provider="cuda")
+    monkeypatch.setattr(engine_loop, "load_model", lambda *_, **__: model)
+    engine.handle(Load(MODEL, str(path), "cuda"))
+    (told,) = loaded(engine)
+    assert isinstance(told, Loaded)
+    assert ("int8_on_cuda" in caplog.text) is warned
 
 
 def test_a_vocabulary_of_hardly_any_tokens_can_be_tried(tmp_path: Path) -> None:
