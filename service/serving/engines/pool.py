@@ -155,7 +155,7 @@ class EnginePool:
         return self._models[model_id].runs
 
     def submit(self, make_work: Callable[[int], Work], deadline: float) -> Ticket:
-        """Give work to the least busy engine. Whoever submits must `release` the ticket in the end.
+        """Give work to the engine with the fewest sequences. Whoever submits must `release` the ticket in the end.
 
         Args:
             make_work: makes the message from the number that the work gets.
@@ -168,10 +168,11 @@ class EnginePool:
         reading = [engine for engine in self._ready_engines() if not engine.host.congested]
         if not reading:
             raise QueueFullError("the engine does not keep up with what it is sent")
-        engine = min(reading, key=lambda candidate: len(candidate.works))
-        ticket = Ticket(next(self._ids), deadline)
+        engine = reading[0] if len(reading) == 1 else min(reading, key=_sequence_count)
+        work = make_work(next(self._ids))
+        ticket = Ticket(work.work_id, deadline, len(work.rows))
         engine.works[ticket.work_id] = ticket
-        engine.host.send(make_work(ticket.work_id))
+        engine.host.send(work)
         return ticket
 
     def stop_sample(self, ticket: Ticket, sample: int) -> None:
@@ -330,3 +331,8 @@ class EnginePool:
         for future in engine.loading.values():
             if not future.done():
                 future.set_exception(EngineLostError(f"the engine was lost: {reason}"))
+
+
+def _sequence_count(engine: _Engine) -> int:
+    """How many sequences an engine has been given and not answered."""
+    return sum(ticket.sequence_count for ticket in engine.works.values())

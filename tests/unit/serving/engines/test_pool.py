@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -91,14 +92,28 @@ async def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen within 5 s")
 
 
-def work(work_id: int) -> ClassifyWork:
-    return ClassifyWork(work_id, 1, [[3]], time.monotonic(), time.monotonic() + 5)
+def work(work_id: int, *, sequence_count: int = 1) -> ClassifyWork:
+    return ClassifyWork(work_id, 1, [[3]] * sequence_count, time.monotonic(), time.monotonic() + 5)
 
 
 async def test_an_engine_that_cannot_be_started_is_tried_again() -> None:
     async with pool_of(ScriptedHost(starts=False), ScriptedHost(starts=False), ScriptedHost()) as pool:
         await asyncio.wait_for(pool.start(), 5)
         assert pool.up
+
+
+async def test_work_goes_to_the_engine_that_has_the_fewest_sequences() -> None:
+    hosts = ScriptedHost(), ScriptedHost()
+    async with pool_of(*hosts, count=2) as pool:
+        await pool.start()
+        await until(lambda: len(pool._ready_engines()) == 2)
+        tickets = [
+            pool.submit(partial(work, sequence_count=count), time.monotonic() + 5) for count in (64, 1, 1, 62, 1)
+        ]
+        given = [[len(sent.rows) for sent in host.sent if isinstance(sent, ClassifyWork)] for host in hosts]
+        assert sorted(given) == [[1, 1, 62], [64, 1]]
+        for ticket in tickets:
+            pool.release(ticket)
 
 
 async def test_an_engine_that_dies_while_it_is_filled_is_never_called_ready() -> None:
