@@ -10,7 +10,8 @@ from pathlib import Path
 
 from service.cores import find_cores
 from tests.bench.serving.load.processes import ROOT
-from tests.bench.serving.page import written
+from tests.bench.serving.origin import Origin, commit_of, now
+from tests.bench.serving.page import Section, written
 from tests.bench.serving.parts.bench import Bench, Part
 from tests.bench.serving.parts.classification import classification
 from tests.bench.serving.parts.costs import costs
@@ -74,14 +75,23 @@ def _measure(arguments: argparse.Namespace) -> None:
     }
     parts = ", ".join(f"{name} {minutes(seconds)}" for name, seconds in expected.items())
     _tell(f"expected, on an idle machine: {parts}; together {minutes(sum(expected.values()))}")
+    run = now()
     for name in names:
         begun = time.monotonic()
-        section = PARTS[name](bench)
+        section = _section(bench, name, run)
         page = arguments.page.read_text(encoding="utf-8") if arguments.page.exists() else ""
         profiles = PROFILES.read_text(encoding="utf-8") if PROFILES.exists() else ""
         arguments.page.write_text(written(page, name, section, list(PARTS), profiles), encoding="utf-8")
         took = minutes(time.monotonic() - begun)
-        _tell(f"{section}\n\n{name} took {took}; expected were {minutes(expected[name])}\n")
+        _tell(f"{section.text}\n\n{section.origin}\n\n{name} took {took}; expected were {minutes(expected[name])}\n")
+
+
+def _section(bench: Bench, name: str, run: str) -> Section:
+    """Measure a part; a commit that is made meanwhile is told, too."""
+    begun, before = now(), commit_of(ROOT)
+    text = PARTS[name](bench).strip()
+    commits = dict.fromkeys((before, commit_of(ROOT)))
+    return Section(text, Origin(run, begun, now(), ", at the end ".join(commits)))
 
 
 def _tell(text: str) -> None:

@@ -25,9 +25,10 @@ class Sample:
         p99_ms: of the calls; NaN for a bare loop.
         server_cpu: CPU-seconds per second of the processes that do the work.
         generator_cpu: of those that ask.
-        agreement: share of answers equal to what the bundle's graphs give to each text alone.
+        agreement: share of answers equal to the reference's; NaN where there is none.
         first_p50_ms: of streams, until the first text.
         gap_p99_ms: of streams, between tokens.
+        tokens_per_message: of streams.
         server_bytes: resident memory of the processes that do the work, at the end.
     """
 
@@ -40,12 +41,18 @@ class Sample:
     agreement: float = 1.0
     first_p50_ms: float = math.nan
     gap_p99_ms: float = math.nan
+    tokens_per_message: float = math.nan
     server_bytes: float = math.nan
 
     @property
     def items_per_cpu_second(self) -> float:
         """Texts answered per CPU-second of the processes that do the work; NaN where none was seen."""
         return self.items_per_second / self.server_cpu if self.server_cpu else math.nan
+
+    @property
+    def messages_per_second(self) -> float:
+        """Messages of streams per second of wall time."""
+        return self.tokens_per_second / self.tokens_per_message
 
     @property
     def tokens_per_cpu_second(self) -> float:

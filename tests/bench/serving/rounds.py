@@ -20,7 +20,7 @@ class Contender:
     Attributes:
         title: for the table.
         measure: one round.
-        exact: every answer must be what the graphs give to the text alone, else the bench fails.
+        exact: every answer must be the reference's, else the bench fails.
         is_peer: whoever does not run has an empty row with the reason; a contender of our own fails the bench.
     """
 
@@ -74,7 +74,7 @@ class Tries:
 
 
 class WrongAnswerError(Exception):
-    """An exact contender gave an answer that is not the graphs' own."""
+    """An exact contender gave an answer that is not the reference's."""
 
 
 def take_turns(contenders: Sequence[Contender], rounds: int) -> Measured:
@@ -113,7 +113,7 @@ def why_absent(error: Exception) -> str:
 
 def _check(contender: Contender, sample: Sample) -> None:
     if contender.exact and sample.agreement < 1:
-        wrong = f"{1 - sample.agreement:.3%} of the answers differ from the graphs' own"
+        wrong = f"{1 - sample.agreement:.3%} of the answers differ from the reference"
         raise WrongAnswerError(f"{contender.title}: {wrong}")
     if not (sample.items_per_second or sample.tokens_per_second):
         raise RuntimeError(f"{contender.title}: no answer within a round; measure for longer")

@@ -17,28 +17,25 @@ COLUMNS = (
     "cores of the generator",
     "of the limit, per CPU-second",
     "of the limit, wall",
-    "answers equal to the graphs' own",
+    "answers equal to the reference",
 )
 TRIED = {"items_per_second": ("texts/s", 0), "tokens_per_second": ("tokens/s", 0), "p50_ms": ("p50 ms", 2)}
 """Figures of a setting that was tried: their titles and digits."""
 
 
-def table_of(measured: Measured, *, limit: str | None, compared: bool = True) -> str:
+def table_of(measured: Measured, *, limit: str | None) -> str:
     """A row per contender; those that did not run have an empty one with the reason.
 
     Args:
         measured: every round.
         limit: the row that the others are compared with; None: no such columns are filled.
-        compared: whether answers can be compared with the graphs' own; samples cannot.
     """
-    rows = [
-        _row(title, samples, measured.samples.get(limit or ""), compared) for title, samples in measured.samples.items()
-    ]
+    rows = [_row(title, samples, measured.samples.get(limit or "")) for title, samples in measured.samples.items()]
     empty = [[title, reason, *[""] * (len(COLUMNS) - 2)] for title, reason in measured.absent.items()]
     return markdown(COLUMNS, [*rows, *empty])
 
 
-def _row(title: str, samples: Sequence[Sample], limit: Sequence[Sample] | None, compared: bool) -> list[str]:
+def _row(title: str, samples: Sequence[Sample], limit: Sequence[Sample] | None) -> list[str]:
     return [
         title,
         _figure(samples, "items_per_second"),
@@ -50,15 +47,25 @@ def _row(title: str, samples: Sequence[Sample], limit: Sequence[Sample] | None, 
         _middle(samples, "generator_cpu"),
         _share(samples, limit, "items_per_cpu_second"),
         _share(samples, limit, "items_per_second"),
-        _agreement(samples, compared),
+        _agreement(samples),
     ]
 
 
-def streams_table(measured: Measured, *, limit: str | None, compared: bool = True) -> str:
+def streams_table(measured: Measured, *, limit: str | None) -> str:
     """As `table_of`, for streams."""
-    columns = ("contender", "tokens/s, median (lowest to highest)", "first token p50 ms", "between tokens p99 ms",
-               "cores of the server", "tokens per CPU-second", "cores of the generator", "of the limit, per CPU-second",
-               "of the limit, wall", "answers equal to the graphs' own")  # fmt: skip
+    columns = (
+        "contender",
+        "tokens/s, median (lowest to highest)",
+        "first token p50 ms",
+        "between tokens p99 ms",
+        "tokens a message",
+        "cores of the server",
+        "tokens per CPU-second",
+        "cores of the generator",
+        "of the limit, per CPU-second",
+        "of the limit, wall",
+        "answers equal to the reference",
+    )
     bare = measured.samples.get(limit or "")
     rows = [
         [
@@ -66,12 +73,13 @@ def streams_table(measured: Measured, *, limit: str | None, compared: bool = Tru
             _figure(samples, "tokens_per_second"),
             _figure(samples, "first_p50_ms", 2),
             _figure(samples, "gap_p99_ms", 2),
+            _middle(samples, "tokens_per_message"),
             _middle(samples, "server_cpu"),
             _figure(samples, "tokens_per_cpu_second"),
             _middle(samples, "generator_cpu"),
             _share(samples, bare, "tokens_per_cpu_second"),
             _share(samples, bare, "tokens_per_second"),
-            _agreement(samples, compared),
+            _agreement(samples),
         ]
         for title, samples in measured.samples.items()
     ]
@@ -91,8 +99,9 @@ def _share(samples: Sequence[Sample], limit: Sequence[Sample] | None, name: str)
     return "" if limit is None else with_spread(ratios(samples, limit, name), 2)
 
 
-def _agreement(samples: Sequence[Sample], compared: bool) -> str:
-    return f"{min(values_of(samples, 'agreement')):.1%}" if compared else ""
+def _agreement(samples: Sequence[Sample]) -> str:
+    shares = values_of(samples, "agreement")
+    return "" if any(map(math.isnan, shares)) else f"{min(shares):.1%}"
 
 
 def tries_table(title: str, tries: Tries) -> str:

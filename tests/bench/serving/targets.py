@@ -16,12 +16,14 @@ class Target:
         values: the ratio, or the figure, of every round; none where a contender did not run.
         bound: that the median must reach, or stay within.
         at_least: whether the bound is below.
+        is_judged: whether it is the promise itself, or another way to look at it.
     """
 
     title: str
     values: Sequence[float]
     bound: float
     at_least: bool = True
+    is_judged: bool = True
 
     @property
     def verdict(self) -> str:
@@ -37,7 +39,7 @@ def target_table(targets: Sequence[Target]) -> str:
     lines = ["| target | bound | measured, median (lowest to highest) | |", "|---|---|---|---|"]
     for target in targets:
         sign = "at least" if target.at_least else "at most"
-        lines.append(
-            f"| {target.title} | {sign} {target.bound:g} | {with_spread(target.values, 2)} | {target.verdict} |"
-        )
+        found, verdict = with_spread(target.values, 2), target.verdict
+        told = verdict if target.is_judged or verdict == "not measured" else f"not judged; would be {verdict}"
+        lines.append(f"| {target.title} | {sign} {target.bound:g} | {found} | {told} |")
     return "\n".join(lines)

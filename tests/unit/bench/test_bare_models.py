@@ -1,22 +1,27 @@
-"""How the bare loops draw tokens: the limit of a sampling mode must do what the mode says."""
+"""How the bare loops draw tokens: as the service does, so that the limit's samples can be compared."""
 
 import numpy as np
 import pytest
 
+from service.engine.sampling import SamplingRows, choose_tokens
 from tests.bench.serving.contenders.bare import choosing
-from tests.bench.serving.peers.bare_models import sampled
+from tests.bench.serving.contenders.drawing import drawn
+from tests.bench.serving.contenders.engine_model import TOP_K, TOP_P
 
 SHARES = np.array([0.5, 0.3, 0.15, 0.05])
+ROWS, TIMES = 8, 40
 
 
-def drawn(**limits: float) -> set[int]:
-    """Tokens that come up in many draws from `SHARES`."""
-    logits = np.tile(np.log(SHARES[[3, 0, 2, 1]]), (2000, 1)).astype(np.float32)
-    return set(SHARES[[3, 0, 2, 1]][sampled(1.0, **limits)(logits)].tolist())  # type: ignore[arg-type]
+def kept(**limits: float) -> set[float]:
+    """Shares that come up in many draws from `SHARES`."""
+    shares = SHARES[[3, 0, 2, 1]]
+    logits = np.log(shares)[np.newaxis].astype(np.float32)
+    choose = drawn(**limits)  # type: ignore[arg-type]
+    return {float(shares[choose(logits, time)[0]]) for time in range(300)}
 
 
 @pytest.mark.parametrize(
-    ("limits", "kept"),
+    ("limits", "expected"),
     [
         pytest.param({}, {0.5, 0.3, 0.15, 0.05}, id="all"),
         pytest.param({"top_k": 2}, {0.5, 0.3}, id="the two likeliest"),
@@ -24,11 +29,19 @@ def drawn(**limits: float) -> set[int]:
         pytest.param({"top_p": 0.6}, {0.5, 0.3}, id="the crossing token is kept"),
     ],
 )
-def test_only_what_a_mode_keeps_is_drawn(limits: dict[str, float], kept: set[float]) -> None:
-    assert drawn(**limits) == kept
+def test_only_what_a_mode_keeps_is_drawn(limits: dict[str, float], expected: set[float]) -> None:
+    assert kept(**limits) == expected
 
 
-def test_drawing_follows_the_shares() -> None:
-    logits = np.tile(np.log(SHARES), (20_000, 1))
-    counts = np.bincount(choosing("sampled")(logits), minlength=4) / 20_000
-    assert counts == pytest.approx(SHARES, abs=0.02)
+@pytest.mark.parametrize("vocabulary", [66, 256, 257, 4000])
+@pytest.mark.parametrize(("mode", "top_k", "top_p"), [("sampled", 0, 1.0), ("top_k", TOP_K, 1.0), ("top_p", 0, TOP_P)])
+def test_a_loop_draws_what_the_service_draws(mode: str, top_k: int, top_p: float, vocabulary: int) -> None:
+    random = np.random.default_rng(0)
+    for time in range(TIMES):
+        logits = 3 * random.standard_normal((ROWS, vocabulary), dtype=np.float32)
+        logits[:, 1] = -np.inf
+        settings = SamplingRows(
+            np.ones(ROWS), np.full(ROWS, top_k), np.full(ROWS, top_p), np.zeros(ROWS), np.ones(ROWS, dtype=np.uint64),
+            np.zeros(ROWS, dtype=np.int64), np.full(ROWS, time),
+        )  # fmt: skip
+        assert choosing(mode)(logits, time).tolist() == choose_tokens(logits, settings).tolist()

@@ -19,8 +19,8 @@ from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1.inference_service_pb2_grpc import InferenceServiceServicer, add_InferenceServiceServicer_to_server
 from tests.bench.serving.load.askers import Asker, SeqserveAsker
 from tests.bench.serving.load.client import LoadClient
-from tests.bench.serving.load.generate import Window, call_in_turn
-from tests.bench.serving.load.processes import shares
+from tests.bench.serving.load.generate import Arrivals, Window, call_in_turn
+from tests.bench.serving.load.processes import Usage, sample_of, shares
 from tests.bench.serving.load.spec import Item, LoadSpec, Report, Task
 
 PAUSE_SECONDS = 0.02
@@ -142,3 +142,38 @@ def test_connections_are_shared_out_however_few_calls_there_are(calls: int, conn
     found = shares(load(calls_in_flight=calls, connections=16), generators=2)
     assert [one.connections for one in found] == connections
     assert sum(one.calls_in_flight for one in found) == calls
+
+
+def noted(*messages: tuple[float, int], begin: float = 0.0, end: float = 1000.0) -> Report:
+    """What is counted of one stream that was asked for at 0 and brings (moment in seconds, tokens)."""
+    window, report = Window(load()), Report()
+    window.begin, window.end = begin, end
+    arrivals = Arrivals(0.0, window, report)
+    for now, token_count in messages:
+        arrivals.note(now, token_count)
+    return report
+
+
+def test_the_first_message_is_no_gap_and_an_empty_one_neither_ends_nor_begins_one() -> None:
+    report = noted((2.0, 1), (2.5, 1), (3.0, 0), (4.0, 1))
+    assert report.firsts_ms == [2000.0]
+    assert report.gaps_ms == [500.0, 1500.0]
+    assert (report.tokens, report.messages) == (3, 3)
+
+
+def test_tokens_of_one_message_have_no_time_between_them() -> None:
+    report = noted((1.0, 1), (3.0, 3))
+    assert sorted(report.gaps_ms) == [0.0, 0.0, 2000.0]
+    assert sample_of(report, 1.0, Usage(1.0, 0.0)).tokens_per_message == 2.0
+
+
+def test_a_gap_counts_where_it_ends_in_the_time_that_counts() -> None:
+    assert noted((1.0, 1), (5.0, 1), (7.0, 1), (11.0, 1), begin=4.0, end=10.0).gaps_ms == [4000.0, 2000.0]
+
+
+def test_the_p99_between_tokens_is_of_all_gaps_of_all_streams() -> None:
+    moments = [float(number) for number in range(99)] + [103.0, 110.0]  # 98 gaps of 1 s, one of 5 s and one of 7 s
+    report = noted(*((moment, 1) for moment in moments))
+    assert sample_of(report, 1.0, Usage(1.0, 0.0)).gap_p99_ms == 5000.0
+    report.add(noted((0.0, 1), (9.0, 1)))
+    assert sample_of(report, 1.0, Usage(1.0, 0.0)).gap_p99_ms == 7000.0

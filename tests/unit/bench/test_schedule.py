@@ -19,11 +19,11 @@ def test_every_part_has_an_effort() -> None:
     assert set(EFFORTS) == set(PARTS)
 
 
-def test_what_is_judged_takes_less_than_an_hour_by_default() -> None:
+def test_what_is_judged_takes_little_more_than_an_hour_by_default() -> None:
     parts = ("floor", "translation", "modes", "classification", "generation", "startup")
     bench = Bench(models=(), data=None, work=Path("work"))
     each = {
         name: EFFORTS[name].seconds(rounds=bench.rounds, counted=bench.seconds, tried=bench.briefly.seconds)
         for name in parts
     }
-    assert sum(each.values()) < 56 * 60
+    assert sum(each.values()) < 65 * 60

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
+from tests.bench.serving.contenders.drawing import drawn
 from tests.bench.serving.contenders.engine_model import TOP_K, TOP_P, EngineModel
 from tests.bench.serving.figures import Sample
 from tests.bench.serving.load.processes import Worker, measure
 from tests.bench.serving.load.spec import Item, Report
-from tests.bench.serving.peers.bare_models import Answer, Choose, greedy, load, onnx_run, sampled
+from tests.bench.serving.peers.bare_models import Answer, Choose, greedy, load, onnx_run
 
 
 class Answering(Protocol):
@@ -32,16 +33,16 @@ class BareSpec:
 
     Attributes:
         folder: the bundle.
-        engine: `onnx` is the limit; `engine` is our own step loop without a service; the others are `torch_models`.
-        mode: how tokens are chosen: `greedy`, `sampled` (temperature 1), `top_k` (40 of them), `top_p` (0.9 of the
-            mass) or `beam` (4 wide).
+        engine: `onnx` is the limit; `engine` is our own step loop without a service; the others are torch's.
+        mode: how tokens are chosen: `greedy`, `sampled` (temperature 1, seed 1), `top_k` (40 of them), `top_p` (0.9 of
+            the mass) or `beam` (4 wide).
         items: in turn, again and again, in batches of similar length.
         batch_size: texts that run together.
         threads: of each graph, or of torch.
         warm_seconds: before anything counts.
         seconds: that count.
         first_item: where this process begins.
-        token_count: most tokens to generate.
+        token_count: most tokens to write; None: as many as the model may.
     """
 
     folder: str
@@ -53,7 +54,7 @@ class BareSpec:
     warm_seconds: float = 0.5
     seconds: float = 3.0
     first_item: int = 0
-    token_count: int = 64
+    token_count: int | None = None
 
     def to_json(self) -> str:
         """One line."""
@@ -106,9 +107,11 @@ def new_model(spec: BareSpec) -> Answering:
     if spec.engine == "engine":
         return EngineModel(folder, spec.mode, spec.batch_size, spec.token_count)
     if spec.engine != "onnx":
-        from tests.bench.serving.contenders.torch_models import torch_model  # slow to import, and the limit needs none
+        from tests.bench.serving.contenders.pytorch.models import (
+            torch_model,
+        )  # slow to import, and the limit needs none
 
-        return torch_model(folder, spec.engine, spec.threads)
+        return torch_model(folder, spec.engine, spec.threads, spec.token_count)
     return load(folder, onnx_run(folder, spec.threads), spec.token_count, choosing(spec.mode))
 
 
@@ -116,7 +119,7 @@ def choosing(mode: str) -> Choose:
     """How a mode picks tokens."""
     if mode == "greedy":
         return greedy
-    return sampled(1.0, top_k=TOP_K if mode == "top_k" else 0, top_p=TOP_P if mode == "top_p" else 1.0)
+    return drawn(top_k=TOP_K if mode == "top_k" else 0, top_p=TOP_P if mode == "top_p" else 1.0)
 
 
 def main() -> None:

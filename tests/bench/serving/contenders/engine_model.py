@@ -1,6 +1,7 @@
 """Our own step loop without a service, as a bare model: a batch of texts in, their answers out.
 
-In beam search and the like it is the limit: a bare loop would have to write the same search again.
+In beam search and the like it is the limit: a bare loop would have to write the same search again. One text at a time,
+it says what samples and beams the service has to answer.
 """
 
 from pathlib import Path
@@ -16,7 +17,9 @@ from service.runtime.models import LanguageModel, TranslationModel, load_model
 from service.text.tokenizer import Tokenizer
 from tests.bench.serving.peers.bare_models import Answer
 
-BEAM, TOP_K, TOP_P = 4, 40, 0.9
+BEAM, TOP_K = 4, 40
+TOP_P = float(np.float32(0.9))
+"""As the protocol carries it."""
 
 
 class EngineModel:
@@ -26,25 +29,25 @@ class EngineModel:
         folder: the bundle.
         mode: as `BareSpec.mode`.
         rows: that step together.
-        token_count: most tokens to generate.
+        token_count: most tokens to write; None: as many as the model may.
     """
 
-    def __init__(self, folder: Path, mode: str, rows: int, token_count: int) -> None:
+    def __init__(self, folder: Path, mode: str, rows: int, token_count: int | None = None) -> None:
         bundle = open_bundle(folder)
         model = load_model(bundle)
         if isinstance(model, TranslationModel):
             spec = model.spec
             self._rows: TranslationRows | GenerationRows = TranslationRows(model)
-            source, target, limit = spec.source, spec.target, spec.max_output_token_count
+            source, target, most = spec.source, spec.target, spec.max_output_token_count
         elif isinstance(model, LanguageModel):
             self._rows = GenerationRows(model)
             source = target = model.spec.text
-            limit = min(token_count, model.spec.max_output_token_count)
+            most = model.spec.max_output_token_count
         else:
             raise TypeError(f"{folder}: a {bundle.manifest.spec.task} model has no steps")
         self._source = Tokenizer.from_bytes(bundle.files[source.tokenizer])
         self._target = Tokenizer.from_bytes(bundle.files[target.tokenizer])
-        self._options = options_of(mode, limit)
+        self._options = options_of(mode, min(token_count or most, most))
         self._capacity = max(rows, self._options.row_count)
 
     def answers(self, texts: list[str]) -> list[Answer]:
@@ -58,6 +61,12 @@ class EngineModel:
             for finished in (loop.join(requests) if requests else []) + loop.step():
                 written[finished.key] = finished.hypotheses[0].token_ids if finished.hypotheses else []
         return [(self._target.decode(ids), len(ids)) for ids in written]
+
+
+def answers_alone(folder: Path, texts: list[str], mode: str, token_count: int | None = None) -> list[Answer]:
+    """What our engine answers to each text while it has no other; arguments as `EngineModel` takes them."""
+    model = EngineModel(folder, mode, 1, token_count)
+    return [model.answers([text])[0] for text in texts]
 
 
 def options_of(mode: str, limit: int) -> DecodeOptions:

@@ -1,13 +1,16 @@
 """What is served and asked: a bundle for each task, real texts for it, and the answers that its graphs give alone."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from service.bundle.manifest import Precision
 from service.bundle.store import WEIGHTS_NAME, OpenedBundle, open_bundle
 from service.text.tokenizer import Tokenizer
+from tests.bench.serving.contenders.engine_model import BEAM, TOP_K, TOP_P, answers_alone
 from tests.bench.serving.load.spec import Item, Task
 from tests.bench.serving.peers.bare_models import load
 from training.data.examples import LabelledText, PlainText, TextPair
@@ -28,6 +31,16 @@ CORPORA: dict[Task, tuple[str, ...]] = {
 """Of each task the corpus of real texts, and the samples."""
 PREFERRED = ("sst2-pretrained", "imdb", "en-it", "melody")
 """Of several models for a task the best first; they are asked the task's corpus, others their own."""
+MODES: dict[str, dict[str, Any]] = {
+    "greedy": {},
+    "sampled": {"temperature": 1.0, "seed": 1},
+    "top_k": {"temperature": 1.0, "top_k": TOP_K, "seed": 1},
+    "top_p": {"temperature": 1.0, "top_p": TOP_P, "seed": 1},
+    "beam": {"beam_size": BEAM},
+}
+"""Options of a call that chooses tokens so."""
+GENERATED = 64
+"""Most tokens of a generation."""
 UNFIT = ("names",)
 """Models that classify, but no sentences."""
 
@@ -43,7 +56,8 @@ class Job:
         precision: that it is served in.
         items: texts with their answers.
         corpus: that the texts are of.
-        token_count: most tokens to generate.
+        token_count: most tokens to write; None: as many as the model may.
+        mode: how tokens are chosen, as `BareSpec.mode`.
     """
 
     task: Task
@@ -52,12 +66,23 @@ class Job:
     precision: str
     items: list[Item]
     corpus: str
-    token_count: int = 64
+    token_count: int | None = None
+    mode: str = "greedy"
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of a call whose answers can be compared: a generation is greedy."""
-        return {"temperature": 0.0, "max_output_token_count": self.token_count} if self.task == "generation" else {}
+        """Of a call whose answer is the items'."""
+        limit = {} if self.token_count is None else {"max_output_token_count": self.token_count}
+        chosen = {"temperature": 0.0} if self.mode == "greedy" and self.task == "generation" else MODES[self.mode]
+        return {**chosen, **limit}
+
+    def in_mode(self, mode: str) -> "Job":
+        """The same texts, with what our own engine answers to each alone when tokens are chosen so."""
+        texts = [item.text for item in self.items]
+        answers = answers_alone(self.folder, texts, mode, self.token_count)
+        return replace(
+            self, mode=mode, items=[Item(text, *answer) for text, answer in zip(texts, answers, strict=True)]
+        )
 
     @property
     def reference(self) -> str:
@@ -97,8 +122,9 @@ def prepare_job(task: Task, models: Sequence[Path], *, precision: Precision, dat
     folder = _in_precision(bundle, precision, work / task)
     opened = open_bundle(folder)
     corpus, texts = _texts(task, opened, data)
-    items = _answered(folder, texts)
-    return Job(task, opened.manifest.name, folder, opened.manifest.default_precision, items, corpus)
+    limit = GENERATED if task == "generation" else None
+    items = _answered(folder, texts, limit)
+    return Job(task, opened.manifest.name, folder, opened.manifest.default_precision, items, corpus, limit)
 
 
 def find_bundle(task: Task, models: Sequence[Path]) -> OpenedBundle:
@@ -166,7 +192,7 @@ def _texts(task: Task, bundle: OpenedBundle, data: Path | None) -> tuple[str, li
         except DataError:
             continue
         texts = list(dict.fromkeys(filter(None, map(_text, examples))))
-        return name, [text for text in texts if _fits(bundle, text)][:MOST_ITEMS]
+        return name, list(islice(filter(_fitting(bundle), texts), MOST_ITEMS))
     raise DataError(f"no texts for {task}")
 
 
@@ -181,16 +207,18 @@ def _text(example: object) -> str:
     return ""
 
 
-def _fits(bundle: OpenedBundle, text: str) -> bool:
+def _fitting(bundle: OpenedBundle) -> Callable[[str], bool]:
+    """Tells whether the model takes a text."""
     spec = bundle.manifest.spec
     file = getattr(spec, "source", None) or getattr(spec, "text", None)
     limit = getattr(spec, "max_token_count", None)
-    tokenizer = Tokenizer.from_bytes(bundle.files[file.tokenizer]) if file else None
-    count = len(tokenizer.encode(text)) if tokenizer else 0
-    return count > 0 and (limit is None or count < limit)
+    if file is None:
+        return lambda text: False
+    tokenizer = Tokenizer.from_bytes(bundle.files[file.tokenizer])
+    return lambda text: 0 < len(tokenizer.encode(text)) < (math.inf if limit is None else limit)
 
 
-def _answered(folder: Path, texts: list[str]) -> list[Item]:
+def _answered(folder: Path, texts: list[str], token_count: int | None) -> list[Item]:
     """What the graphs answer to each text alone, and in how many tokens."""
-    model = load(folder)
+    model = load(folder, token_count=token_count)
     return [Item(text, *model.answers([text])[0]) for text in texts]

@@ -45,11 +45,12 @@ def seqserve_server(models: Path, *flags: str) -> Iterator[Server]:
 
 
 @contextmanager
-def torch_server(folder: Path, *, engine: str, batch_size: int) -> Iterator[Server]:
-    """grpc.aio and PyTorch, one text at a time or with a naive micro-batcher."""
+def torch_server(folder: Path, *, engine: str, batch_size: int, token_count: int | None) -> Iterator[Server]:
+    """grpc.aio and PyTorch, one text at a time or with a naive micro-batcher; generations of so many tokens."""
     port = free_port()
-    module = "tests.bench.serving.contenders.torch_server"
-    command = [sys.executable, "-W", "ignore", "-m", module, str(folder), engine, str(batch_size), str(port)]
+    module = "tests.bench.serving.contenders.pytorch.server"
+    command = [sys.executable, "-W", "ignore", "-m", module, str(folder), engine]
+    command += [str(batch_size), str(token_count or 0), str(port)]
     with running(command, lambda: is_listening(port)) as process:
         yield Server(f"127.0.0.1:{port}", process.pid)
 

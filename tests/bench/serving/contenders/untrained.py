@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from service.bundle.manifest import Precision, Producer, TextSpec, Translation
+from tests.bench.serving.contenders.engine_model import answers_alone
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.load.spec import Item
 from training.data.encoding.tokenization import BOS_ID, EOS_ID, PAD_ID, train_tokenizer
@@ -51,14 +52,24 @@ def untrained_translator(
     return draft.publish(f"# {name} 1\n\nUntrained: only its size is of use.\n", repository / name)
 
 
-def untrained_job(folder: Path, source_tokens: int, vocabulary: int = 4000) -> Job:
-    """Texts of one length for an untrained translator. Nobody knows their answers."""
+def untrained_job(folder: Path, source_tokens: int, most_written: int, vocabulary: int = 4000) -> Job:
+    """Texts of one length for an untrained translator, with what our own engine answers to each alone.
+
+    Args:
+        folder: of the translator.
+        source_tokens: of each text.
+        most_written: tokens of an answer.
+        vocabulary: of the translator.
+    """
     words = vocabulary - SPECIAL_COUNT
-    items = [
-        Item(" ".join(f"w{(text * 7919 + place * 31) % words}" for place in range(source_tokens)), "", 1)
+    texts = [
+        " ".join(f"w{(text * 7919 + place * 31) % words}" for place in range(source_tokens))
         for text in range(TEXT_COUNT)
     ]
-    return Job("translation", folder.parent.name, folder, folder.parent.name.rsplit("-", 1)[1], items, "made up")
+    answers = answers_alone(folder, texts, "greedy", most_written)
+    items = [Item(text, *answer) for text, answer in zip(texts, answers, strict=True)]
+    name = folder.parent.name
+    return Job("translation", name, folder, name.rsplit("-", 1)[1], items, "made up", most_written)
 
 
 def _text(file: str, size: int, language: str) -> TextSpec:

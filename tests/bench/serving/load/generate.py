@@ -44,21 +44,41 @@ async def call_in_turn(
             report.latencies_ms.append((now - begun) * 1000)
 
 
-async def _stream(asker: Asker, item: Item, window: Window, report: Report) -> None:
-    begun = last = time.perf_counter()
-    pieces: list[str] = []
-    async for piece, token_count in asker.stream(item.text):
-        now = time.perf_counter()
-        if window.holds(now):
-            report.tokens += token_count
-            if not pieces:
-                report.firsts_ms.append((now - begun) * 1000)
+class Arrivals:
+    """The messages of one stream, counted as they come.   Reads no clock: moments are told, in seconds.
+
+    Args:
+        begun: when the stream was asked for.
+        window: the time that counts.
+        report: that they are counted in.
+    """
+
+    def __init__(self, begun: float, window: Window, report: Report) -> None:
+        self._begun = self._last = begun
+        self._window, self._report = window, report
+        self._has_begun = False
+
+    def note(self, now: float, token_count: int) -> None:
+        """A message with so many tokens; between those of one message there is no time."""
+        if self._window.holds(now):
+            self._report.tokens += token_count
+            self._report.messages += token_count > 0
+            if not self._has_begun:
+                self._report.firsts_ms.append((now - self._begun) * 1000)
             elif token_count:
-                report.gaps_ms.append((now - last) * 1000)
-            report.gaps_ms += [0.0] * (token_count - 1)  # they came together
-        pieces.append(piece)
+                self._report.gaps_ms.append((now - self._last) * 1000)
+            self._report.gaps_ms += [0.0] * (token_count - 1)
+        self._has_begun = True
         if token_count:
-            last = now
+            self._last = now
+
+
+async def _stream(asker: Asker, item: Item, window: Window, report: Report) -> None:
+    begun = time.perf_counter()
+    arrivals, pieces = Arrivals(begun, window, report), list[str]()
+    async for piece, token_count in asker.stream(item.text):
+        arrivals.note(time.perf_counter(), token_count)
+        pieces.append(piece)
     ended = time.perf_counter()
     if window.holds(ended):
         _count(report, [item], ["".join(pieces)])

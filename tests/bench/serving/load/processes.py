@@ -1,5 +1,6 @@
 """Starts load generators and bare loops together, and watches the CPU of the processes that do the work."""
 
+import math
 import subprocess
 import sys
 import threading
@@ -174,8 +175,9 @@ def sample_of(report: Report, seconds: float, usage: Usage) -> Sample:
         p99_ms=percentile(report.latencies_ms, 0.99),
         server_cpu=usage.cpu_seconds / seconds,
         generator_cpu=report.cpu_seconds / seconds,
-        agreement=1 - report.different / max(1, report.items),
+        agreement=1 - report.different / report.items if report.items else math.nan,
         first_p50_ms=percentile(report.firsts_ms, 0.5),
         gap_p99_ms=percentile(report.gaps_ms, 0.99),
+        tokens_per_message=report.tokens / report.messages if report.messages else math.nan,
         server_bytes=usage.resident_bytes,
     )

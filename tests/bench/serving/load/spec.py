@@ -69,6 +69,7 @@ class Report:
     Attributes:
         items: texts answered.
         tokens: of their answers; of a stream, each as it came.
+        messages: of streams, those that brought tokens.
         different: answers that were not the expected ones.
         latencies_ms: of each call.
         firsts_ms: of a stream, from the call to the first text.
@@ -78,6 +79,7 @@ class Report:
 
     items: int = 0
     tokens: int = 0
+    messages: int = 0
     different: int = 0
     latencies_ms: list[float] = field(default_factory=list)
     firsts_ms: list[float] = field(default_factory=list)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from service.bundle.manifest import Precision
 from tests.bench.serving.contenders.bare import BareSpec, run_bare
@@ -95,20 +94,18 @@ def loaded(
     served: Served,
     shape: Shape,
     *,
-    options: dict[str, Any] | None = None,
-    compared: bool = True,
     items: list[Item] | None = None,
+    timeout_s: float | None = None,
 ) -> Contender:
     """A server under a load.
 
     Args:
         bench: how long.
-        job: the texts.
+        job: the texts, and how tokens are chosen.
         served: the server.
         shape: how the calls come.
-        options: of each call; None: the job's.
-        compared: whether answers can be compared.
         items: in place of the job's.
+        timeout_s: of each call, in seconds; None: the client's own.
     """
 
     def measure() -> Sample:
@@ -123,31 +120,28 @@ def loaded(
             list_size=shape.list_size,
             connections=shape.connections,
             seconds=bench.seconds,
-            options=job.options if options is None else options,
+            options=job.options if timeout_s is None else {**job.options, "timeout_s": timeout_s},
         )
         return drive(spec, server.pid, generators=bench.generators, python=served.python)
 
-    exact = served.is_ours and compared
-    return Contender(served.title, measure, exact=exact, is_peer=not served.is_ours)
+    return Contender(served.title, measure, exact=served.is_ours, is_peer=not served.is_ours)
 
 
-def bare(
-    bench: Bench, job: Job, title: str, engine: str, batch_size: int, *, mode: str = "greedy", threads: int = 1
-) -> Contender:
+def bare(bench: Bench, job: Job, title: str, engine: str, batch_size: int, *, threads: int = 1) -> Contender:
     """A bare loop; with more threads than one, fewer processes."""
     spec = BareSpec(
         str(job.folder),
         job.items,
         engine,
-        mode,
+        job.mode,
         batch_size,
         threads,
         seconds=bench.seconds,
         token_count=job.token_count,
     )
     processes = max(1, bench.cores // threads)
-    exact = engine in {"onnx", "engine"} and mode == "greedy"
-    return Contender(title, lambda: run_bare(spec, processes), exact=exact, is_peer=engine not in {"onnx", "engine"})
+    exact = engine in {"onnx", "engine"}
+    return Contender(title, lambda: run_bare(spec, processes), exact=exact, is_peer=not exact)
 
 
 def absent(title: str, error: Exception) -> Contender:

@@ -17,11 +17,12 @@ from service.bundle.manifest import Graph, TensorSpec
 from service.bundle.store import open_bundle
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.mixed import mixed_items
-from tests.bench.serving.contenders.servers import seqserve_server
-from tests.bench.serving.load.processes import drive, family
-from tests.bench.serving.load.spec import Item, LoadSpec
+from tests.bench.serving.contenders.servers import Server, seqserve_server
+from tests.bench.serving.load.processes import family
+from tests.bench.serving.load.spec import Item
 from tests.bench.serving.page import circumstances
-from tests.bench.serving.parts.bench import Bench, Shape
+from tests.bench.serving.parts.bench import Bench, Served, Shape, loaded
+from tests.bench.serving.rounds import take_turns
 from tests.bench.serving.tables import markdown
 
 SHAPES = (Shape(32), Shape(2, 16), Shape(1))
@@ -55,19 +56,16 @@ def _loads(bench: Bench, job: Job) -> list[list[str]]:
     if job.task == "translation":
         cases.append((f"sources of 6 to 60 tokens, {SHAPES[0]}", SHAPES[0], mixed_items(job)))
     with seqserve_server(job.repository) as server:
-        return [[f"`{job.reference}`, {title}", *_load(bench, job, server.target, server.pid, shape, items)]
+        return [[f"`{job.reference}`, {title}", *_load(bench, job, server, shape, items)]
                 for title, shape, items in cases]  # fmt: skip
 
 
-def _load(bench: Bench, job: Job, target: str, pid: int, shape: Shape, items: list[Item]) -> list[str]:
+def _load(bench: Bench, job: Job, server: Server, shape: Shape, items: list[Item]) -> list[str]:
     """Texts per second, then microseconds of CPU per text: together, and by who used it."""
-    spec = LoadSpec(
-        "seqserve", target, job.name, job.task, items, calls_in_flight=shape.calls, list_size=shape.list_size,
-        connections=shape.connections, seconds=bench.seconds, options=job.options,
-    )  # fmt: skip
-    before = _used(pid)
-    sample = drive(spec, pid, generators=bench.generators)
-    used = {who: seconds - before[who] for who, seconds in _used(pid).items()}
+    contender = loaded(bench, job, Served("seqserve", server, job.name), shape, items=items)
+    before = _used(server.pid)
+    (sample,) = take_turns([contender], 1).samples["seqserve"]
+    used = {who: seconds - before[who] for who, seconds in _used(server.pid).items()}
     each = 1e6 * sample.server_cpu / sample.items_per_second
     parts = [each * seconds / sum(used.values()) for seconds in used.values()]
     return [f"{sample.items_per_second:,.0f}", f"{each:,.0f}", *(f"{part:,.0f}" for part in parts)]

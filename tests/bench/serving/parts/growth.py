@@ -63,7 +63,7 @@ def growth(bench: Bench) -> str:
         f"seqserve's defaults, {_rounds(bench)} rounds of {bench.seconds:g} s a point, of memory the most; callers: "
         "translation of test sentences, one each; source tokens, vocabulary and hidden size: untrained translators "
         "(vocabulary 4,000, hidden size 192 where they do not vary), 32 calls in flight, sources of 20 tokens, answers "
-        f"of up to {WRITTEN}"
+        f"of up to {WRITTEN}; every answer equals what the engine gives to the text alone"
     )
     return "\n\n".join(["## As the work grows", circumstances(about), *sections])
 
@@ -78,10 +78,10 @@ def _callers(bench: Bench) -> list[Point]:
 
 def _lengths(bench: Bench) -> list[Point]:
     folder = untrained_translator(bench.work / "untrained", precision=bench.precision)
-    jobs = {length: untrained_job(folder, length) for length in LENGTHS}
+    jobs = {length: untrained_job(folder, length, WRITTEN) for length in LENGTHS}
     with seqserve_server(folder.parents[1]) as server:
         served = Served("seqserve", server, folder.parent.name)
-        return [Point(length, _one(bench, job, served, compared=False)) for length, job in jobs.items()]
+        return [Point(length, _one(bench, job, served)) for length, job in jobs.items()]
 
 
 def _vocabularies(bench: Bench) -> list[Point]:
@@ -95,14 +95,13 @@ def _hidden_sizes(bench: Bench) -> list[Point]:
 def _untrained(bench: Bench, *, vocabulary: int = 4000, hidden: int = 192) -> list[Sample]:
     repository = bench.work / "untrained"
     folder = untrained_translator(repository, vocabulary=vocabulary, hidden=hidden, precision=bench.precision)
-    job = untrained_job(folder, 20, vocabulary)
+    job = untrained_job(folder, 20, WRITTEN, vocabulary)
     with seqserve_server(folder.parents[1]) as server:
-        return _one(bench, job, Served("seqserve", server, folder.parent.name), compared=False)
+        return _one(bench, job, Served("seqserve", server, folder.parent.name))
 
 
-def _one(bench: Bench, job: Job, served: Served, shape: Shape | None = None, *, compared: bool = True) -> list[Sample]:
-    options = None if compared else {"max_output_token_count": WRITTEN}
-    contender = loaded(bench, job, served, shape or Shape(32), options=options, compared=compared)
+def _one(bench: Bench, job: Job, served: Served, shape: Shape | None = None) -> list[Sample]:
+    contender = loaded(bench, job, served, shape or Shape(32))
     return take_turns([contender], _rounds(bench)).samples[served.title]
 
 
@@ -122,8 +121,8 @@ def _streams(bench: Bench) -> tuple[list[Point], int]:
         with seqserve_server(job.repository, *flags) as server:
             served = Served("seqserve", server, job.name)
             shape = Shape(count, connections=min(16, count))
-            contender = loaded(longer, job, served, shape, options={**job.options, "timeout_s": STREAM_SECONDS})
-            points.append(Point(count, [contender.measure() for _ in range(_rounds(bench))]))
+            contender = loaded(longer, job, served, shape, timeout_s=STREAM_SECONDS)
+            points.append(Point(count, take_turns([contender], _rounds(bench)).samples[served.title]))
     return points, slots
 
 

@@ -7,8 +7,8 @@ from functools import partial
 
 from tests.bench.serving.comparing import OURS
 from tests.bench.serving.contenders.jobs import Job
+from tests.bench.serving.contenders.pytorch.models import ENGINES, WHOLE_ENGINES
 from tests.bench.serving.contenders.servers import seqserve_server, torch_server
-from tests.bench.serving.contenders.torch_models import ENGINES
 from tests.bench.serving.load.spec import Item, Task
 from tests.bench.serving.parts.bench import Bench, Served, Shape, absent, bare, loaded
 from tests.bench.serving.peers import mlserver, triton
@@ -30,10 +30,9 @@ TRITON = "Triton"
 LIMIT, TORCH_LOOP, EAGER, TORCH_SERVED = "the limit", "PyTorch, bare loop", "PyTorch, one at a time", "PyTorch, batched"
 TORCH_ENGINES: Mapping[Task, tuple[str, ...]] = {
     "translation": ENGINES,
-    "classification": ("eager", "cells-int8"),
-    "generation": ("eager",),
+    "classification": WHOLE_ENGINES,
+    "generation": ENGINES,
 }
-NO_TORCH_STREAMS = "served: not measured, for the bench's PyTorch server has no streams"
 NO_STREAM_BATCHES = "not measured: MLServer batches no streams"
 
 
@@ -86,32 +85,39 @@ def chosen_by(job: Job) -> str:
     return "tokens_per_second" if job.task == "generation" else "items_per_second"
 
 
-def find_limit(bench: Bench, job: Job, mode: str = "greedy") -> tuple[Contender, Tries]:
+def find_limit(bench: Bench, job: Job) -> tuple[Contender, Tries]:
     """The best bare loop, and all that were tried: batch sizes, threads, and our own step loop without a service."""
-    plans = [("onnx", size, 1) for size in BATCHES] + [("onnx", 64, bench.cores)] if mode != "beam" else []
+    plans = [("onnx", size, 1) for size in BATCHES] + [("onnx", 64, bench.cores)] if job.mode != "beam" else []
     if job.task != "classification":
         plans += [("engine", size, 1) for size in (32, 64)]
     titles = [f"{engine}, batches of {size}, {threads} threads" for engine, size, threads in plans]
     tries = [
-        replace(bare(bench.briefly, job, title, engine, size, mode=mode, threads=threads), is_peer=True)
+        replace(bare(bench.briefly, job, title, engine, size, threads=threads), is_peer=True)
         for title, (engine, size, threads) in zip(titles, plans, strict=True)
     ]  # as a peer: a batch that takes longer than a try is a setting that does not run
     found = Tries(take_turns(tries, LIMIT_TRIES), "tokens_per_second")
     engine, size, threads = plans[titles.index(found.best())]
-    return bare(bench, job, LIMIT, engine, size, mode=mode, threads=threads), found
+    return bare(bench, job, LIMIT, engine, size, threads=threads), found
 
 
 def open_ours(
-    bench: Bench, job: Job, shape: Shape, stack: ExitStack, *, by: str, items: list[Item] | None = None
+    bench: Bench,
+    job: Job,
+    shape: Shape,
+    stack: ExitStack,
+    *,
+    by: str,
+    items: list[Item] | None = None,
+    settings: Mapping[str, tuple[str, ...]] = OUR_SETTINGS,
 ) -> tuple[list[Served], Tries]:
-    """Try every setting of ours under a load; the defaults and the best are opened, and stay so with the stack."""
-    openers = {title: partial(seqserve_server, job.repository, *flags) for title, flags in OUR_SETTINGS.items()}
+    """Try every setting of ours under a load; the first and the best are opened, and stay so with the stack."""
+    openers = {title: partial(seqserve_server, job.repository, *flags) for title, flags in settings.items()}
     tries = Tries(by=by)
     for title, opens in openers.items():
         with opens() as server:
             served = Served(title, server, job.name)
             tries.add(take_turns([loaded(bench.briefly, job, served, shape, items=items)], 1))
-    titles = dict.fromkeys((next(iter(OUR_SETTINGS)), tries.best()))
+    titles = dict.fromkeys((next(iter(settings)), tries.best()))
     return [Served(title, stack.enter_context(openers[title]()), job.name) for title in titles], tries
 
 
@@ -138,11 +144,11 @@ def _torch(bench: Bench, job: Job, shape: Shape, lineup: Lineup, stack: ExitStac
     best = tries.best()
     engine, batches = best.split(", batches of ")
     lineup.bares.append(bare(bench, job, f"{TORCH_LOOP} ({best})", engine, int(batches)))
-    if job.task == "generation":
-        raise RuntimeError(NO_TORCH_STREAMS)
     served = {EAGER: ("eager", 1), f"{TORCH_SERVED} (eager)": ("eager", 32), f"{TORCH_SERVED} ({engine})": (engine, 32)}
     for title, (name, size) in served.items():
-        server = stack.enter_context(torch_server(job.folder, engine=name, batch_size=size))
+        server = stack.enter_context(
+            torch_server(job.folder, engine=name, batch_size=size, token_count=job.token_count)
+        )
         lineup.peers.append(Served(title, server, job.name))
 
 

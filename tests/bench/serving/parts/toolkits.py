@@ -1,5 +1,7 @@
 """Translation with a toolkit, not a service: OpenNMT-py in batches, beside the limit."""
 
+import math
+
 from tests.bench.serving.figures import Sample
 from tests.bench.serving.page import circumstances
 from tests.bench.serving.parts.bench import Bench, absent
@@ -25,13 +27,14 @@ def toolkits(bench: Bench) -> str:
         contenders = [absent("OpenNMT-py", error)]
     measured = take_turns([limit, *contenders], bench.rounds)
     about = f"sizes of `{job.reference}`, {job.precision} in the limit, float32 in OpenNMT-py"
-    table = table_of(measured, limit=LIMIT, compared=False)
+    table = table_of(measured, limit=LIMIT)
     return "\n\n".join(["## Toolkits", circumstances(f"{bench.rounds} rounds", about), table, NOTE])
 
 
 def _contender(bench: Bench, opennmt: OpenNmt, batch_size: int) -> Contender:
     def measure() -> Sample:
         speed = opennmt.tokens_per_second(batch_size, bench.cores)
-        return Sample(items_per_second=speed / opennmt.answer_tokens, tokens_per_second=speed)
+        rate = speed / opennmt.answer_tokens
+        return Sample(items_per_second=rate, tokens_per_second=speed, agreement=math.nan)
 
     return Contender(f"{opennmt.title}, batches of {batch_size}", measure, is_peer=True)

@@ -18,8 +18,8 @@ Array = npt.NDArray[Any]
 Answer = tuple[str, int]
 """A text, and the tokens that were written for it, the end not counted; a label counts as one."""
 
-Choose = Callable[[Array], Array]
-"""Picks a token per row: [rows, vocabulary] logits to [rows] ids."""
+Choose = Callable[[Array, int], Array]
+"""Picks a token per row: [rows, vocabulary] logits to [rows] ids, where so many tokens stand before each."""
 
 Run = Callable[..., list[Array]]
 """Runs a graph: its role, then its inputs."""
@@ -28,43 +28,11 @@ COMPACT_SHARE = 0.75
 """Rows that have ended are dropped once no more than this share goes on: moving the others costs time, too."""
 
 
-def greedy(logits: Array) -> Array:
-    """The likeliest token of each row."""
+def greedy(logits: Array, time: int) -> Array:
+    """The likeliest token of each row, at any time."""
+    del time
     best: Array = logits.argmax(axis=1)
     return best
-
-
-def sampled(temperature: float, top_k: int = 0, top_p: float = 1.0, seed: int = 1) -> Choose:
-    """Draw from the softmax by Gumbel noise, vectorised over rows.
-
-    Args:
-        temperature: that divides the logits.
-        top_k: how many of the likeliest tokens may be drawn; 0 for all.
-        top_p: the mass that the likeliest tokens must have together to be all that may be drawn; 1 for all.
-        seed: of the noise.
-    """
-    random = np.random.default_rng(seed)
-
-    def choose(logits: Array) -> Array:
-        scores = logits / temperature
-        if top_p < 1:
-            scores = np.where(scores >= _nucleus_border(scores, top_p), scores, -np.inf)
-        if top_k:
-            border = np.partition(scores, -top_k, axis=1)[:, -top_k, None]  # [rows, 1]
-            scores = np.where(scores >= border, scores, -np.inf)
-        return greedy(scores + random.gumbel(size=scores.shape))
-
-    return choose
-
-
-def _nucleus_border(scores: Array, top_p: float) -> Array:
-    """The lowest score [rows, 1] among the fewest tokens whose share of the softmax reaches `top_p`."""
-    ordered = -np.sort(-scores, axis=1)  # [rows, vocabulary], best first
-    weights = np.exp(ordered - ordered[:, :1])
-    mass = np.cumsum(weights, axis=1)
-    last = (mass < top_p * mass[:, -1:]).sum(axis=1, keepdims=True)  # of those kept
-    border: Array = np.take_along_axis(ordered, last, axis=1)
-    return border
 
 
 class BareModel:
@@ -140,7 +108,7 @@ class BareTranslator(BareModel):
         for time in range(tokens.shape[1]):
             logits, state = self._run("decoder_step", current, state, *memory)[:2]
             logits[:, self._banned] = -np.inf
-            current = self._choose(logits)
+            current = self._choose(logits, time)
             alive &= current != target["eos_id"]
             tokens[rows, time] = current
             counts[rows] += alive
@@ -156,14 +124,17 @@ class BareTranslator(BareModel):
 class BareGenerator(BareModel):
     """A language model; a batch of prompts is read once, then stepped."""
 
-    def __init__(self, folder: Path, run: Run | None = None, token_count: int = 64, choose: Choose = greedy) -> None:
+    def __init__(
+        self, folder: Path, run: Run | None = None, token_count: int | None = None, choose: Choose = greedy
+    ) -> None:
         super().__init__(folder, run)
         self._choose = choose
         text = self.spec["text"]
         self._text, self.eos_id = self._tokenizer(text), text["eos_id"]
         self._banned = [one for one in (text["pad_id"], text["bos_id"]) if one != text["eos_id"]]
         self._has_prefill = "prefill" in _graphs(folder)
-        self._token_count = min(token_count, self.spec["max_output_token_count"])
+        most = self.spec["max_output_token_count"]
+        self._token_count = min(token_count or most, most)
 
     def answers(self, texts: list[str]) -> list[Answer]:
         """How each prompt goes on."""
@@ -178,6 +149,11 @@ class BareGenerator(BareModel):
         found: str = self._text.decode(tokens, skip_special_tokens=True)
         return found
 
+    def new_text(self) -> Callable[[int], str]:
+        """Something that takes a text's tokens one by one, and gives what each adds to it, often a character."""
+        stream = tokenizers.decoders.DecodeStream(skip_special_tokens=True)
+        return lambda token: stream.step(self._text, token) or ""
+
     def steps(self, prompts: list[str]) -> Iterator[list[tuple[int, int]]]:
         """Yield, step by step, (row, token) of every row that has not ended."""
         spec = self.spec["text"]
@@ -187,7 +163,7 @@ class BareGenerator(BareModel):
         rows = np.arange(len(prompts))
         for time in range(self._token_count):
             logits[:, self._banned] = -np.inf
-            current = self._choose(logits)
+            current = self._choose(logits, time)
             alive = current != self.eos_id
             rows, current, state = rows[alive], current[alive], state[alive]
             yield list(zip(rows.tolist(), current.tolist(), strict=True))
@@ -211,8 +187,8 @@ class BareGenerator(BareModel):
 AnyBareModel = BareClassifier | BareTranslator | BareGenerator
 
 
-def load(folder: Path, run: Run | None = None, token_count: int = 64, choose: Choose = greedy) -> AnyBareModel:
-    """Open the model that a folder holds, whatever its task."""
+def load(folder: Path, run: Run | None = None, token_count: int | None = None, choose: Choose = greedy) -> AnyBareModel:
+    """Open the model that a folder holds, whatever its task; a generation has at most so many tokens."""
     task = manifest_of(folder)["spec"]["task"]
     if task == "generation":
         return BareGenerator(folder, run, token_count, choose)

@@ -29,14 +29,10 @@ class TritonPythonModel:
         """Send every token of every request as it is written."""
         senders = [request.get_response_sender() for request in requests]
         prompts = [_text(request) for request in requests]
-        tokens: list[list[int]] = [[] for _ in requests]
-        told = ["" for _ in requests]
+        texts = [self._model.new_text() for _ in requests]
         for step in self._model.steps(prompts):
             for row, token in step:
-                tokens[row].append(token)
-                text = self._model.decode(tokens[row])
-                senders[row].send(_response(text[len(told[row]) :]))
-                told[row] = text
+                senders[row].send(_response(texts[row](token)))
         for sender in senders:
             sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
