@@ -35,7 +35,7 @@ _TRANSLATOR_SETTINGS = (
     "tie_weights",
     "share_embeddings",
 )
-"""A translator is taken over whole."""
+"""A translator is taken over whole; with input feeding it may begin from one without."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,8 @@ def require_same_layers(settings: ModelSettings, begun: ModelSettings, recipe: s
     """Raise RecipeError where weights of `recipe`, whose [model] is `begun`, would not fit; `whole` of a translator."""
     for name in _TRANSLATOR_SETTINGS if whole else _LAYER_SETTINGS:
         ours, theirs = getattr(settings, name), getattr(begun, name)
+        if name == "input_feeding" and ours:
+            continue  # a decoder that was not fed is one that hears nothing of what it is fed
         if ours != theirs:
             raise RecipeError(f"model.{name} is {ours}, in recipe {recipe}, to begin from, it is {theirs}")
 

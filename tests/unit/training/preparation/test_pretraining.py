@@ -187,6 +187,24 @@ def test_a_translator_takes_over_a_whole_translator(make_recipe: MakeRecipe, tin
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_a_translator_with_input_feeding_says_at_first_what_the_one_without_says(
+    make_recipe: MakeRecipe, tiny_splits: Tiny
+) -> None:
+    model = {"bidirectional": True, "attention": "general"}
+    first = prepare(make_recipe("translation", model=model), tiny_splits["translation"])
+    fed = model | {"input_feeding": True}
+    recipe = make_recipe("translation", tokenizers=NO_TOKENIZERS, model=fed, pretraining=BEGINS)
+    second = prepare(recipe, tiny_splits["translation"], Pretrained.of(first))
+    assert isinstance(first, TranslationTask)
+    assert isinstance(second, TranslationTask)
+    read = torch.tensor([[4, 5, 6], [5, 2, 0]]), torch.tensor([3, 2]), torch.tensor([[1, 4, 5, 6], [1, 5, 2, 0]])
+    with torch.no_grad():
+        torch.testing.assert_close(second.model.eval()(*read), first.model.eval()(*read))
+    back = make_recipe("translation", tokenizers=NO_TOKENIZERS, model=model, pretraining=BEGINS)
+    with pytest.raises(RecipeError, match=r"model.input_feeding is False, in recipe tiny-translation.* it is True"):
+        prepare(back, tiny_splits["translation"], Pretrained.of(second))
+
+
 def test_a_translator_with_another_attention_is_refused(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
     first = prepare(make_recipe("translation", model={"attention": "dot"}), tiny_splits["translation"])
     general = {"attention": "general"}
