@@ -8,12 +8,10 @@ import typer
 from service.bundle.store import open_bundle
 from training.commands.arguments import DataFolder
 from training.commands.evaluate import recipe_of
-from training.comparison.results import spread
-from training.data.examples import PlainText
 from training.data.load import load_examples
-from training.errors import DataError
-from training.evaluation.demonstrate import continue_texts
-from training.evaluation.tunes import check_tunes
+from training.evaluation.spread import spread
+from training.evaluation.written_tunes import check_held_out, check_written
+from training.settings.evaluation import TuneSettings
 from training.settings.recipe import load_recipe
 
 
@@ -24,7 +22,7 @@ def tunes(
         typer.Option(help="Recipe that names the corpus [default: the bundle's own].", metavar="RECIPE.toml"),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many tunes to write, and held-out ones to read.")] = 200,
-    temperature: Annotated[float, typer.Option(min=0.01, help="Below 1: likelier notes.")] = 0.8,
+    temperature: Annotated[float, typer.Option(min=0.01, max=10, help="Below 1: likelier notes.")] = 0.8,
     seed: Annotated[int, typer.Option(min=0, help="Of the first tune; the others count up from it.")] = 1,
     blocks: Annotated[
         int, typer.Option(min=1, help="How many times to write so many, each time with other seeds.")
@@ -35,15 +33,13 @@ def tunes(
     opened = open_bundle(bundle)
     path = recipe or recipe_of(opened.manifest)
     splits = load_examples(load_recipe(path).data, data_folder=data, files_folder=path.parent)
-    held_out = [one.text for one in (*splits.test, *splits.validation) if isinstance(one, PlainText)][:count]
-    if len(held_out) < count:
-        raise DataError(f"{path}: expected {count} tunes or more in validation and test parts, found {len(held_out)}")
+    held_out = check_held_out(splits, count)
+    settings = TuneSettings(count=count, temperature=temperature, seed=seed, blocks=blocks)
     found = []
-    for first in range(seed, seed + blocks * count, count):
-        written = continue_texts(opened, [""] * count, temperature=temperature, seed=first)
-        found.append(check_tunes(written))
-        typer.echo(f"written at temperature {temperature:g}, seed {first}: {found[-1]}")
+    for first, check in check_written(opened, settings):
+        found.append(check)
+        typer.echo(f"written at temperature {temperature:g}, seed {first}: {check}")
     if blocks > 1:
         read, full = spread([one.read_share for one in found], 1), spread([one.full_share for one in found], 1)
         typer.echo(f"mean and standard deviation of {blocks} blocks: {read} % are read, {full} % of bars are full")
-    typer.echo(f"held out: {check_tunes(held_out)}")
+    typer.echo(f"held out: {held_out}")

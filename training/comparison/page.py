@@ -10,8 +10,9 @@ from statistics import mean
 
 from service.bundle.manifest import Manifest
 from service.bundle.store import CARD_NAME, OpenedBundle
-from training.comparison.results import Measurement, TrainedModel, spread
+from training.comparison.results import Measurement, TrainedModel
 from training.errors import DataError
+from training.evaluation.spread import spread
 
 _HEAD = """# Models
 
@@ -22,11 +23,20 @@ _PUBLISHED = (
     "bundle tells how they were measured, and on which machine training was timed. Under seeds, mean and standard\n"
     "deviation of the first score, where there are several.\n"
 )
-_SCORE = re.compile(r"^\| (?P<name>[^|]+) \| (?P<variant>\w+) \| (?P<value>-?[\d.]+) \|", re.MULTILINE)
+_METHODS = (
+    "The cards of these are no part of the project. What they say of how scores were measured, of when and on what\n"
+    "each run was trained, and of its command, is kept beside the scores; of earlier runs it is not recorded.\n"
+)
+_UNKNOWN = "not recorded"
+_SCORE = re.compile(
+    r"^\| (?P<name>[^|]+) \| (?P<variant>\w+) \| (?P<value>-?[\d.]+) \| (?P<method>.*) \|$", re.MULTILINE
+)
 _BEGINS = re.compile(r"^- Begins from the [a-z ]+ of recipe `([^`]+)`", re.MULTILINE)
 _CORPUS = re.compile(r"^- (?:Corpus `[^`]+`: )?(.+)$", re.MULTILINE)
 _LICENCE = re.compile(r"^- `([^`]+)`: licence: (.+?)\. Credit: (.+)\.$", re.MULTILINE)
 _SECONDS = re.compile(r"^- \d+ epochs in (\d+) s", re.MULTILINE)
+_TRAINED = re.compile(r"^- Trained on (.+)$", re.MULTILINE)
+_COMMAND = re.compile(r"^- Command `(.+)`$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -53,15 +63,8 @@ class PublishedModel:
             DataError: it has no scores, or does not say how long training took.
         """
         card, manifest = bundle.files[CARD_NAME].decode(), bundle.manifest
-        rows = [(row["name"], row["variant"], row["value"]) for row in _SCORE.finditer(card)]
-        own = [(name, value) for name, variant, value in rows if variant == manifest.default_precision]
-        measure = f"{own[0][0]} of " if own else ""
-        others = [
-            (name.removeprefix(measure), value)
-            for name, variant, value in rows
-            if variant == "none" and name.startswith(measure)
-        ]
-        seconds = _SECONDS.search(card)
+        own, others = _scores_of(card, manifest.default_precision)
+        seconds, trained_on, command = (pattern.search(card) for pattern in (_SECONDS, _TRAINED, _COMMAND))
         if not own or not others or seconds is None:
             raise DataError(f"{bundle.path}: expected a card with scores and the time of training")
         data = _CORPUS.search(card.partition("## Data\n")[2])
@@ -70,13 +73,16 @@ class PublishedModel:
             version=manifest.version,
             seed=manifest.producer.seed,
             recipe_sha256=manifest.producer.recipe_sha256,
-            score=own[0],
-            baselines=tuple(others),
-            further=tuple(own[1:]),
+            score=own[0][:2],
+            baselines=others,
+            further=tuple(score[:2] for score in own[1:]),
             parameter_count=manifest.architecture.parameter_count,
             size_bytes=sum(entry.size_bytes for entry in manifest.files.values()),
             seconds=int(seconds[1]),
             begins_from=tuple(_BEGINS.findall(card)),
+            methods=tuple((name, method) for name, _, method in own),
+            trained=trained_on[1] if trained_on else "",
+            command=command[1] if command else "",
         )
         return cls(
             manifest,
@@ -84,6 +90,15 @@ class PublishedModel:
             learnt_from=data[1] if data else "",
             licences=tuple((name, licence, credit) for name, licence, credit in _LICENCE.findall(card)),
         )
+
+
+def _scores_of(card: str, precision: str) -> tuple[list[tuple[str, str, str]], tuple[tuple[str, str], ...]]:
+    """Read name, value and method of a variant's scores; and what else reached how much by the first measure."""
+    rows = list(_SCORE.finditer(card))
+    own = [(row["name"], row["value"], row["method"]) for row in rows if row["variant"] == precision]
+    measure = f"{own[0][0]} of " if own else ""
+    others = (row for row in rows if row["variant"] == "none" and row["name"].startswith(measure))
+    return own, tuple((row["name"].removeprefix(measure), row["value"]) for row in others)
 
 
 def write_page(
@@ -104,7 +119,7 @@ def write_page(
     parts = [
         _HEAD,
         *([_models_table("Published models", rows)] if rows else []),
-        *([_models_table("Trained, not published", unpublished)] if unpublished else []),
+        *([_models_table("Trained, not published", unpublished), _methods_table(unpublished)] if unpublished else []),
         *_comparisons(measurements),
     ]
     return "\n".join(parts)
@@ -119,6 +134,28 @@ def _models_table(title: str, rows: Sequence[Sequence[TrainedModel]]) -> str:
         *(_model_row(seeds) for seeds in rows),
     ]
     return "\n".join([*lines, ""])
+
+
+def _methods_table(rows: Sequence[Sequence[TrainedModel]]) -> str:
+    """A row per run: none of these has a card in the project."""
+    lines = [
+        _METHODS,
+        "| model | seed | measured how | trained on | command |",
+        "|---|---|---|---|---|",
+        *(_method_row(one) for seeds in rows for one in sorted(seeds, key=lambda one: one.seed)),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _method_row(model: TrainedModel) -> str:
+    cells = [
+        f"`{model.name}` {model.version}",
+        str(model.seed),
+        "; ".join(f"{name}: {method}" for name, method in model.methods) or _UNKNOWN,
+        model.trained or _UNKNOWN,
+        f"`{model.command}`" if model.command else _UNKNOWN,
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def _model_row(seeds: Sequence[TrainedModel]) -> str:

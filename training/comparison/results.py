@@ -1,9 +1,8 @@
 """What was measured of comparisons and of trained models, kept in JSON files between commands.   Trains nothing."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Annotated, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -54,6 +53,12 @@ class TrainedModel(StrictModel):
     """Of training, validation included."""
     begins_from: tuple[str, ...]
     """Recipes whose models it began from."""
+    methods: tuple[tuple[str, str], ...] = ()
+    """How each score was measured, by its name; of what was kept before this was, nothing."""
+    trained: str = ""
+    """When, at which commit and on what it was trained, as the card has it; empty as above."""
+    command: str = ""
+    """What trains it; empty as above."""
 
     def is_of_the_run(self, other: "TrainedModel") -> bool:
         """Whether both are of one name, version and seed: the later one counts."""
@@ -84,10 +89,3 @@ def write_results(path: Path, results: Iterable[Measurement | TrainedModel]) -> 
     part = path.with_suffix(".part")
     part.write_text(f"{text}\n")
     part.replace(path)
-
-
-def spread(values: Sequence[float], decimals: int) -> str:
-    """Mean and standard deviation, as `91.2 ± 0.3`; a single value by itself."""
-    if len(values) == 1:
-        return f"{values[0]:.{decimals}f}"
-    return f"{mean(values):.{decimals}f} ± {stdev(values):.{decimals}f}"

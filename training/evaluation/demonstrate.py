@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle.manifest import TextSpec
+from service.bundle.manifest import Precision, TextSpec
 from service.bundle.store import OpenedBundle
 from service.engine.decode import DecodeLoop
 from service.engine.requests import DecodeOptions, DecodeRequest, Hypothesis
@@ -64,13 +64,22 @@ def translate_attentively(bundle: OpenedBundle, sources: Sequence[str]) -> list[
     return found
 
 
-def continue_texts(bundle: OpenedBundle, prompts: Sequence[str], *, temperature: float, seed: int) -> list[str]:
-    """Continue each prompt by sampling, up to the bundle's bound; `seed` is of the first, the others count up from it.
+def continue_texts(
+    bundle: OpenedBundle, prompts: Sequence[str], *, temperature: float, seed: int, precision: Precision | None = None
+) -> list[str]:
+    """Continue each prompt by sampling, up to the bundle's bound, on a CPU.
+
+    Args:
+        bundle: of a language model.
+        prompts: beginnings; empty ones will do.
+        temperature: below 1, likelier tokens.
+        seed: of the first prompt; the others count up from it.
+        precision: of the variant; None: the default.
 
     Raises:
         DataError: the bundle is no language model.
     """
-    model = load_model(bundle)
+    model = load_model(bundle, precision=precision, emulate_fp16=True)
     if not isinstance(model, LanguageModel):
         raise DataError(f"{bundle.path}: expected a language model, found one for {bundle.manifest.spec.task}")
     tokenizer = tokenizer_of(bundle, model.spec.text)

@@ -1,6 +1,7 @@
 """Measures what ships: a bundle's score on test examples, run by the service's own runtime and engine.
 
-Beside each score stands what is had for nothing: the commonest label, the untranslated source, n-gram models.
+Beside each score stands what is had for nothing: the commonest label, the untranslated source, n-gram models; beside
+tunes that a model writes stand those of people.
 """
 
 from collections import Counter
@@ -36,6 +37,7 @@ from training.evaluation.kneser_ney import fit_kneser_ney_model
 from training.evaluation.labelling import evaluate_series, evaluate_words
 from training.evaluation.ngram import NgramModel, fit_ngram_model
 from training.evaluation.translation import KEEP_BEGINNING, evaluate_translator
+from training.evaluation.written_tunes import check_held_out, check_written, held_out_scores, written_scores
 from training.scoring.answers import LabelAnswers, LikelihoodAnswers
 from training.scoring.scores import (
     FAILURE_COUNT,
@@ -48,7 +50,7 @@ from training.scoring.scores import (
     of,
     with_cuts,
 )
-from training.settings.evaluation import EvaluationSettings
+from training.settings.evaluation import EvaluationSettings, TuneSettings
 
 Evaluations = Mapping[Precision, Evaluation]
 """One per variant of a bundle, the default first."""
@@ -78,7 +80,7 @@ def evaluate_bundle(
         bundle: as it was opened.
         splits: of its corpus.
         precision: of the variant; None: the default.
-        settings: how a translator searches and is scored.
+        settings: how a translator searches and is scored, and whether a language model writes tunes to be checked.
         continuous: of texts for a language model: they follow one another, and the state is carried on.
 
     Raises:
@@ -95,7 +97,8 @@ def evaluate_bundle(
         case LabellerModel() if kind is LabelledSeries and model.spec.input.kind == "features":
             return evaluate_series(model, cast("Splits[LabelledSeries]", splits))
         case LanguageModel() if kind is PlainText:
-            return _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits), continuous=continuous)
+            found = _evaluate_language_model(model, bundle, cast("Splits[PlainText]", splits), continuous=continuous)
+            return found if settings.tunes is None else _with_tunes(found, bundle, splits, settings.tunes, precision)
         case TranslationModel() if kind is TextPair:
             return evaluate_translator(model, bundle, cast("Splits[TextPair]", splits), settings)
     raise DataError(f"the corpus has no test examples for {bundle.manifest.spec.task}")
@@ -177,6 +180,14 @@ def _evaluate_language_model(
     return Evaluation(
         score, baseline, _unlikeliest(tokenizer, sequences, likelihoods), answers, other_baselines=tuple(others)
     )
+
+
+def _with_tunes(
+    found: Evaluation, bundle: OpenedBundle, splits: AnySplits, settings: TuneSettings, precision: Precision | None
+) -> Evaluation:
+    people = held_out_scores(check_held_out(splits, settings.count))  # first: it is quick, and there may be too few
+    written = written_scores([check for _, check in check_written(bundle, settings, precision)], settings)
+    return replace(found, further=(*found.further, *written), other_baselines=(*found.other_baselines, *people))
 
 
 def _unlikeliest(

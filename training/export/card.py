@@ -12,7 +12,7 @@ from training.export.sections.data import describe_data
 from training.export.sections.record import RunRecord
 from training.export.sections.scores import describe_failures, describe_scores
 from training.export.sections.training import describe_training
-from training.settings.recipe import Task
+from training.settings.recipe import Recipe, Task
 
 _PURPOSE: Mapping[Task, str] = MappingProxyType(
     {
@@ -67,9 +67,14 @@ def write_card(draft: Draft, record: RunRecord, evaluations: Evaluations) -> str
         f"## Variants\n\n{describe_variants(draft, recipe.export.weights)}",
         f"## Limits\n\n{describe_limits(manifest, record.corpora)}",
         f"## Known failures\n\n{describe_failures(recipe, next(iter(evaluations.values())))}",
-        f"## Recipe\n\n```json\n{recipe.model_dump_json(indent=2)}\n```",
+        f"## Recipe\n\n{describe_recipe(recipe)}",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def describe_recipe(recipe: Recipe) -> str:
+    """Return a recipe with every default written out."""
+    return f"```json\n{recipe.model_dump_json(indent=2)}\n```"
 
 
 _OPTIONS = (

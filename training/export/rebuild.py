@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, cast, get_args
+from typing import cast, get_args
 
 from service.bundle.manifest import Manifest, Precision, text_specs
 from service.bundle.store import CARD_NAME, WEIGHTS_NAME, OpenedBundle, open_bundle
@@ -11,6 +11,7 @@ from training.errors import ExportError
 from training.export.bundle import Draft, Release, draft_release, exported_with, made_now
 from training.export.card import TERMS, describe_limits, describe_variants
 from training.export.origins import describe_terms, origin_of
+from training.export.sections.parts import Section, join_card, split_card
 from training.export.trained import TrainedModel
 from training.export.weights import StoredWeights, read_weights
 from training.settings.recipe import ExportSettings
@@ -18,13 +19,8 @@ from training.settings.recipe import ExportSettings
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 _CORPUS = re.compile(r"\bCorpus `([^`]+)`: .*")
 _OLD_TITLES = {"Terms": TERMS}
-
-
-class _Section(NamedTuple):
-    """Of a card."""
-
-    title: str
-    body: str
+ANEW = "Exported anew"
+"""Title of the section on what is of another bundle."""
 
 
 def parse_precisions(text: str) -> list[Precision]:
@@ -98,39 +94,34 @@ def _card(parent: OpenedBundle, draft: Draft, export: ExportSettings) -> str:
 
     Where a graph is another, a section says what is of the old bundle, and the scores are said to be that one's.
     """
-    head, *rest = re.split(r"\n\n(?=## )", parent.files[CARD_NAME].decode().strip())
+    head, old_sections = split_card(parent.files[CARD_NAME].decode())
     _, _, purpose = head.partition("\n")
     manifest, old = draft.manifest, f"{parent.manifest.name}@{parent.manifest.version}"
-    sections = _reworded([_section(text) for text in rest], draft, export)
+    renamed = [one._replace(title=_OLD_TITLES.get(one.title, one.title)) for one in old_sections]
+    sections = _reworded(renamed, draft, export)
     if not _same_graphs(parent, draft):
-        anew = _Section("Exported anew", _origin(parent, manifest, sections))
+        anew = Section(ANEW, _origin(parent, manifest, sections))
         sections = [
             anew,
             *(one._replace(title=f"Scores of {old}") if one.title == "Scores" else one for one in sections),
         ]
-    begin = f"# {manifest.name} {manifest.version}\n{purpose}".rstrip()
-    return "\n\n".join([begin, *(f"## {title}\n\n{body}" for title, body in sections)]) + "\n"
+    return join_card(f"# {manifest.name} {manifest.version}\n{purpose}".rstrip(), sections)
 
 
-def _section(text: str) -> _Section:
-    title, _, body = text.removeprefix("## ").partition("\n\n")
-    return _Section(_OLD_TITLES.get(title, title), body)
-
-
-def _reworded(sections: list[_Section], draft: Draft, export: ExportSettings) -> list[_Section]:
+def _reworded(sections: list[Section], draft: Draft, export: ExportSettings) -> list[Section]:
     """The sections in their order, those without a measurement as this version of the project words them."""
     data = next((one.body for one in sections if one.title == "Data"), "")
     corpora: list[str | None] = [*_CORPUS.findall(data)] or [None]
     if TERMS not in {one.title for one in sections}:
         place = next((index for index, one in enumerate(sections) if one.title.startswith("Scores")), len(sections))
-        sections.insert(place, _Section(TERMS, ""))
+        sections.insert(place, Section(TERMS, ""))
     bodies = {
         "Data": _CORPUS.sub(lambda found: f"Corpus `{found[1]}`: {origin_of(found[1]).what}", data),
         TERMS: describe_terms(corpora),
         "Variants": describe_variants(draft, export.weights),
         "Limits": describe_limits(draft.manifest, corpora),
     }
-    return [_Section(one.title, bodies.get(one.title, one.body)) for one in sections]
+    return [Section(one.title, bodies.get(one.title, one.body)) for one in sections]
 
 
 def _same_graphs(parent: OpenedBundle, draft: Draft) -> bool:
@@ -144,10 +135,10 @@ def _same_graphs(parent: OpenedBundle, draft: Draft) -> bool:
     return old == new
 
 
-def _origin(parent: OpenedBundle, manifest: Manifest, sections: Sequence[_Section]) -> str:
+def _origin(parent: OpenedBundle, manifest: Manifest, sections: Sequence[Section]) -> str:
     """Say what was made anew, and of which bundle the scores are: of the parent, or of one before it."""
     producer, old = manifest.producer, f"{parent.manifest.name}@{parent.manifest.version}"
-    scores = next((one for one in sections if one.title.startswith("Scores")), _Section("Scores", ""))
+    scores = next((one for one in sections if one.title.startswith("Scores")), Section("Scores", ""))
     measured = scores.title.removeprefix("Scores of ") if scores.title != "Scores" else old
     lines = [
         f"- From the weights in {old}, SHA-256 of its manifest `{parent.digest}`",

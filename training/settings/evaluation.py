@@ -9,6 +9,19 @@ from training.settings.strict import PositiveInteger, StrictModel
 BleuTokenization = Literal["13a", "none", "intl", "char"]
 
 
+class TuneSettings(StrictModel):
+    """How many tunes a model of ABC notation writes for a parser to read, and how it draws them."""
+
+    count: PositiveInteger = 200
+    """Tunes of a block, and held-out ones that are read beside them."""
+    temperature: Annotated[float, Field(gt=0, le=10)] = 0.8
+    """Below 1: likelier notes."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Of the first tune; the others count up from it, over all blocks."""
+    blocks: PositiveInteger = 1
+    """How many times so many are written."""
+
+
 class EvaluationSettings(StrictModel):
     """How the exported bundle is scored. Has no part in what is trained."""
 
@@ -22,6 +35,9 @@ class EvaluationSettings(StrictModel):
     only."""
     corpora: Annotated[list[str], Field(max_length=8)] = Field(default=[])
     """Further corpora of the same task whose test examples the bundle is scored on."""
+    tunes: Annotated[TuneSettings | None, Field(exclude_if=lambda value: value is None)] = None
+    """The bundle writes tunes in ABC notation, and a parser reads them. Generation only. Left out: it writes none; then
+    it is left out of what a card shows of a recipe, too, for cards from before there was it."""
 
     reported: list[str] = Field(default=[])
     """What others report on these test examples, a line each with its source, for the card. Nobody checks it."""

@@ -207,6 +207,7 @@ class Recipe(_Strict):
             "training.teacher_forcing_ratio below 1 is for translation": (
                 self.training.teacher_forcing_ratio < 1 and not translation
             ),
+            "evaluation.tunes is for generation": self.evaluation.tunes is not None and self.task != "generation",
             "data.target_language is for translation": self.data.target_language is not None and not translation,
             "evaluation.beam_size, length_penalty and bleu_tokenization are for translation": (
                 not translation

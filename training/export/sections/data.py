@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from training.data.examples import AnySplits, LabelledSeries, TaggedTokens, labels_of
+from training.data.examples import AnySplits, LabelledSeries, PlainText, TaggedTokens, labels_of
+from training.data.statistics import find_overlaps
 from training.export.origins import origin_of
 from training.export.sections.record import RunRecord, duration
 from training.preparation.provenance import data_sha256
@@ -13,6 +14,8 @@ _BEGUN: Mapping[Task, str] = MappingProxyType(
     {"generation": "language model", "classification": "classifier", "labelling": "tagger", "translation": "translator"}
 )
 """What another model can begin from, by its recipe's task."""
+PARTS = "- Training / validation / test examples: "
+"""How the line begins that counts them."""
 
 
 def describe_data(record: RunRecord) -> str:
@@ -20,7 +23,7 @@ def describe_data(record: RunRecord) -> str:
     splits = record.splits
     lines = [
         f"- {_origin(record.recipe)}",
-        f"- Training / validation / test examples: {_counts(splits)}; {_repeated(splits)}",
+        describe_parts(splits),
         *_selected(record),
         *_labelled_steps(splits),
         f"- SHA-256 of all examples: `{data_sha256(splits)}`",
@@ -33,6 +36,11 @@ def describe_data(record: RunRecord) -> str:
     if record.recipe.data.shuffle_labels:
         lines.append("- **Labels were shuffled: this is a negative control and has learnt nothing true.**")
     return "\n".join(lines)
+
+
+def describe_parts(splits: AnySplits) -> str:
+    """Return the section's line on how many examples each part has, and how many of them were trained on."""
+    return PARTS + "; ".join([_counts(splits), _repeated(splits), *_near_tunes(splits)])
 
 
 def _version(begun: Recipe, record: RunRecord) -> str:
@@ -55,6 +63,18 @@ def _repeated(splits: AnySplits) -> str:
     return (
         f"{count:,} of the latter two are among the first as well" if count else "no trained example is in the others"
     )
+
+
+def _near_tunes(splits: AnySplits) -> list[str]:
+    """Of tunes, how many of the test have the notes of a trained one, in other bars, lengths or octaves."""
+    if not isinstance(splits.training[0], PlainText):
+        return []
+    found = [
+        f"{overlap.count:,} (the same {overlap.shared})"
+        for overlap in find_overlaps(splits)
+        if (overlap.part, overlap.other) == ("test", "training") and "notes of a tune" in overlap.shared
+    ]
+    return [f"near a training tune are, of the {len(splits.test):,} of test, {' and '.join(found)}"] if found else []
 
 
 def _selected(record: RunRecord) -> list[str]:

@@ -1,6 +1,10 @@
 """The card's sections on what a bundle reaches and where it fails."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 from training.evaluation.evaluate import Evaluations
+from training.evaluation.spread import spread
 from training.export.origins import origin_of
 from training.export.sections.training import is_own
 from training.scoring.answers import LabelAnswers
@@ -12,20 +16,58 @@ _CONFUSION_LABELS = 20
 """Most labels of a confusion matrix that still fits a page."""
 _UNREPEATED = "One run, seed {seed}"
 _SPREAD = "; its spread over seeds, where that was measured, is in the project's docs/models.md"
+_ALONE = "; no other seed of it is on record"
 
 
-def describe_scores(recipe: Recipe, evaluations: Evaluations) -> str:
-    """Return the section on scores: those of every variant, the default first, and what they are compared with."""
+@dataclass(frozen=True)
+class OtherRun:
+    """What the same recipe reached with another seed on the same data.
+
+    Attributes:
+        seed: its own.
+        scores: of its default variant, as its card shows them, by their names.
+    """
+
+    seed: int
+    scores: Mapping[str, str]
+
+
+def describe_scores(recipe: Recipe, evaluations: Evaluations, other_runs: Sequence[OtherRun] | None = None) -> str:
+    """Return the section on scores: those of every variant, the default first, and what they are compared with.
+
+    Args:
+        recipe: of the bundle, with its own seed.
+        evaluations: of its variants, the default first.
+        other_runs: every one that is on record; None: nobody has looked.
+    """
     default = next(iter(evaluations.values()))
     parts = [
         _table(evaluations),
-        "On the test examples, measured on this bundle through the service's own engine.",
+        "On the test examples, measured on this bundle through the service's own engine, as "
+        "`python -m training evaluate BUNDLE` does again.",
         f"Asked so: {', '.join(default.asked)}." if default.asked else "",
-        f"{_UNREPEATED.format(seed=recipe.seed)}{_SPREAD if is_own(recipe) else ''}.",
+        _describe_runs(recipe, default, other_runs),
         describe_confusion(default),
         describe_reported(recipe),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _describe_runs(recipe: Recipe, own: Evaluation, others: Sequence[OtherRun] | None) -> str:
+    """Say how far the scores of the default variant spread over seeds, as far as that is known."""
+    if not others:
+        unknown = _SPREAD if is_own(recipe) else ""
+        return f"{_UNREPEATED.format(seed=recipe.seed)}{unknown if others is None else _ALONE}."
+    seeds = sorted([recipe.seed, *(run.seed for run in others)])
+    known = [score for score in (own.score, *own.further) if all(score.name in run.scores for run in others)]
+    values = {
+        score: [float(shown) for shown in (score.shown, *(run.scores[score.name] for run in others))] for score in known
+    }
+    spreads = [f"{score.name} {spread(of_all, score.decimals)}" for score, of_all in values.items()]
+    return (
+        f"Run {len(seeds)} times, with seeds {', '.join(map(str, seeds[:-1]))} and {seeds[-1]}; this is seed "
+        f"{recipe.seed}. Mean and standard deviation of the default variants over these runs: {', '.join(spreads)}."
+    )
 
 
 def describe_reported(recipe: Recipe) -> str:

@@ -13,10 +13,11 @@ from tests.unit.training.conftest import MakeRecipe
 from training.__main__ import main
 from training.comparison.page import PublishedModel, write_page
 from training.comparison.plan import load_comparison
-from training.comparison.results import Measurement, read_results, spread, write_results
+from training.comparison.results import Measurement, read_results, write_results
 from training.data.examples import AnySplits
 from training.errors import DataError, RecipeError
 from training.evaluation.evaluate import evaluate_variants
+from training.evaluation.spread import spread
 from training.export.bundle import draft_bundle
 from training.export.card import write_card
 from training.preparation.prepare import prepare
@@ -192,6 +193,23 @@ def test_another_version_is_no_further_seed(
     assert [line.split(" | ")[3] for line in page.splitlines() if line.startswith(f"| `{first.name}` 2 |")] == ["1"]
     assert "min, after an earlier version |" in page
     assert f"| `{first.name}` 1 |" in others
+
+
+def test_of_what_is_not_published_the_page_tells_how_it_was_measured_and_trained_or_that_nobody_knows(
+    make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], tmp_path: Path
+) -> None:
+    recipe, splits = make_recipe("translation"), tiny_splits["translation"]
+    second = published(tmp_path, recipe.model_copy(update={"seed": 2}), splits).trained
+    before = second.model_copy(update={"seed": 1, "methods": (), "trained": "", "command": ""})
+    page = write_page([], [second, before], [])
+    rows = [line for line in page.splitlines() if line.startswith("| `tiny-translation` 1 | ")][1:]
+    assert rows[0] == "| `tiny-translation` 1 | 1 | not recorded | not recorded | not recorded |"
+    assert rows[1].startswith("| `tiny-translation` 1 | 2 | BLEU: sacrebleu nrefs:")
+    assert "\\|tok:13a\\|" in rows[1]
+    assert rows[1].endswith(
+        "| (date not recorded) at commit (not recorded), on (machine not recorded), threads not recorded, float32, "
+        "PyTorch not recorded | `SEQSERVE_DATA=DIR python -m training train tiny-translation.toml` |"
+    )
 
 
 def test_pages_with_markers_get_tables_of_the_models_in_bundles(

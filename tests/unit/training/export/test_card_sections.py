@@ -10,10 +10,16 @@ import pytest
 from tests.bundles import tiny_bundle
 from tests.run_record import run_record
 from tests.unit.training.conftest import MakeRecipe
-from training.data.examples import AnySplits, LabelledText, Splits
-from training.export.sections.data import describe_data
+from training.data.examples import AnySplits, LabelledText, PlainText, Splits
+from training.export.sections.data import describe_data, describe_parts
 from training.export.sections.record import left_out_count
-from training.export.sections.scores import describe_confusion, describe_failures, describe_reported, describe_scores
+from training.export.sections.scores import (
+    OtherRun,
+    describe_confusion,
+    describe_failures,
+    describe_reported,
+    describe_scores,
+)
 from training.export.sections.training import describe_training
 from training.preparation.prepare import prepare
 from training.run.checkpoint import Beginning
@@ -54,6 +60,18 @@ def evaluation(*failures: Failure, given: LabelAnswers | None = None, asked: tup
 )
 def test_a_card_tells_what_the_parts_share(splits: Splits[LabelledText], message: str) -> None:
     assert message in describe_data(run_record(recipe(), splits))
+
+
+def test_of_tunes_a_card_counts_those_of_the_test_whose_notes_were_trained_on() -> None:
+    trained, moved = PlainText("M:2/4\nK:G\nGABc|d4|"), PlainText("M:4/4\nK:G\nGABcd8|")
+    other = PlainText("M:2/4\nK:G\nEEEE|")
+    line = describe_parts(Splits((trained,), (), (moved, other)))
+    assert line == (
+        "- Training / validation / test examples: 1 / 0 / 2; no trained example is in the others; near a training tune "
+        "are, of the 2 of test, 1 (the same notes of a tune, letters alone) and 1 (the same first 16 notes of a tune, "
+        "letters alone)"
+    )
+    assert "tune" not in describe_parts(Splits((PlainText("prose"),), (), (PlainText("more"),)))
 
 
 def test_a_card_tells_whose_files_they_are() -> None:
@@ -166,6 +184,24 @@ def test_a_card_says_that_it_is_of_one_run_and_where_a_project_s_recipe_was_run_
     own = describe_scores(recipe("pos-tags"), {"int8": evaluation()})
     assert "\n\nOne run, seed 7; its spread over seeds, where that was measured, is in" in own
     assert "docs/models.md" in own
+
+
+def test_a_card_has_mean_and_deviation_over_the_seeds_that_are_on_record() -> None:
+    own = replace(evaluation(), further=(Score("log loss", 0.25, "nats", decimals=4), Score("new", 1.0, "of late")))
+    others = [
+        OtherRun(3, {"accuracy": "52.00", "log loss": "0.2700"}),
+        OtherRun(1, {"accuracy": "51.00", "log loss": "0.23"}),
+    ]
+    told = describe_scores(recipe(), {"int8": own}, others)
+    assert (
+        "\n\nRun 3 times, with seeds 1, 3 and 7; this is seed 7. Mean and standard deviation of the default variants "
+        "over these runs: accuracy 51.00 ± 1.00, log loss 0.2500 ± 0.0200.\n\n"
+    ) in told
+
+
+def test_a_card_says_that_nobody_ran_another_seed_where_that_was_looked_up() -> None:
+    told = describe_scores(recipe("pos-tags"), {"int8": evaluation()}, ())
+    assert "\n\nOne run, seed 7; no other seed of it is on record.\n\n" in told
 
 
 def test_a_classifier_s_card_shows_which_labels_it_gave_in_place_of_which() -> None:
