@@ -238,8 +238,13 @@ class FakeServer(InferenceServiceServicer, ModelServiceServicer):
     async def TranslateText(
         self, request: inference.TranslateTextRequest, context: Any
     ) -> inference.TranslateTextResponse:
-        """Writes each text backwards; takes a minute for texts of which the first is `slow`."""
+        """Writes each text backwards.
+
+        Takes a minute where the first text is `slow`; where it is `fast`, until two such have begun.
+        """
         await self._receive("TranslateText", request, context)
+        while request.texts[0] == "fast" and self.slow_begun < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         if request.texts[0] == "slow":
             self.slow_begun += 1
             try:
