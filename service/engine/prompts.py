@@ -22,7 +22,8 @@ COMPANY = 8
 a run of more costs hardly less a row."""
 
 PATIENCE_POSITIONS = 8
-"""A source may wait a turn for every so many positions that it has: a longer one gains more and takes longer anyway."""
+"""A source may wait a turn for every so many positions beyond the first so many: a short one gains nothing by company, a
+longer one more, and it takes longer anyway."""
 
 
 class ReadBatch(NamedTuple):
@@ -131,7 +132,7 @@ class PromptReader:
         """Whether those in line are few sources, none of which has waited for as long as it may."""
         if self._reads_slices or len(self._prompts) >= COMPANY:
             return False
-        return all(self._turn - one.since <= one.padded // PATIENCE_POSITIONS for one in self._prompts)
+        return all(self._turn - one.since <= (one.padded - 1) // PATIENCE_POSITIONS for one in self._prompts)
 
     def _take_similar(self, max_tokens: int) -> list[_Prompt]:
         """Take the first in line, and others of similar length."""

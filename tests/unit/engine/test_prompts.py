@@ -158,10 +158,17 @@ def patient_turns(reader: PromptReader, model: CountingRows) -> list[list[list[i
     return turns
 
 
-def test_a_source_waits_a_turn_for_every_eight_positions_while_others_run() -> None:
+def test_a_source_waits_a_turn_for_every_eight_positions_beyond_eight_while_others_run() -> None:
     model = CountingRows(time_multiple=8)
-    assert patient_turns(reader_of(model, requests([3] * 23), max_tokens=512), model) == [[], [], [], [[24]]]
-    assert patient_turns(reader_of(model, requests([3] * 3), max_tokens=512), model) == [[], [[4]]]
+    assert patient_turns(reader_of(model, requests([3] * 23), max_tokens=512), model) == [[], [], [[24]]]
+    assert patient_turns(reader_of(model, requests([3] * 8), max_tokens=512), model) == [[], [[9]]]
+    assert patient_turns(reader_of(model, requests([3] * 3), max_tokens=512), model) == [[[4]]]
+
+
+def test_a_source_does_not_wait_as_long_as_a_longer_one_before_it_may() -> None:
+    model = CountingRows(time_multiple=8)
+    reader = reader_of(model, requests([3] * 63, [3] * 15), max_tokens=512)
+    assert patient_turns(reader, model) == [[], [[64], [16]]]
 
 
 def test_a_source_that_has_waited_leaves_with_all_of_about_its_length() -> None:
@@ -170,15 +177,15 @@ def test_a_source_that_has_waited_leaves_with_all_of_about_its_length() -> None:
     assert reader.read(patient=True) == Reading([], [])
     for request in requests([3] * 14, [3] * 40):
         reader.add(request)
-    assert patient_turns(reader, model) == [[], [[16, 15]], [], [], [], [], [[41]]]
+    assert patient_turns(reader, model) == [[[16, 15]], [], [], [], [], [[41]]]
 
 
 def test_sources_wait_for_no_more_than_a_full_company() -> None:
     model = CountingRows(time_multiple=8)
-    reader = reader_of(model, requests(*[[3] * 15] * 7), max_rows=8, max_tokens=512)
+    reader = reader_of(model, requests(*[[3] * 47] * 7), max_rows=8, max_tokens=512)
     assert reader.read(patient=True) == Reading([], [])
-    reader.add(DecodeRequest(7, ids(*[3] * 15), OPTIONS))
-    assert patient_turns(reader, model) == [[[16] * 8]]
+    reader.add(DecodeRequest(7, ids(*[3] * 47), OPTIONS))
+    assert patient_turns(reader, model) == [[[48] * 8]]
 
 
 def test_nothing_waits_where_nothing_runs_and_no_prompt_ever() -> None:

@@ -22,6 +22,11 @@ def test_another_precision_or_provider_is_another_class() -> None:
     assert len(classes) == 3
 
 
+def test_the_gpus_are_part_of_the_class_on_cuda_alone() -> None:
+    on_gpu, on_cpu = (numerics_class("fp32", provider).split("/")[2] for provider in ("cuda", "cpu"))
+    assert on_gpu == "+".join([on_cpu, *gpus()])
+
+
 def test_gpus_are_named_by_driver_and_model(tmp_path: Path) -> None:
     (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.129.03  Thu Oct 19\n")
     for bus, model in (("0000:65:00.0", "NVIDIA L4"), ("0000:b3:00.0", "NVIDIA L4"), ("0000:b4:00.0", "NVIDIA A10")):

@@ -112,15 +112,17 @@ def test_int8_is_not_called_exact_where_its_ranges_do_not_hold(tmp_path: Path, m
         prove_exact(int8, where="mine")
 
 
-@pytest.mark.parametrize(("precision", "warned"), [("int8", True), ("fp32", False)])
+@pytest.mark.parametrize(
+    ("precision", "device", "warned"), [("int8", "cuda", True), ("fp32", "cuda", False), ("int8", "cpu", False)]
+)
 def test_operators_for_cpus_on_a_gpu_are_warned_of(
     engine: EngineLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-    precision: str, warned: bool,
+    precision: str, device: str, warned: bool,
 ) -> None:  # fmt: skip
     path = publish_tiny(tmp_path, "classification")
-    model = dataclasses.replace(load_model(open_bundle(path)), precision=precision, provider="cuda")
+    model = dataclasses.replace(load_model(open_bundle(path)), precision=precision, provider=device)
     monkeypatch.setattr(engine_loop, "load_model", lambda *_, **__: model)
-    engine.handle(Load(MODEL, str(path), "cuda"))
+    engine.handle(Load(MODEL, str(path), device))
     (told,) = loaded(engine)
     assert isinstance(told, Loaded)
     assert ("int8_on_cuda" in caplog.text) is warned

@@ -63,7 +63,7 @@ def test_sources_wait_for_company_only_while_many_run() -> None:
         for _ in range(3):
             scheduler.turn()
     assert (few.reads[-1], many.reads[-1]) == ([16], [16])
-    assert [model.batches for model in (few, many)] == [[4, 7, 8, 8, 8], [4, 8, 8, 8, 9]]
+    assert [model.batches for model in (few, many)] == [[4, 7, 8, 8, 8], [4, 8, 8, 9, 9]]
 
 
 def test_no_run_reads_more_rows_than_its_bound_and_a_turn_makes_as_many_as_fill_the_rows() -> None:
@@ -135,7 +135,7 @@ class SlowRows(CountingRows):
 
 @pytest.mark.parametrize(
     ("step_seconds", "steps"),
-    [pytest.param(0.001, 14, id="5 ms before"), pytest.param(0.01, 7, id="two turns before")],
+    [pytest.param(0.0013, 10, id="5 ms before"), pytest.param(0.013, 4, id="two turns before")],
 )
 def test_a_partial_answer_comes_early_enough_to_arrive(step_seconds: float, steps: int) -> None:
     clock = ManualClock()
