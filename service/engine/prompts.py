@@ -22,8 +22,8 @@ COMPANY = 8
 a run of more costs hardly less a row."""
 
 PATIENCE_POSITIONS = 8
-"""A source may wait a turn for every so many positions beyond the first so many: a short one gains nothing by company, a
-longer one more, and it takes longer anyway."""
+"""A source may wait a turn for every so many positions beyond the first so many: a short one gains nothing by company,
+a longer one more, and it takes longer anyway."""
 
 
 class ReadBatch(NamedTuple):
