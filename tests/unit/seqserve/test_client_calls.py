@@ -40,7 +40,7 @@ from seqserve import (
 from seqserve.v1 import inference_service_pb2 as inference
 
 if TYPE_CHECKING:
-    from tests.unit.seqserve.conftest import FakeServer
+    from tests.unit.seqserve.fake_server import FakeServer
 
 
 async def test_one_text_is_classified(client: AsyncClient) -> None:

@@ -14,7 +14,8 @@ import grpc
 import pytest
 
 if TYPE_CHECKING:
-    from tests.unit.seqserve.conftest import FakeServer, Run
+    from tests.unit.seqserve.conftest import Run
+    from tests.unit.seqserve.fake_server import FakeServer
 
 TWO_SECONDS = {"queue_seconds": 0.25, "compute_seconds": 1.0, "total_seconds": 2.0}
 

@@ -23,7 +23,7 @@ from seqserve import (
 )
 
 if TYPE_CHECKING:
-    from tests.unit.seqserve.conftest import FakeServer
+    from tests.unit.seqserve.fake_server import FakeServer
 
 Many = Callable[..., Awaitable[list[Answer[Any, Any]]]]
 

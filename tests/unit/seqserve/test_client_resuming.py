@@ -10,7 +10,7 @@ import pytest
 from seqserve import AsyncClient, Client, FinishReason, GeneratedChunk, InternalError, UnavailableError
 
 if TYPE_CHECKING:
-    from tests.unit.seqserve.conftest import FakeServer
+    from tests.unit.seqserve.fake_server import FakeServer
 
 Read = Callable[..., Awaitable[list[GeneratedChunk]]]
 TOKENS: dict[str, Any] = {"include_state_token": True, "state_token_interval": 4, "include_token_scores": True}

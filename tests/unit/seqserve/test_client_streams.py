@@ -11,7 +11,7 @@ import pytest
 from seqserve import AsyncClient, Client, FinishReason, GeneratedChunk, InternalError, NotFoundError
 
 if TYPE_CHECKING:
-    from tests.unit.seqserve.conftest import FakeServer
+    from tests.unit.seqserve.fake_server import FakeServer
 
 SERVER_NOTICES_WITHIN_SECONDS = 5
 

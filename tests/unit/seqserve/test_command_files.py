@@ -12,7 +12,8 @@ import symusic
 from seqserve.command.files.melodies import save_midi
 
 if TYPE_CHECKING:
-    from tests.unit.seqserve.conftest import FakeServer, Run
+    from tests.unit.seqserve.conftest import Run
+    from tests.unit.seqserve.fake_server import FakeServer
 
 TUNE = "M:4/4\nL:1/8\nK:G\nG2 AB c2 d2|g8|]\n"
 PNG = b"\x89PNG\r\n"

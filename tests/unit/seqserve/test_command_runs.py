@@ -16,7 +16,8 @@ import pytest
 from tests.trained import ROOT
 
 if TYPE_CHECKING:
-    from tests.unit.seqserve.conftest import FakeServer, Run
+    from tests.unit.seqserve.conftest import Run
+    from tests.unit.seqserve.fake_server import FakeServer
 
 SECONDS = 20
 NO_VARIABLES: Mapping[str, str] = {}
