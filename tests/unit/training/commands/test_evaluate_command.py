@@ -1,12 +1,12 @@
 """`evaluate --publish`: a bundle with a new card, and other seeds of the very recipe beside its scores."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from service.bundle.store import open_bundle
 from tests.run_record import run_record
+from tests.unit.training.quick_recipe import Training, quick_recipe
 from training.comparison.page import PublishedModel
 from training.comparison.results import write_results
 from training.data.load import load_examples
@@ -17,17 +17,6 @@ from training.preparation.prepare import prepare
 from training.preparation.provenance import run_sha256
 from training.settings.recipe import load_recipe
 
-Training = Callable[..., tuple[int, str, str]]
-RECIPE = """
-name = "quick"
-version = 1
-task = "classification"
-seed = 1
-data = {corpus = "sample-reviews", max_examples = 100}
-tokenizer = {kind = "words"}
-model = {cell = "lstm", embedding_size = 8, hidden_size = 8}
-training = {epochs = 1, threads = 1}
-"""
 BUNDLE = ".build/models/quick/1"
 
 
@@ -44,7 +33,7 @@ def publish(path: Path, seed: int, repository: Path) -> None:
 def recipe(tmp_path: Path) -> Path:
     """Its bundle is published below .build, and one with seed 2 elsewhere."""
     path = tmp_path / "quick.toml"
-    path.write_text(RECIPE)
+    path.write_text(quick_recipe(max_examples=100, epochs=1))
     publish(path, 1, tmp_path / ".build/models")
     publish(path, 2, tmp_path / "second")
     return path
@@ -83,7 +72,7 @@ def test_what_the_card_is_not_about_is_refused_before_anything_is_measured(recip
     assert (code, output) == (2, "")
     assert "leave out --beam-size" in errors
 
-    recipe.write_text(RECIPE.replace("epochs = 1", "epochs = 2"))
+    recipe.write_text(quick_recipe(max_examples=100, epochs=2))
     code, output, errors = training("evaluate", BUNDLE, "--recipe", str(recipe), "--publish", "new")
     assert (code, output, len(errors.splitlines())) == (2, "", 1)
     assert "made from another recipe or other data" in errors

@@ -1,11 +1,10 @@
 """The command line on a user's own sequences: trained, scored, looked into; a mistake is one line with its place."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-Training = Callable[..., tuple[int, str, str]]
+from tests.unit.training.quick_recipe import Training
 
 HEAD = """
 name = "mine"

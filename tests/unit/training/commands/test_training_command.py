@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,14 @@ from typing import Any
 import pytest
 
 from tests.bundles import tiny_bundle
+from tests.unit.training.quick_recipe import Training, quick_recipe
 from training import pipeline
 from training.commands.arguments import default_runs
 from training.commands.evaluate import recipe_of
 from training.optimization.updates import Learner
 from training.tasks.classification import ClassificationTask
 
-Training = Callable[..., tuple[int, str, str]]
-RECIPE = """
-name = "quick"
-version = 1
-task = "classification"
-seed = 1
-data = {corpus = "sample-reviews", max_examples = 300}
-tokenizer = {kind = "words"}
-model = {cell = "lstm", embedding_size = 8, hidden_size = 8}
-training = {epochs = 3, threads = 1}
-"""
+RECIPE = quick_recipe()
 
 
 CACHE = "seqserve/runs in the user's cache"

@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.trained import ROOT
 from tests.training_process import RUN
+from tests.unit.training.quick_recipe import quick_recipe
 from training.run.checkpoint import load_checkpoint
 
 MIB = 1 << 20
@@ -32,21 +33,9 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_intact(tmp_path: Pat
     assert train(tmp_path, settings).returncode == 0
 
 
-RECIPE = """
-name = "long"
-version = 1
-task = "classification"
-seed = 1
-data = {corpus = "sample-reviews", max_examples = 300}
-tokenizer = {kind = "words"}
-model = {cell = "lstm", embedding_size = 8, hidden_size = 8}
-training = {epochs = 10000, patience = 10000, threads = 1}
-"""
-
-
 def test_sigterm_is_one_line_that_says_what_is_kept(tmp_path: Path) -> None:
     """As a cluster or torchrun stops a run; Ctrl-C sends SIGINT and goes the same way."""
-    (tmp_path / "long.toml").write_text(RECIPE)
+    (tmp_path / "long.toml").write_text(quick_recipe(name="long", epochs=10000))
     command = [sys.executable, "-m", "training", "train", "long.toml"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     environment.pop("SEQSERVE_RUNS", None)
