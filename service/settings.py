@@ -192,7 +192,7 @@ class ServiceSettings(BaseSettings):
         "or label, and that all runs before a decode step read together: no step of their model waits for more. "
         "Longer ones are cut; what cannot be cut runs alone.",
     )
-    decode_slots: PositiveInt = Field(32, le=1024, description="Sequences that one model decodes side by side.")
+    decode_slots: PositiveInt = Field(64, le=1024, description="Sequences that one model decodes side by side.")
     queue_capacity: PositiveInt = Field(
         512, ge=MOST_TEXTS_PER_REQUEST, description="Texts that may wait per model; more are refused at once."
     )

@@ -89,20 +89,24 @@ def _mixed(seed: UintArray, index: UintArray) -> UintArray:
     return mixed
 
 
-def choose_tokens(logits: FloatArray, rows: SamplingRows) -> IntArray:
+def choose_tokens(logits: FloatArray, rows: SamplingRows, best: IntArray | None = None) -> IntArray:
     """Choose the next token of every row.
 
     Args:
         logits: [rows, vocab], unnormalised. -inf marks a token that must not be chosen.
         rows: the settings of the same rows.
+        best: [rows] what `most_probable` gives for these logits, where that is known.
 
     Returns:
         [rows] token ids, int64.
     """
-    tokens = most_probable(logits)
-    sampled = np.flatnonzero(rows.temperature > 0.0)
-    if sampled.size:
-        tokens[sampled] = _sample(logits[sampled], rows.take(sampled))
+    best = most_probable(logits) if best is None else best
+    sampled = rows.temperature > 0.0
+    if sampled.all():  # without a copy
+        return _sample(logits, rows, best)
+    tokens, some = best.copy(), np.flatnonzero(sampled)
+    if some.size:
+        tokens[some] = _sample(logits[some], rows.take(some), best[some])
     return tokens
 
 
@@ -112,17 +116,20 @@ def most_probable(logits: FloatArray) -> IntArray:
     return tokens
 
 
-def _sample(logits: FloatArray, rows: SamplingRows) -> IntArray:
+def _sample(logits: FloatArray, rows: SamplingRows, best: IntArray) -> IntArray:
     """Sample by inverting the cumulative distribution of what the cuts leave, tokens in order of id."""
     temperature = np.maximum(rows.temperature, LEAST_TEMPERATURE).astype(np.float32)
-    weights = logits - logits.max(axis=-1, keepdims=True)  # [rows, vocab]
-    weights /= temperature[:, None]
+    weights = logits - np.take_along_axis(logits, best[:, None], axis=-1)  # [rows, vocab]
+    if (temperature != 1.0).any():
+        weights /= temperature[:, None]
     np.exp(weights, out=weights)
     if rows.min_p.any():
         weights *= weights >= rows.min_p[:, None].astype(np.float32)  # the most probable token has weight 1
-    cut = np.flatnonzero((rows.top_k > 0) | (rows.top_p < 1.0))
-    if cut.size:
-        weights[cut] = keep_likeliest(weights[cut], rows.take(cut))
+    cut = (rows.top_k > 0) | (rows.top_p < 1.0)
+    if cut.all():  # without a copy
+        weights = keep_likeliest(weights, rows)
+    elif cut.any():
+        weights[cut] = keep_likeliest(weights[cut], rows.take(np.flatnonzero(cut)))
     return invert(weights, uniform(rows.seed, rows.sample, rows.token_index))
 
 
@@ -176,9 +183,10 @@ def invert(weights: FloatArray, draws: DoubleArray) -> IntArray:
         draws: [rows], in [0, 1).
     """
     rows, starts = np.arange(len(weights)), np.arange(0, weights.shape[1], SUMMED_TOKENS)
-    block_mass = np.stack(
-        [weights[:, start : start + SUMMED_TOKENS].sum(axis=-1) for start in starts.tolist()], axis=-1
-    )
+    whole = weights.shape[1] // SUMMED_TOKENS * SUMMED_TOKENS
+    block_mass = weights[:, :whole].reshape(len(weights), whole // SUMMED_TOKENS, SUMMED_TOKENS).sum(axis=-1)
+    if whole < weights.shape[1]:
+        block_mass = np.column_stack([block_mass, weights[:, whole:].sum(axis=-1)])
     blocks = block_mass.cumsum(axis=-1, dtype=np.float64)  # [rows, blocks]
     target = draws * blocks[:, -1]
     block = _first_beyond(blocks, block_mass, target)

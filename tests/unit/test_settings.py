@@ -28,7 +28,7 @@ def test_the_environment_wins_over_the_default_and_a_flag_over_both(
     monkeypatch.setenv("SEQSERVE_DECODE_SLOTS", "")
     assert parse(tmp_path).queue_capacity == 600
     assert parse(tmp_path, "--queue-capacity", "700").queue_capacity == 700
-    assert parse(tmp_path).decode_slots == 32
+    assert parse(tmp_path).decode_slots == 64
 
 
 @pytest.mark.parametrize(

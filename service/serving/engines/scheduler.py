@@ -38,6 +38,14 @@ class _Pending:
     first_token: float | None = None
 
 
+@dataclass
+class _Read:
+    """Sequences that were read in one run and have yet to join the loop, with their rows in what that gave."""
+
+    left: deque[tuple[int, DecodeRequest]]
+    started: Started
+
+
 class _TimedRows:
     """A row model that notes what each of its runs took."""
 
@@ -90,7 +98,8 @@ class Scheduler:
         model_id: the number that events name the model by.
         model: its steps.
         graphs: names of the graph that starts rows and of the one that steps, for the metrics.
-        slots: most rows that run side by side; a beam or several samples of one sequence take a row each.
+        slots: most rows that run side by side; a beam or several samples of one sequence take a row each. Where more
+            wait, sources of as many again are read ahead.
         max_batch_size: most prompts or sources that are read in one run.
         max_tokens: most of their tokens, padding included, that are read in one turn.
         padding_budget: largest share of padded positions among those that are read together, 0 to 1.
@@ -104,6 +113,7 @@ class Scheduler:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._timed = _TimedRows(model, model_id, graphs, clock)
+        self._rows_ahead = 0 if model.reads_slices else slots
         self._make_loop = partial(DecodeLoop, self._timed, capacity=slots)
         self._make_reader = partial(
             PromptReader,
@@ -118,7 +128,8 @@ class Scheduler:
         self._keys = itertools.count()
         self._works: dict[int, _Pending] = {}
         self._waiting: deque[tuple[_Pending, int]] = deque()  # (work, row index), oldest first
-        self._reading: dict[int, tuple[_Pending, int]] = {}  # by the sequence's key in the reader
+        self._reading: dict[int, tuple[_Pending, int]] = {}  # by the sequence's key in the reader, until it joins
+        self._read_ahead: deque[_Read] = deque()  # oldest first; what is not in `_reading` any more was dropped
         self._running: dict[int, tuple[_Pending, int]] = {}  # by the same key, in the loop
         self._starting: list[_Pending] = []  # works that have yet to make their first step
         self._turn_begun: float | None = None  # when the last turn began, if work was left
@@ -163,7 +174,9 @@ class Scheduler:
     def abandon(self, error: ServiceError) -> list[Event]:
         """Fail everything that waits or runs, and begin anew: an error may have come when rows were half changed."""
         self._events += [Failed(work_id, error.reason, error.message) for work_id in self._works]
-        for entries in (self._works, self._waiting, self._reading, self._running, self._starting):
+        for entries in (
+            self._works, self._waiting, self._reading, self._read_ahead, self._running, self._starting
+        ):  # fmt: skip
             entries.clear()
         self._loop, self._reader = self._make_loop(), self._make_reader()
         self._turn_begun = None
@@ -224,14 +237,14 @@ class Scheduler:
             self._fail(expired, DeadlineExceededError("the deadline passed before every sequence was decoded"))
 
     def _admit(self) -> None:
-        """Let the oldest sequences begin, as far as there is room for their rows."""
-        free = self._loop.free - self._reader.row_count
+        """Let the oldest sequences begin, as far as there is room for their rows, or will soon be for sources."""
+        room = self._loop.free + self._rows_ahead - self._reader.row_count - self._rows_read()
         # what is older goes first, so that a wide beam does not wait for ever
-        while self._waiting and self._waiting[0][0].work.options.row_count <= free:
+        while self._waiting and self._waiting[0][0].work.options.row_count <= room:
             pending, row = self._waiting.popleft()
             pending.begun = self._clock() if pending.begun is None else pending.begun
             request = _request(next(self._keys), pending.work, row)
-            free -= request.options.row_count
+            room -= request.options.row_count
             if request.reads and not self._timed.reads_by_step:
                 self._reading[request.key] = pending, row
                 self._reader.add(request)
@@ -240,17 +253,43 @@ class Scheduler:
                 self._loop.join([request])
 
     def _read(self) -> None:
-        """Read as much as one turn may, and let those join that are through."""
-        read = self._reader.read(patient=len(self._running) >= COMPANY)
-        for key, message in read.failed:
-            if key in self._reading:  # else another of its request failed, too
-                self._fail([self._reading[key][0]], InferenceFailedError(message))
-        for requests, started in read.batches:
-            here = [place for place, request in enumerate(requests) if request.key in self._reading]
-            joining = [requests[place] for place in here]
-            for request in joining:
+        """Read as much as one turn may, if rows would stay free without, and let those join that are through.
+
+        So where more sources wait than have room, they are read together once in a while, not few in every turn: a run
+        of many costs less a row.
+        """
+        if self._loop.free > self._rows_read():
+            read = self._reader.read(patient=len(self._running) >= COMPANY)
+            for key, message in read.failed:
+                if key in self._reading:  # else another of its request failed, too
+                    self._fail([self._reading[key][0]], InferenceFailedError(message))
+            self._read_ahead += [_Read(deque(enumerate(requests)), started) for requests, started in read.batches]
+        while self._read_ahead:
+            self._join(self._read_ahead[0])
+            if self._read_ahead[0].left:
+                break
+            self._read_ahead.popleft()
+
+    def _rows_read(self) -> int:
+        """Rows of sequences that are read and have yet to join."""
+        read = [request for one in self._read_ahead for _, request in one.left if request.key in self._reading]
+        return sum(request.options.row_count for request in read)
+
+    def _join(self, read: _Read) -> None:
+        """Let those of a run join for which there is room, oldest first."""
+        free, places, joining = self._loop.free, list[int](), list[DecodeRequest]()
+        while read.left:
+            place, request = read.left[0]
+            if request.key in self._reading:
+                free -= request.options.row_count
+                if free < 0:
+                    break
                 self._run(request.key, *self._reading.pop(request.key))
-            self._take(self._loop.join(joining, started.rows(here)))
+                places.append(place)
+                joining.append(request)
+            read.left.popleft()
+        if joining:
+            self._take(self._loop.join(joining, read.started.rows(places)))
 
     def _run(self, key: int, pending: _Pending, row: int) -> None:
         """Note that a sequence is in the loop from now on."""

@@ -66,6 +66,36 @@ def test_sources_wait_for_company_only_while_many_run() -> None:
     assert [model.batches for model in (few, many)] == [[4, 7, 8, 8, 8], [4, 8, 8, 9, 9]]
 
 
+def test_sources_beyond_the_free_rows_are_read_together_and_join_as_rows_leave() -> None:
+    """Of four rows one leaves at every step; without reading ahead, every run but the first would read one source."""
+    model = CountingRows()
+    scheduler = make(model, ManualClock(), slots=4)
+    scheduler.submit(work(1, [3], limit=1))
+    for work_id in (2, 3, 4):
+        scheduler.submit(work(work_id, [3], limit=work_id))
+    for work_id in range(5, 14):
+        scheduler.submit(work(work_id, [3], limit=4))
+    answers = [event.work_id for event in finish(scheduler) if isinstance(event, Decoded)]
+    assert answers == list(range(1, 14))
+    assert [len(lengths) for lengths in model.reads] == [8, 5]
+    assert model.batches == [4] * 10 + [3, 2, 1]
+
+
+def test_what_was_read_ahead_is_dropped_with_its_request() -> None:
+    clock, model = ManualClock(), CountingRows()
+    scheduler = make(model, clock, slots=2)
+    scheduler.submit(work(1, [3], [3], limit=2))
+    scheduler.submit(work(2, [3], limit=9))
+    scheduler.submit(work(3, [3], limit=9, deadline=clock.now + 1))
+    scheduler.turn()
+    assert [len(lengths) for lengths in model.reads] == [4]
+    scheduler.cancel(2)
+    clock.now += 2
+    events = [event for event in scheduler.turn() if not isinstance(event, Ran)]
+    assert [type(event) for event in events] == [Failed, Decoded]
+    assert (model.batches, scheduler.busy) == ([2, 2], False)
+
+
 def test_no_run_reads_more_rows_than_its_bound_and_a_turn_makes_as_many_as_fill_the_rows() -> None:
     model = CountingRows()
     scheduler = make(model, ManualClock(), slots=100)
