@@ -36,8 +36,11 @@ GREEDY = Sampling()
 LEAST_TEMPERATURE = 1e-6
 """Below this the most probable token has all the mass that float32 can tell."""
 
-SORTED_TOKENS = 256
-"""So many of the most probable tokens are sorted for `top_k` and `top_p`, and all only where that is not enough."""
+SORTED_TOKENS = 64
+"""So many of the most probable tokens are sorted for `top_p`, and where that is not enough `MORE_TOKENS` times as many,
+until it is; for `top_k` as many as the largest asks for."""
+
+MORE_TOKENS = 4
 
 SUMMED_TOKENS = 256
 """Tokens whose weights are summed at once when one is drawn."""
@@ -141,32 +144,55 @@ def keep_likeliest(weights: FloatArray, rows: SamplingRows, *, sorted_tokens: in
     Args:
         weights: [rows, vocab], >= 0.
         rows: the settings of the same rows; top_p applies to what top_k leaves.
-        sorted_tokens: only so many of the largest weights are sorted, in rows where that is enough.
+        sorted_tokens: only so many of the largest weights are sorted, in rows where that is enough; in others
+            `MORE_TOKENS` times as many, and so on.
 
     Source: Fan et al. 2018, arXiv:1805.04833 (top-k); Holtzman et al. 2020, arXiv:1904.09751 (nucleus).
     """
     vocabulary_size = weights.shape[1]
-    head = min(sorted_tokens, vocabulary_size)
-    best = np.sort(np.partition(weights, vocabulary_size - head, axis=-1)[:, vocabulary_size - head :], axis=-1)
-    best = best[:, ::-1]  # [rows, head], best first
+    head = min(max(sorted_tokens, int(rows.top_k.max(initial=0))), vocabulary_size)
+    best = _sorted_largest(weights, head)
     limit = np.where(rows.top_k > 0, np.minimum(rows.top_k, vocabulary_size), vocabulary_size)
     mass = np.where(np.arange(head) < limit[:, None], best, np.float32(0.0)).cumsum(axis=-1, dtype=np.float64)
-    total = np.where(limit <= head, mass[:, -1], weights.sum(axis=-1, dtype=np.float64))
+    total = np.where(rows.top_k > 0, mass[:, -1], weights.sum(axis=-1, dtype=np.float64))
     # tokens whose better ones do not reach the line by themselves: the one that crosses it stays
     count = np.minimum(1 + (mass < rows.top_p[:, None] * total[:, None]).sum(axis=-1), np.minimum(limit, head))
     kept = _largest(weights, count, best[np.arange(len(weights)), count - 1])
     reached = (limit <= head) | ((rows.top_k == 0) & (mass[:, -1] >= rows.top_p * total))
     short = np.flatnonzero(~reached) if head < vocabulary_size else np.array([], dtype=np.int64)
     if short.size:
-        kept[short] = keep_likeliest(weights[short], rows.take(short), sorted_tokens=vocabulary_size)
+        kept[short] = keep_likeliest(weights[short], rows.take(short), sorted_tokens=MORE_TOKENS * head)
     return kept
+
+
+def _sorted_largest(weights: FloatArray, head: int) -> FloatArray:
+    """[rows, head] the largest weights of each row, best first.
+
+    The largest of each of some groups of tokens are looked at first: `head` tokens at least are as large as the one of
+    rank `head` among these, and hardly more, so that only few have to be sorted.
+    """
+    count, vocabulary_size = weights.shape
+    groups = MORE_TOKENS * head
+    size = vocabulary_size // groups
+    if size < MORE_TOKENS:  # groups so small spare little
+        return np.sort(weights, axis=-1)[:, ::-1][:, :head]
+    largest = weights[:, : size * groups].reshape(count, size, groups).max(axis=1)
+    least = np.partition(largest, groups - head, axis=-1)[:, groups - head]
+    rows, tokens = np.divmod(np.flatnonzero(weights >= least[:, None]), vocabulary_size)
+    counts = np.bincount(rows, minlength=count)
+    places = np.arange(len(rows)) - np.repeat(counts.cumsum() - counts, counts)
+    found = np.zeros((count, counts.max(initial=head)), dtype=np.float32)
+    found[rows, places] = weights[rows, tokens]
+    return np.sort(found, axis=-1)[:, ::-1][:, :head]
 
 
 def _largest(weights: FloatArray, count: IntArray, least: FloatArray) -> FloatArray:
     """Keep the `count` largest weights of each row, of which `least` is the smallest."""
-    large = weights >= least[:, None]
-    kept = weights * large
-    for row in np.flatnonzero(np.count_nonzero(large, axis=-1) > count).tolist():  # rows with equal weights
+    places = np.flatnonzero(weights >= least[:, None])
+    kept = np.zeros_like(weights)
+    kept.reshape(-1)[places] = weights.reshape(-1)[places]
+    large = np.bincount(places // weights.shape[1], minlength=len(weights))
+    for row in np.flatnonzero(large > count).tolist():  # rows with equal weights
         equal = np.flatnonzero(weights[row] == least[row])
         larger = int((weights[row] > least[row]).sum())
         kept[row, equal[count[row] - larger :]] = 0.0

@@ -54,7 +54,9 @@ def test_sampling_frequencies_of_what_the_cuts_leave_match_their_shares() -> Non
     assert chi_square(tokens, shares[:3] / 0.9) < 13.82  # 99.9 % point, 2 degrees of freedom
 
 
-@pytest.mark.parametrize(("top_k", "top_p"), [(0, 0.9), (0, 0.2), (100, 0.9), (300, 0.9), (300, 1.0), (9999, 0.5)])
+@pytest.mark.parametrize(
+    ("top_k", "top_p"), [(0, 0.9), (0, 0.2), (40, 1.0), (100, 0.9), (300, 0.9), (300, 1.0), (9999, 0.5)]
+)
 def test_sorting_the_best_tokens_alone_keeps_what_sorting_all_keeps(top_k: int, top_p: float) -> None:
     random = np.random.default_rng(2)
     logits = (random.normal(0, 1, (40, 2_000)) * np.linspace(0.1, 6, 40)[:, None]).astype(np.float32)
@@ -152,13 +154,14 @@ def test_random_numbers_are_uniform_and_depend_on_seed_sample_and_index() -> Non
         assert abs(np.corrcoef(draws, other)[0, 1]) < 0.04
 
 
-def test_a_rows_choice_does_not_depend_on_its_neighbours() -> None:
+@pytest.mark.parametrize("vocabulary_size", [50, 300, 3_000])
+def test_a_rows_choice_does_not_depend_on_its_neighbours(vocabulary_size: int) -> None:
     random = np.random.default_rng(0)
     count = 17
-    logits = random.normal(size=(count, 50)).astype(np.float32)
+    logits = 3 * random.normal(size=(count, vocabulary_size)).astype(np.float32)
     mixed = SamplingRows(
         random.choice([0.0, 0.7, 1.3], count),
-        random.choice([0, 5], count),
+        random.choice([0, 5, 100, 700], count),
         random.choice([1.0, 0.8], count),
         random.choice([0.0, 0.1], count),
         random.integers(0, 2**62, count).astype(np.uint64),
@@ -169,3 +172,7 @@ def test_a_rows_choice_does_not_depend_on_its_neighbours() -> None:
     for row in range(count):
         alone = mixed.take(np.array([row]))
         assert choose_tokens(logits[row : row + 1], alone)[0] == together[row]
+    kept = keep_likeliest(np.exp(logits), mixed)
+    for row in range(count):
+        alone = mixed.take(np.array([row]))
+        assert np.array_equal(keep_likeliest(np.exp(logits[row : row + 1]), alone)[0], kept[row])
