@@ -236,7 +236,8 @@ def test_tunes_keep_metre_unit_and_key(tmp_path: Path) -> None:
 def test_the_last_tenth_of_the_plays_is_for_the_test(tmp_path: Path) -> None:
     text = "".join(chr(ord("a") + n % 26) for n in range(199)) + "\n"
     splits = CORPORA["tinyshakespeare"](write(tmp_path, {"input.txt": text}))
-    assert texts((*splits.training, *splits.validation, *splits.test)) == [text[:170], text[170:180], text[180:]]
+    assert texts(splits.training) == [text[:80], text[90:180]]
+    assert texts((*splits.validation, *splits.test)) == [text[80:90], text[180:]]
 
 
 def test_sentences_of_the_treebank_keep_their_order(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ COUNTS = {
     "ptb": (42_068, 3_370, 3_761),
     "sst2-glue": (63_968, 872, 1_821),
     "sst2-text": (6_916, 872, 1_821),
-    "tinyshakespeare": (1, 1, 1),
+    "tinyshakespeare": (2, 1, 1),
     "ud-english-ewt": (12_544, 2_001, 2_077),
     "weather-aus": (49, 49, 49),
     "wnut17": (3_394, 1_009, 1_287),
