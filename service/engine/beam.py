@@ -107,15 +107,11 @@ def best_tokens(logits: FloatArray, count: int) -> tuple[IntArray, FloatArray]:
     return ids, np.take_along_axis(logits, ids, axis=1)
 
 
-def log_normalisers(logits: FloatArray, top: FloatArray | None = None) -> DoubleArray:
-    """Logarithm of the sum of exp over each row of [rows, vocab], such that logit - normaliser is a log-probability.
-
-    `top` is [rows], the largest of each row, where that is known.
-    """
-    top = logits.max(axis=-1) if top is None else top
-    weights = logits - top[:, None]
-    total = np.exp(weights, out=weights).sum(axis=-1)
-    normalisers: DoubleArray = top.astype(np.float64) + np.log(total.astype(np.float64))
+def log_normalisers(logits: FloatArray) -> DoubleArray:
+    """Logarithm of the sum of exp over each row of [rows, vocab], such that logit - normaliser is a log-probability."""
+    top = logits.max(axis=-1, keepdims=True)
+    total = np.exp(logits - top).sum(axis=-1)
+    normalisers: DoubleArray = top[:, 0].astype(np.float64) + np.log(total.astype(np.float64))
     return normalisers
 
 

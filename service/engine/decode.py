@@ -6,6 +6,7 @@ only what joins, ends or streams is touched one by one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from operator import itemgetter
 
 import numpy as np
@@ -202,43 +203,30 @@ class DecodeLoop:
     def _advance(self, rows: IntArray, logits: FloatArray) -> list[Finished]:
         """Write the next token of `rows`, to which `logits` belong, and let the ended requests leave."""
         asked = self._slots.asked
-        best = most_probable(logits)
-        broken = self._set_aside(rows, logits, best)
-        normalisers = self._normalisers(rows, logits, best) if asked & Asks.SCORES else np.zeros(len(rows))
-        self._ban(logits, best)
+        broken = self._set_aside(rows, logits)
+        normalisers = self._normalisers(rows, logits) if asked & Asks.SCORES else np.zeros(len(rows))
+        for token in self._model.banned_ids:
+            logits[:, token] = -np.inf
         if asked & Asks.FORCED:
-            self._force(rows, logits, best)
+            self._force(rows, logits)
         if asked & Asks.BEAM:
-            ended = self._write_by_size(rows, logits, best, normalisers, asked)
+            ended = self._write_by_size(rows, logits, normalisers, asked)
         else:
-            ended = self._write(rows, logits, best, normalisers, asked)
+            ended = self._write(rows, logits, normalisers, asked)
         self._release(sorted(ended))
         for key in broken:
             self.leave(key)
         return self._take_finished(broken)
 
-    def _set_aside(self, rows: IntArray, logits: FloatArray, best: IntArray) -> list[int]:
-        """Make rows of logits without a largest finite one harmless; return the requests whose they are.
-
-        A row that holds NaN has it as its largest, and then `best`, its most probable token, is where that is.
-        """
-        finite = np.isfinite(logits[np.arange(len(rows)), best])
-        if finite.all():
+    def _set_aside(self, rows: IntArray, logits: FloatArray) -> list[int]:
+        """Make logits that are not finite harmless; return the requests whose they are."""
+        if isfinite(np.einsum("ij->", logits)):  # which sums three times as fast as `sum`
             return []
-        logits[~finite], best[~finite] = 0.0, 0
+        finite = np.isfinite(logits).all(axis=-1)
+        logits[~finite] = 0.0
         return sorted(set(self._slots.key[rows[~finite]].tolist()))
 
-    def _ban(self, logits: FloatArray, best: IntArray) -> None:
-        """Take the tokens that must never be produced out of the choice."""
-        for token in self._model.banned_ids:
-            logits[:, token] = -np.inf
-        for token in self._model.banned_ids:
-            if (banned := best == token).any():
-                best[banned] = most_probable(logits[banned])
-
-    def _write_by_size(
-        self, rows: IntArray, logits: FloatArray, best: IntArray, normalisers: DoubleArray, asked: int
-    ) -> list[int]:
+    def _write_by_size(self, rows: IntArray, logits: FloatArray, normalisers: DoubleArray, asked: int) -> list[int]:
         """As `_write`, where some rows are those of beams."""
         sizes = self._slots.beam_size[rows]
         ended: list[int] = []
@@ -246,22 +234,20 @@ class DecodeLoop:
             chosen = np.flatnonzero(sizes == size)
             of_size = logits if len(chosen) == len(rows) else logits[chosen]
             if size == 1:
-                ended += self._write(rows[chosen], of_size, best[chosen], normalisers[chosen], asked)
+                ended += self._write(rows[chosen], of_size, normalisers[chosen], asked)
             else:
                 ended += self._expand(rows[chosen], of_size, normalisers[chosen])
         return ended
 
-    def _normalisers(self, rows: IntArray, logits: FloatArray, best: IntArray) -> DoubleArray:
+    def _normalisers(self, rows: IntArray, logits: FloatArray) -> DoubleArray:
         """[rows], of those that need log-probabilities; 0 for the others, whose totals nobody looks at."""
         scored = self._slots.scored[rows]
         normalisers = np.zeros(len(rows))
         if scored.any():
-            top = logits[np.arange(len(rows)), best]
-            some = (logits, top) if scored.all() else (logits[scored], top[scored])
-            normalisers[scored] = log_normalisers(*some)
+            normalisers[scored] = log_normalisers(logits if scored.all() else logits[scored])
         return normalisers
 
-    def _force(self, rows: IntArray, logits: FloatArray, best: IntArray) -> None:
+    def _force(self, rows: IntArray, logits: FloatArray) -> None:
         """Leave only the forced token to choose, where a row has one."""
         slots = self._slots
         forced = np.flatnonzero(slots.length[rows] < slots.forced_count[rows])
@@ -270,15 +256,12 @@ class DecodeLoop:
             kept = logits[forced, tokens]
             logits[forced] = -np.inf
             logits[forced, tokens] = kept
-            best[forced] = tokens
 
-    def _write(
-        self, rows: IntArray, logits: FloatArray, best: IntArray, normalisers: DoubleArray, asked: int
-    ) -> list[int]:
+    def _write(self, rows: IntArray, logits: FloatArray, normalisers: DoubleArray, asked: int) -> list[int]:
         """Choose a token for rows without a beam; return the rows that have ended."""
         slots = self._slots
         length = slots.length[rows]
-        tokens = self._choose(rows, logits, best, length, asked)
+        tokens = self._choose(rows, logits, length, asked)
         if asked & Asks.ALTERNATIVES:
             self._records.keep_alternatives(rows, logits, normalisers)
         if asked & Asks.SCORES:
@@ -292,12 +275,12 @@ class DecodeLoop:
             self._end_row(row, Ending.STOP if written else Ending.LENGTH, end_written=written)
         return left
 
-    def _choose(self, rows: IntArray, logits: FloatArray, best: IntArray, length: IntArray, asked: int) -> IntArray:
+    def _choose(self, rows: IntArray, logits: FloatArray, length: IntArray, asked: int) -> IntArray:
         """The next token of rows without a beam, which have written `length` tokens."""
         if asked & Asks.CONSTRAINTS:
             logits = self._constraints.applied(rows, logits, length, self._model.eos_id)
-            best = most_probable(logits)
-        tokens = choose_tokens(logits, self._slots.sampling(rows), best) if asked & Asks.SAMPLING else best
+        sampled = asked & Asks.SAMPLING
+        tokens = choose_tokens(logits, self._slots.sampling(rows)) if sampled else most_probable(logits)
         if asked & Asks.CONSTRAINTS:
             self._constraints.wrote(rows, tokens)
         return tokens

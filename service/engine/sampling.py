@@ -37,8 +37,8 @@ LEAST_TEMPERATURE = 1e-6
 """Below this the most probable token has all the mass that float32 can tell."""
 
 SORTED_TOKENS = 64
-"""So many of the most probable tokens are sorted for `top_p`, and where that is not enough `MORE_TOKENS` times as many,
-until it is; for `top_k` as many as the largest asks for."""
+"""So many of the most probable tokens are sorted for `top_k` and `top_p`, and where that is not enough `MORE_TOKENS`
+times as many, until it is."""
 
 MORE_TOKENS = 4
 
@@ -92,24 +92,22 @@ def _mixed(seed: UintArray, index: UintArray) -> UintArray:
     return mixed
 
 
-def choose_tokens(logits: FloatArray, rows: SamplingRows, best: IntArray | None = None) -> IntArray:
+def choose_tokens(logits: FloatArray, rows: SamplingRows) -> IntArray:
     """Choose the next token of every row.
 
     Args:
         logits: [rows, vocab], unnormalised. -inf marks a token that must not be chosen.
         rows: the settings of the same rows.
-        best: [rows] what `most_probable` gives for these logits, where that is known.
 
     Returns:
         [rows] token ids, int64.
     """
-    best = most_probable(logits) if best is None else best
     sampled = rows.temperature > 0.0
     if sampled.all():  # without a copy
-        return _sample(logits, rows, best)
-    tokens, some = best.copy(), np.flatnonzero(sampled)
+        return _sample(logits, rows)
+    tokens, some = most_probable(logits), np.flatnonzero(sampled)
     if some.size:
-        tokens[some] = _sample(logits[some], rows.take(some), best[some])
+        tokens[some] = _sample(logits[some], rows.take(some))
     return tokens
 
 
@@ -119,10 +117,10 @@ def most_probable(logits: FloatArray) -> IntArray:
     return tokens
 
 
-def _sample(logits: FloatArray, rows: SamplingRows, best: IntArray) -> IntArray:
+def _sample(logits: FloatArray, rows: SamplingRows) -> IntArray:
     """Sample by inverting the cumulative distribution of what the cuts leave, tokens in order of id."""
     temperature = np.maximum(rows.temperature, LEAST_TEMPERATURE).astype(np.float32)
-    weights = logits - np.take_along_axis(logits, best[:, None], axis=-1)  # [rows, vocab]
+    weights = logits - logits.max(axis=-1, keepdims=True)  # [rows, vocab]
     if (temperature != 1.0).any():
         weights /= temperature[:, None]
     np.exp(weights, out=weights)
@@ -150,11 +148,11 @@ def keep_likeliest(weights: FloatArray, rows: SamplingRows, *, sorted_tokens: in
     Source: Fan et al. 2018, arXiv:1805.04833 (top-k); Holtzman et al. 2020, arXiv:1904.09751 (nucleus).
     """
     vocabulary_size = weights.shape[1]
-    head = min(max(sorted_tokens, int(rows.top_k.max(initial=0))), vocabulary_size)
+    head = min(sorted_tokens, vocabulary_size)
     best = _sorted_largest(weights, head)
     limit = np.where(rows.top_k > 0, np.minimum(rows.top_k, vocabulary_size), vocabulary_size)
     mass = np.where(np.arange(head) < limit[:, None], best, np.float32(0.0)).cumsum(axis=-1, dtype=np.float64)
-    total = np.where(rows.top_k > 0, mass[:, -1], weights.sum(axis=-1, dtype=np.float64))
+    total = np.where(limit <= head, mass[:, -1], weights.sum(axis=-1, dtype=np.float64))
     # tokens whose better ones do not reach the line by themselves: the one that crosses it stays
     count = np.minimum(1 + (mass < rows.top_p[:, None] * total[:, None]).sum(axis=-1), np.minimum(limit, head))
     kept = _largest(weights, count, best[np.arange(len(weights)), count - 1])

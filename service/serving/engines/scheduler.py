@@ -39,7 +39,7 @@ class _Pending:
 
 
 @dataclass
-class _Read:
+class _ReadRun:
     """Sequences that were read in one run and have yet to join the loop, with their rows in what that gave."""
 
     left: deque[tuple[int, DecodeRequest]]
@@ -129,7 +129,7 @@ class Scheduler:
         self._works: dict[int, _Pending] = {}
         self._waiting: deque[tuple[_Pending, int]] = deque()  # (work, row index), oldest first
         self._reading: dict[int, tuple[_Pending, int]] = {}  # by the sequence's key in the reader, until it joins
-        self._read_ahead: deque[_Read] = deque()  # oldest first; what is not in `_reading` any more was dropped
+        self._read_ahead: deque[_ReadRun] = deque()  # oldest first; what is not in `_reading` any more was dropped
         self._running: dict[int, tuple[_Pending, int]] = {}  # by the same key, in the loop
         self._starting: list[_Pending] = []  # works that have yet to make their first step
         self._turn_begun: float | None = None  # when the last turn began, if work was left
@@ -263,7 +263,7 @@ class Scheduler:
             for key, message in read.failed:
                 if key in self._reading:  # else another of its request failed, too
                     self._fail([self._reading[key][0]], InferenceFailedError(message))
-            self._read_ahead += [_Read(deque(enumerate(requests)), started) for requests, started in read.batches]
+            self._read_ahead += [_ReadRun(deque(enumerate(requests)), started) for requests, started in read.batches]
         while self._read_ahead:
             self._join(self._read_ahead[0])
             if self._read_ahead[0].left:
@@ -275,7 +275,7 @@ class Scheduler:
         read = [request for one in self._read_ahead for _, request in one.left if request.key in self._reading]
         return sum(request.options.row_count for request in read)
 
-    def _join(self, read: _Read) -> None:
+    def _join(self, read: _ReadRun) -> None:
         """Let those of a run join for which there is room, oldest first."""
         free, places, joining = self._loop.free, list[int](), list[DecodeRequest]()
         while read.left:

@@ -71,6 +71,14 @@ def test_sorting_the_best_tokens_alone_keeps_what_sorting_all_keeps(top_k: int, 
         assert np.flatnonzero(kept[row]).tolist() == sorted(order[:count].tolist())
 
 
+def test_the_best_tokens_are_found_however_they_lie() -> None:
+    """64 that stand side by side, so that no two are of one group, and hardly anything beside them."""
+    weights = np.full((1, 2_000), 1e-6, dtype=np.float32)
+    weights[0, 100:164] = np.linspace(1, 2, 64)
+    found = keep_likeliest(weights, settings(1, top_k=64))
+    assert np.flatnonzero(found[0]).tolist() == list(range(100, 164))
+
+
 @pytest.mark.parametrize(("top_k", "top_p", "kept"), [(3, 1.0, 3), (0, 0.45, 5), (0, 1.0, 10), (1, 0.5, 1)])
 def test_of_equal_tokens_the_first_stay(top_k: int, top_p: float, kept: int) -> None:
     weights = np.ones((2, 10), dtype=np.float32)
@@ -160,7 +168,7 @@ def test_a_rows_choice_does_not_depend_on_its_neighbours(vocabulary_size: int) -
     count = 17
     logits = 3 * random.normal(size=(count, vocabulary_size)).astype(np.float32)
     mixed = SamplingRows(
-        random.choice([0.0, 0.7, 1.3], count),
+        random.choice([0.0, 0.7, 1.0, 1.3], count),
         random.choice([0, 5, 100, 700], count),
         random.choice([1.0, 0.8], count),
         random.choice([0.0, 0.1], count),

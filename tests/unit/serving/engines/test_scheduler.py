@@ -81,6 +81,32 @@ def test_sources_beyond_the_free_rows_are_read_together_and_join_as_rows_leave()
     assert model.batches == [4] * 10 + [3, 2, 1]
 
 
+def test_no_more_sources_are_read_ahead_than_there_are_rows() -> None:
+    model, answered, turns = CountingRows(), 0, 0
+    scheduler = make(model, ManualClock(), slots=4)
+    for work_id in range(40):
+        scheduler.submit(work(work_id, [3], limit=1 + work_id % 4))
+    while scheduler.busy:
+        left, turns = answered, turns + 1
+        answered += sum(isinstance(event, Decoded) for event in scheduler.turn())
+        assert sum(map(len, model.reads)) <= left + 2 * 4
+    assert (answered, sum(map(len, model.reads))) == (40, 40)
+    assert len(model.reads) < turns / 2
+
+
+def test_a_row_does_not_stay_free_for_what_was_read_ahead_and_dropped() -> None:
+    model = CountingRows()
+    scheduler = make(model, ManualClock(), slots=2)
+    scheduler.submit(work(1, [3], [3], limit=2))
+    scheduler.submit(work(2, [3], [3], limit=9))
+    scheduler.submit(work(3, [3], [3], limit=2))
+    scheduler.turn()
+    scheduler.turn()
+    scheduler.cancel(2)
+    scheduler.turn()
+    assert model.batches == [2, 2, 2]
+
+
 def test_what_was_read_ahead_is_dropped_with_its_request() -> None:
     clock, model = ManualClock(), CountingRows()
     scheduler = make(model, clock, slots=2)
