@@ -22,11 +22,12 @@ from training.export.sections.scores import (
 )
 from training.export.sections.training import describe_training
 from training.preparation.prepare import prepare
+from training.preparation.provenance import OWN_RECIPES
 from training.run.checkpoint import Beginning
 from training.scoring.answers import LabelAnswers
 from training.scoring.scores import Evaluation, Failure, Score
 from training.settings.evaluation import EvaluationSettings
-from training.settings.recipe import Recipe
+from training.settings.recipe import Recipe, load_recipe
 
 GOOD, BAD, NEW = LabelledText("a", "good"), LabelledText("b", "bad"), LabelledText("c", "bad")
 THREE = Splits((GOOD,), (BAD,), (NEW,))
@@ -181,7 +182,8 @@ def test_a_card_says_how_to_ask_for_what_was_measured_and_nothing_where_plain_ca
 
 def test_a_card_says_that_it_is_of_one_run_and_where_a_project_s_recipe_was_run_more_often() -> None:
     assert "\n\nOne run, seed 7.\n\n" in describe_scores(recipe(), {"int8": evaluation()})
-    own = describe_scores(recipe("pos-tags"), {"int8": evaluation()})
+    version = load_recipe(OWN_RECIPES / "pos-tags.toml").version
+    own = describe_scores(recipe("pos-tags").model_copy(update={"version": version}), {"int8": evaluation()})
     assert "\n\nOne run, seed 7; its spread over seeds, where that was measured, is in" in own
     assert "docs/models.md" in own
 

@@ -65,7 +65,7 @@ def test_the_plays_are_one_text_of_known_characters(data_folder: Path) -> None:
     task = prepared(data_folder, "tinyshakespeare", CHARACTERS)
     assert task.text.tokenizer.vocabulary_size == 4 + 65
     assert task.metric == "bits per character"
-    assert task.token_count == 948_084 + 2, "85 % of 1,115,394 characters, and both ends"
+    assert task.token_count == 948_084 + 2 * 2, "85 % of 1,115,394 characters, and both ends of two texts"
     assert task.batch_count() == 463
     first, last = learn(task, 60)
     assert last < first - 1
