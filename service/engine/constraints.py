@@ -1,6 +1,7 @@
 """What rows without a beam may write: penalties, biases and bans, for all rows at once.   Knows no slots, no text."""
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,6 +19,8 @@ class Constraints:
             multiplies it where it is negative; above 0, and 1 changes nothing.
         no_repeat_ngram_size: so many tokens in a row are never written as they were read or written before; 0: no rule.
         biases: numbers added to the logits of tokens; -inf bans one.
+        look_back: how many of the last tokens that were read or written count as such; 1 and up. So what a text has to
+            remember is bounded, and a text that goes on elsewhere knows as much as one that never left.
 
     Source: Keskar et al. 2019, arXiv:1909.05858 (penalty); Paulus et al. 2017, arXiv:1705.04304 (n-grams).
     """
@@ -26,6 +29,7 @@ class Constraints:
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
     biases: tuple[tuple[int, float], ...] = ()
+    look_back: int = field(default=sys.maxsize, compare=False)  # by itself it binds nothing
 
 
 FREE = Constraints()
@@ -39,6 +43,7 @@ class ConstraintRows:
         self._minimum = zeros(capacity, np.int64)
         self._penalty = zeros(capacity, np.float32)
         self._ngram_size = zeros(capacity, np.int64)
+        self._look_back = zeros(capacity, np.int64)
         self._biased = zeros(capacity, np.bool_)
         self._count = zeros(capacity, np.int64)
         self._known = zeros((capacity, 0), np.int64)  # [rows, time] tokens read and written, `_count` of them
@@ -53,6 +58,7 @@ class ConstraintRows:
         self._minimum[row] = constraints.min_output_token_count
         self._penalty[row] = constraints.repetition_penalty
         self._ngram_size[row] = constraints.no_repeat_ngram_size
+        self._look_back[row] = constraints.look_back
         self._biased[row] = bool(constraints.biases)
         self._known = widened(self._known, len(token_ids) + limit + 1)
         self._known[row, : len(token_ids)], self._count[row] = token_ids, len(token_ids)
@@ -62,16 +68,19 @@ class ConstraintRows:
             self._bias[row, token] = bias
 
     def known_ids(self, row: int) -> tuple[int, ...]:
-        """What a row has read and written, if a rule of its looks back at it; else nothing."""
+        """What a row has read and written, as far as a rule of its looks back at it; else nothing."""
         looks_back = self._bound[row] and (self._penalty[row] != 1.0 or self._ngram_size[row])
-        return tuple(self._known[row, : self._count[row]].tolist()) if looks_back else ()
+        if not looks_back:
+            return ()
+        (oldest,) = self._oldest(np.array([row]))
+        return tuple(self._known[row, oldest : self._count[row]].tolist())
 
     def move(self, targets: IntArray, sources: IntArray) -> None:
         """Copy rows `sources` over rows `targets`."""
         if self._bound[targets].any() or self._bound[sources].any():
             for array in (
-                self._bound, self._minimum, self._penalty, self._ngram_size, self._biased, self._count, self._known,
-                self._bias,
+                self._bound, self._minimum, self._penalty, self._ngram_size, self._look_back, self._biased, self._count,
+                self._known, self._bias,
             ):  # fmt: skip
                 array[targets] = array[sources]
 
@@ -107,12 +116,18 @@ class ConstraintRows:
             self._known[chosen, self._count[chosen]] = tokens
             self._count[chosen] += 1
 
+    def _oldest(self, rows: IntArray) -> IntArray:
+        """Where in what `rows` know the rules begin to look."""
+        oldest: IntArray = np.maximum(self._count[rows] - self._look_back[rows], 0)
+        return oldest
+
     def _penalise(self, rows: IntArray, places: IntArray, logits: FloatArray) -> None:
         """Penalise what `rows` know, in place; row i of them is row `places[i]` of the logits."""
         penalised = np.flatnonzero(self._penalty[rows] != 1.0)
         if penalised.size:
-            counts = self._count[rows[penalised]]
-            where, time = np.nonzero(np.arange(int(counts.max())) < counts[:, None])
+            oldest, counts = self._oldest(rows[penalised])[:, None], self._count[rows[penalised]]
+            times = np.arange(int(counts.max()))
+            where, time = np.nonzero((times >= oldest) & (times < counts[:, None]))
             owner, place = rows[penalised[where]], places[penalised[where]]
             tokens, penalty = self._known[owner, time], self._penalty[owner]
             own = logits[place, tokens]  # a token that is known twice is read before it is written
@@ -123,12 +138,13 @@ class ConstraintRows:
         sizes = self._ngram_size[rows]
         for size in np.unique(sizes[sizes > 0]).tolist():
             bound = np.flatnonzero(sizes == size)
-            counts = self._count[rows[bound]]
+            oldest, counts = self._oldest(rows[bound])[:, None], self._count[rows[bound]]
             known = self._known[rows[bound], : int(counts.max())]  # [bound, time]
             starts = known.shape[1] - size + 1
             if starts < 1:
                 continue
-            repeated = np.arange(starts) + size <= counts[:, None]  # [bound, starts] n-grams that are whole
+            begins = np.arange(starts)
+            repeated = (begins >= oldest) & (begins + size <= counts[:, None])  # [bound, starts] n-grams that are whole
             for offset in range(size - 1):
                 last = np.take_along_axis(known, np.maximum(counts - size + 1 + offset, 0)[:, None], axis=1)
                 repeated &= known[:, offset : offset + starts] == last

@@ -56,6 +56,8 @@ from service.serving.tasks.reading import TextLimits, in_turn, output_limit
 from service.serving.tasks.translating import (
     TranslationWriter,
     check_attention_size,
+    check_forced,
+    check_prefixes,
     decode_options,
     translation_score,
 )
@@ -183,7 +185,8 @@ class Front:
             if resumed is not None:
                 options = going_on(options, resumed, model_limit=spec.max_output_token_count)
             limit = output_limit(options.max_output_token_count, spec.max_output_token_count)
-            decoding = generate_decoding(options, tokenizer, limit=limit, slots=self._decode_slots)
+            look_back = spec.max_token_count + spec.max_output_token_count  # what one request may read and write
+            decoding = generate_decoding(options, tokenizer, limit=limit, slots=self._decode_slots, look_back=look_back)
             with self._place(ready, 1, arrival, deadline) as place, self._pace.stream():
                 rows = await self._encode(place, 0, [("prompt", prompt)], spec.max_token_count, may_be_empty=not prompt)
 
@@ -215,6 +218,8 @@ class Front:
                 check_attention_size(options, [len(row) for row in rows], limit)
                 prefixes = _fields("target_prefixes", options.target_prefixes)
                 forced = await self._encode(place, 1, prefixes, limit - 1, may_be_empty=True)
+                check_forced(spec, ready.tokenizers[1], prefixes, forced)
+                check_prefixes(decoding, rows, forced)
                 partial = options.allow_partial
                 answer = await self._decoded(place, rows, decoding, forced, allow_partial=partial)
                 writer = TranslationWriter(spec, ready.tokenizers, options)
@@ -234,6 +239,7 @@ class Front:
                 targets = [(f"pairs[{index}].target", pair.target) for index, pair in enumerate(pairs)]
                 rows = await self._encode(place, 0, sources, spec.max_token_count - 1)
                 forced = await self._encode(place, 1, targets, limit)
+                check_forced(spec, ready.tokenizers[1], targets, forced)
                 ends = [] if spec.target.eos_id is None else [spec.target.eos_id]
                 options = DecodeOptions(limit + 1, keep_scores=True)
                 answer = await self._decoded(place, rows, options, [row + ends for row in forced])

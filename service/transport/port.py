@@ -1,7 +1,8 @@
 """A port that several processes of one server listen on, and no other server.   Linux shares it out by connection.
 
-The kernel lets every process of a user join a shared port. So a server first takes a lock on the address, then tries to
-bind it as anyone would, which fails where somebody listens, and then holds it with a socket that never listens.
+The kernel lets every process of a user join a shared port. So a server first takes a lock on the port, whatever the
+address, for `0.0.0.0` is all of them; then it tries to bind the address as anyone would, which fails where somebody
+listens; and then it holds it with a socket that never listens.
 """
 
 import socket
@@ -35,13 +36,13 @@ def shared_port(address: str) -> Iterator[str]:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(socket.AF_UNIX) as lock, socket.socket(family, socket.SOCK_STREAM) as placeholder:
             if port:
-                _lock(lock, where)
+                _lock(lock, port)
                 try_to_bind(address)
             placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             placeholder.bind(where)
             if not port:
-                _lock(lock, placeholder.getsockname())
+                _lock(lock, placeholder.getsockname()[1])
             bound = join_address(host, placeholder.getsockname()[1])
             yield bound
     except (OSError, UnicodeError) as error:
@@ -50,19 +51,19 @@ def shared_port(address: str) -> Iterator[str]:
 
 @contextmanager
 def own_port(address: str) -> Iterator[None]:
-    """Keep servers with several processes away from an address until the block ends; it may be bound all the same.
+    """Keep servers with several processes away from a port until the block ends; it may be bound all the same.
 
     Raises:
         SettingsError: such a server has it.
     """
-    host, port = split_address(address)
+    _, port = split_address(address)
     if sys.platform != "linux" or not port:  # a port that the system chooses is nobody else's
         yield
         return
     with socket.socket(socket.AF_UNIX) as lock:
         try:
-            _lock(lock, socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4])
-        except (OSError, UnicodeError) as error:
+            _lock(lock, port)
+        except OSError as error:
             raise unusable(address, error) from error
         yield
 
@@ -88,6 +89,6 @@ def unusable(address: str, error: OSError | UnicodeError) -> SettingsError:
     return SettingsError(f"{SETTING} {address} cannot be used: {why_unusable(error)}", setting=SETTING)
 
 
-def _lock(lock: socket.socket, where: tuple[object, ...]) -> None:
-    """Take the lock of an address: a name that one socket of this network can have, and that goes with its process."""
-    lock.bind(f"\0seqserve {where[0]} {where[1]}")
+def _lock(lock: socket.socket, port: int) -> None:
+    """Take the lock of a port: a name that one socket of this network can have, and that goes with its process."""
+    lock.bind(f"\0seqserve {port}")

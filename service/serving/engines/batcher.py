@@ -187,7 +187,8 @@ class Batcher:
             if len(batch) == 1:
                 self._fail({batch[0].pending.work.work_id}, error)
             for row in batch if len(batch) > 1 else ():  # one bad row must not fail the others
-                self._run([row])
+                if row.pending.work.work_id in self._works:  # else another of its work was the bad one
+                    self._run([row])
             return
         ended = self._clock()
         ratio = padding_ratio(lengths, steps.shape[1])

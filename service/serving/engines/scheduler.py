@@ -131,7 +131,7 @@ class Scheduler:
         self._reading: dict[int, tuple[_Pending, int]] = {}  # by the sequence's key in the reader, until it joins
         self._read_ahead: deque[_ReadRun] = deque()  # oldest first; what is not in `_reading` any more was dropped
         self._running: dict[int, tuple[_Pending, int]] = {}  # by the same key, in the loop
-        self._starting: list[_Pending] = []  # works that have yet to make their first step
+        self._starting: list[_Pending] = []  # works that have joined and have yet to write
         self._turn_begun: float | None = None  # when the last turn began, if work was left
         self._turn_seconds = 0.0
         self._soonest = math.inf  # no deadline comes before this
@@ -164,6 +164,7 @@ class Scheduler:
         for key in [key for key, (owner, _) in self._running.items() if owner is pending]:
             self._loop.leave(key)
             del self._running[key]
+        self._starting = [one for one in self._starting if one is not pending]
 
     def stop_sample(self, work_id: int, sample: int) -> list[Event]:
         """End one sample of a streaming work, if it still runs."""
@@ -289,7 +290,10 @@ class Scheduler:
                 joining.append(request)
             read.left.popleft()
         if joining:
-            self._take(self._loop.join(joining, read.started.rows(places)))
+            finished = self._loop.join(joining, read.started.rows(places))
+            if read.started.logits is not None:  # reading a prompt gives a token, too, which may be the last
+                self._note_first_tokens(self._clock())
+            self._take(finished)
 
     def _run(self, key: int, pending: _Pending, row: int) -> None:
         """Note that a sequence is in the loop from now on."""

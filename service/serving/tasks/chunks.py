@@ -216,10 +216,8 @@ class _Sample:
         if row is None or self.met_stop:
             return None
         written = row.token_count - self._first
-        most_known = generation.info.max_token_count + generation.info.max_output_token_count
-        known = row.known_ids[-most_known:]  # what one request may read and write is looked back at
         return TextState(
-            CarriedRow(row.state, row.last_id, row.token_count, row.sample, known),
+            row,
             carried_options(generation.options),
             generation.limit - written,
             max(0, generation.options.min_output_token_count - written),

@@ -11,7 +11,9 @@ from service.serving.tasks.translating import engine_sampling
 from service.state.contents import CarriedOptions, TextState
 from service.text.tokenizer import Tokenizer
 
-_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
+_SAMPLING_ALONE = ("top_k", "top_p", "min_p", "seed")
+"""What means nothing to a text that is not sampled."""
+_SAMPLING = ("temperature", *_SAMPLING_ALONE)
 _OTHERS = ("repetition_penalty", "no_repeat_ngram_size", "banned_tokens", "token_biases", "stop_sequences")
 
 
@@ -39,7 +41,9 @@ def carried_options(options: GenerateOptions) -> CarriedOptions:
     return CarriedOptions(**sampling, **{name: getattr(options, name) for name in _OTHERS})
 
 
-def generate_decoding(options: GenerateOptions, tokenizer: Tokenizer, *, limit: int, slots: int) -> DecodeOptions:
+def generate_decoding(
+    options: GenerateOptions, tokenizer: Tokenizer, *, limit: int, slots: int, look_back: int
+) -> DecodeOptions:
     """What the engine is asked to do.
 
     Args:
@@ -47,11 +51,13 @@ def generate_decoding(options: GenerateOptions, tokenizer: Tokenizer, *, limit: 
         tokenizer: of the model.
         limit: most tokens to write.
         slots: rows that the engine has.
+        look_back: at how many of the last tokens, read or written, rules against repeating look.
 
     Raises:
         InvalidArgumentError: a token is none of the model's, or a number more than it or the server takes.
     """
     _require_possible(options, limit, slots)
+    _refuse_sampling_of_a_greedy_text(options)
     biases = [
         (_token_id(tokenizer, text, f"token_biases[{text}]"), bias) for text, bias in options.token_biases.items()
     ]
@@ -69,6 +75,7 @@ def generate_decoding(options: GenerateOptions, tokenizer: Tokenizer, *, limit: 
             options.repetition_penalty,
             options.no_repeat_ngram_size,
             (*biases, *bans),
+            look_back,
         ),
         hypothesis_count=options.sample_count,
         keep_scores=options.include_token_scores,
@@ -97,6 +104,17 @@ def _require_possible(options: GenerateOptions, limit: int, slots: int) -> None:
             field="min_output_token_count",
             limit=limit,
         )
+
+
+def _refuse_sampling_of_a_greedy_text(options: GenerateOptions) -> None:
+    """Refuse what means something to sampling alone, where the text began greedy and the request leaves it so."""
+    if options.resumption is None or options.sampling.temperature > 0:
+        return
+    for field in _SAMPLING_ALONE:
+        if field in options.resumption.given:
+            raise InvalidArgumentError(
+                f"{field} samples, which needs a temperature above 0: the text that goes on has 0", field=field
+            )
 
 
 def _refuse_banned(options: GenerateOptions, biased: list[int], banned: set[int]) -> None:

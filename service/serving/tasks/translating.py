@@ -114,6 +114,40 @@ def check_attention_size(options: TranslateOptions, source_token_counts: Sequenc
         )
 
 
+def check_prefixes(decoding: DecodeOptions, sources: Sequence[list[int]], prefixes: Sequence[list[int]]) -> None:
+    """Refuse prefixes after which `max_length_factor` would let nothing be written.
+
+    Raises:
+        InvalidArgumentError: names the field and the limit.
+    """
+    for index, (source, prefix) in enumerate(zip(sources, prefixes, strict=False)):
+        limit = decoding.limit(len(source))
+        if len(prefix) >= limit:
+            raise InvalidArgumentError(
+                f"target_prefixes[{index}] is {len(prefix)} tokens long; max_length_factor "
+                f"{decoding.max_length_factor:g} x {len(source)} source tokens lets at most {limit} be written, and "
+                "one has to follow",
+                field="max_length_factor",
+                limit=limit - 1,
+            )
+
+
+def check_forced(
+    spec: TranslationSpec, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], forced: Sequence[list[int]]
+) -> None:
+    """Refuse target texts, by field, in whose tokens a special one is: no translation has one.
+
+    Raises:
+        InvalidArgumentError: names the field and the token.
+    """
+    special = {spec.target.pad_id, spec.target.bos_id, spec.target.eos_id}
+    for (field, _), token_ids in zip(texts, forced, strict=True):
+        found = [token_id for token_id in token_ids if token_id in special]
+        if found:
+            name = tokenizer.tokens(found[:1])[0]
+            raise InvalidArgumentError(f"{field} has the special token {name!r}, which no translation has", field=field)
+
+
 class TranslationWriter:
     """Writes what the engine found for the texts of one request.
 

@@ -20,6 +20,7 @@ MODES: Mapping[str, DecodeOptions] = {
     "sampled": DecodeOptions(20, Sampling(1.0, seed=3)),
     "with cuts": DecodeOptions(20, Sampling(0.9, top_k=6, top_p=0.9, min_p=0.01, seed=4), keep_scores=True),
     "penalties": DecodeOptions(20, Sampling(1.0, seed=5), constraints=Constraints(0, 1.7, 3, ((5, 1.5),))),
+    "penalties for a while": DecodeOptions(20, Sampling(1.0, seed=5), constraints=Constraints(0, 1.7, 2, (), 6)),
     "greedy n-grams": DecodeOptions(20, constraints=Constraints(no_repeat_ngram_size=2)),
     "a minimum": DecodeOptions(20, Sampling(1.0, seed=6), constraints=Constraints(15)),
 }
@@ -149,6 +150,14 @@ def test_a_rule_looks_back_at_all_that_was_read_and_written_before() -> None:
     assert further == written(stream(request(bigrams, *last.known_ids, 4, 5))[0])
     assert further != written(stream(request(bigrams, 4, 5, carried=replace(last, known_ids=())))[0])
     assert not stream(request(DecodeOptions(3), 4, 5))[0][-1].carried.known_ids  # type: ignore[union-attr]
+
+
+def test_a_rule_that_looks_back_at_so_many_tokens_carries_no_more() -> None:
+    for_a_while = DecodeOptions(20, constraints=Constraints(no_repeat_ngram_size=1, look_back=6))
+    told = stream(request(for_a_while, 4, 5))[0]
+    assert carried_after(told, 3).known_ids == (4, 5, *written(told)[:3])
+    assert carried_after(told, 20).known_ids == tuple(written(told)[-6:])
+    assert written(told) != written(stream(request(replace(for_a_while, constraints=Constraints(0, 1.0, 1)), 4, 5))[0])
 
 
 def test_state_is_told_after_so_many_tokens_and_where_the_limit_ends_the_text() -> None:

@@ -30,7 +30,7 @@ def applied(
 
 def by_the_rules(one: Constraints, read: list[int], written: list[int], logits: FloatArray) -> FloatArray:
     """The same, for one row, token by token."""
-    known, allowed = read + written, logits.copy()
+    known, allowed = (read + written)[-one.look_back :], logits.copy()
     for token in set(known):
         penalty = np.float32(one.repetition_penalty)
         allowed[token] = allowed[token] / penalty if allowed[token] > 0 else allowed[token] * penalty
@@ -55,6 +55,7 @@ rows = st.tuples(
         min_output_token_count=st.integers(0, 4),
         repetition_penalty=st.sampled_from([0.5, 1.0, 2.0]),
         no_repeat_ngram_size=st.integers(0, 4),
+        look_back=st.sampled_from([1, 2, 5, 100]),
         biases=st.sampled_from([(), ((3, 2.5), (5, -math.inf)), tuple((t, -math.inf) for t in range(VOCABULARY))]),
     ),
     tokens,

@@ -49,6 +49,14 @@ def test_a_port_on_which_a_stranger_listens_is_refused_though_the_kernel_would_s
             pass
 
 
+def test_a_server_on_all_addresses_has_the_port_of_each_before_anybody_listens() -> None:
+    with shared_port("0.0.0.0:0") as address:
+        one = f"127.0.0.1:{split_address(address)[1]}"
+        for join in (shared_port, own_port):
+            with pytest.raises(SettingsError, match=f"^grpc_address {one} cannot be used"), join(one):
+                pass
+
+
 def test_the_port_is_free_again_afterwards() -> None:
     with shared_port("127.0.0.1:0") as address:
         pass

@@ -116,6 +116,16 @@ def test_a_bad_row_fails_its_request_and_no_other(clock: ManualClock, bad: list[
     assert not batcher.busy
 
 
+def test_a_request_with_several_bad_rows_fails_once_and_costs_no_further_run(clock: ManualClock) -> None:
+    batcher = make(clock)
+    batcher.submit(work(1, [9], [5], [9]))
+    batcher.submit(work(2, [6]))
+    events = batcher.turn()
+    outcomes = [(type(event), event.work_id) for event in events if isinstance(event, Classified | Failed)]
+    assert outcomes == [(Failed, 1), (Classified, 2)]
+    assert [event.rows for event in events if isinstance(event, Ran)] == [1]
+
+
 def test_every_step_of_a_labelled_sequence_is_answered_and_padding_is_not(clock: ManualClock) -> None:
     batcher = make(clock, LABELLER)
     batcher.submit(ClassifyWork(1, 7, [[[0.0, 0.0]], [[1.0, 1.0], [0.0, np.log(3.0)], [9.0, 9.0]]], 99.0, 1e9))

@@ -1,5 +1,6 @@
 """Decode scheduling: joining, bounds, deadlines, cancellation, failures; driven by a fake step and a manual clock."""
 
+import gc
 from typing import Any
 
 import pytest
@@ -229,6 +230,39 @@ def test_a_stream_is_told_its_last_tokens_before_its_partial_answer() -> None:
     assert isinstance(last, Tokens)
     assert (last.token_ids, last.ending) == ([], Ending.DEADLINE)
     assert isinstance(decoded, Decoded)
+
+
+def test_a_text_that_reading_its_prompt_ends_has_its_first_token_then_and_is_forgotten() -> None:
+    clock = ManualClock()
+    scheduler = Scheduler(
+        7, GenerationRows(Remembering()), graphs=("prefill", "step"), slots=4, max_batch_size=4, max_tokens=99,
+        padding_budget=1.0, clock=clock,
+    )  # fmt: skip
+    before = pending_work_count()
+    for number in range(5):
+        scheduler.submit(work(number, [3, 4], limit=1))
+    answers = [event for event in finish(scheduler) if isinstance(event, Decoded)]
+    assert [answer.first_token_seconds for answer in answers] == [pytest.approx(1.0)] * 5
+    assert pending_work_count() == before
+
+
+def test_a_request_that_is_cancelled_before_its_first_token_is_forgotten() -> None:
+    model = GenerationRows(Remembering(reads_by_step=True))
+    scheduler = Scheduler(
+        7, model, graphs=("prefill", "step"), slots=4, max_batch_size=4, max_tokens=99, padding_budget=1.0
+    )
+    before = pending_work_count()
+    scheduler.submit(work(1, [3, 4, 5, 6]))
+    scheduler.turn()
+    assert pending_work_count() == before + 1
+    scheduler.cancel(1)
+    assert pending_work_count() == before
+
+
+def pending_work_count() -> int:
+    """How many works any scheduler still holds."""
+    gc.collect()
+    return sum(type(one).__name__ == "_Pending" for one in gc.get_objects())
 
 
 def test_a_sample_that_is_stopped_leaves_before_the_next_step() -> None:

@@ -1,5 +1,7 @@
 """Decode scheduling in any order of events: nothing is lost, nobody gets another's tokens, slots are never exceeded."""
 
+from collections import defaultdict
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -26,6 +28,7 @@ class PromptsMachine(RuleBasedStateMachine):
         self.open: dict[int, DecodeWork] = {}
         self.next_id = 0
         self.stopped: set[int] = set()
+        self.told: defaultdict[int, list[list[int]]] = defaultdict(lambda: [[] for _ in range(3)])  # by work and sample
 
     @rule(
         prompts=st.lists(st.lists(st.integers(3, 11), min_size=1, max_size=14), min_size=1, max_size=4),
@@ -80,6 +83,7 @@ class PromptsMachine(RuleBasedStateMachine):
                 assert self.open.pop(event.work_id).deadline <= self.clock.now
             elif isinstance(event, Tokens):
                 assert self.open[event.work_id].streams
+                self.told[event.work_id][event.sample] += event.token_ids
 
     def _check(self, asked: DecodeWork, event: Decoded) -> None:
         for prompt, row in zip(asked.rows, event.rows, strict=True):
@@ -94,6 +98,9 @@ class PromptsMachine(RuleBasedStateMachine):
                     assert self.clock.now < asked.deadline
                 whole = hypothesis.ending is not Ending.DEADLINE and event.work_id not in self.stopped
                 assert hypothesis.token_ids == (expected if whole else expected[: len(hypothesis.token_ids)])
+        if asked.streams and asked.options.beam_size == 1 and len(asked.rows) == 1:
+            written = [hypothesis.token_ids for hypothesis in event.rows[0]]
+            assert self.told[event.work_id][: len(written)] == written, "told in order, once, and nobody else's"
 
     def teardown(self) -> None:
         """Whatever is left is answered: nothing waits for company that does not come."""

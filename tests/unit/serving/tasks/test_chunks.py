@@ -23,7 +23,7 @@ TEXT = "Il gatto \N{GRINNING FACE} saltò. \N{SNOWMAN}\N{SNOWMAN} E poi? saltò"
 
 def told(token_ids: Sequence[int], *, after: int = 0, ending: Ending | None = None, state: bool = False) -> Tokens:
     count = after + len(token_ids)
-    carried = CarriedRow(b"\0\0\0\0", token_ids[-1], count, known_ids=list(range(99))) if state else None
+    carried = CarriedRow(b"\0\0\0\0", token_ids[-1], count, known_ids=list(range(9))) if state else None
     return Tokens(1, list(token_ids), 0.0, ending=ending, carried=carried)
 
 
@@ -115,12 +115,12 @@ def test_a_chunk_with_a_state_ends_where_the_state_stands() -> None:
     assert shown == [(0, 3, b"token 1"), (3, len(token_ids) - 3, b"")]
 
 
-def test_a_state_holds_what_is_left_and_no_more_history_than_one_request_may_have() -> None:
+def test_a_state_holds_what_is_left_and_what_rules_look_back_at() -> None:
     found = Written(min_output_token_count=5, banned_tokens=("a",), token_biases={"b": 1.0})
     found.write(told(TOKENIZER.encode("xyz"), state=True))
     (state,) = found.states
     assert (state.output_tokens_left, state.least_tokens_left) == (27, 2)
-    assert state.row.known_ids == list(range(49, 99))
+    assert state.row.known_ids == list(range(9))
     assert (state.options.seed, state.options.banned_tokens, state.options.token_biases) == (5, ("a",), {"b": 1.0})
 
 

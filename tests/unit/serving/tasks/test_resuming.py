@@ -176,6 +176,20 @@ async def test_texts_that_follow_one_another_are_one_text(front: Front) -> None:
     assert text == whole
 
 
+async def test_a_text_goes_on_as_if_not_interrupted_when_it_is_longer_than_what_penalties_look_back_at(
+    front: Front,
+) -> None:
+    """What they look back at is 128 + 256 tokens of this model; the text has two requests of 256."""
+    ngrams: dict[str, Any] = {"no_repeat_ngram_size": 2, "banned_tokens": ("<eos>",), "sampling": SamplingOptions(seed=3)}
+    long: dict[str, Any] = {"max_output_token_count": 256, "min_output_token_count": 0}
+    first = await begin(front, state_token_interval=0, **long, **ngrams)
+    states: dict[str, Any] = {"include_state_token": True, "state_token_interval": 50}
+    second = await go_on(front, first[-1].state_token, **long, **states)
+    token, before = token_after(second, 256 + 200)
+    rest = await go_on(front, token, max_output_token_count=56)
+    assert before + text_of(rest) == text_of(second)
+
+
 async def test_of_no_tokens_left_the_models_own_limit_goes_on(front: Front) -> None:
     found = await begin(front, min_output_token_count=0, banned_tokens=("<eos>",))
     after = await go_on(front, found[-1].state_token)
@@ -204,8 +218,20 @@ async def test_an_option_that_is_set_replaces_the_tokens_own(front: Front) -> No
     token, _ = token_after(await begin(front, **MODES["sampled"]), 6)
     greedy = await go_on(front, token, sampling={"temperature": 0.0}, max_output_token_count=4)
     assert sum(chunk.token_count for chunk in greedy) == 4
-    assert text_of(greedy) == text_of(await go_on(front, token, sampling={"temperature": 0.0, "seed": 8}))[:4]
+    assert text_of(greedy) == text_of(await go_on(front, token, sampling={"temperature": 0.0}))[:4]
     assert text_of(greedy) != text_of(await go_on(front, token))[:4]
+
+
+@pytest.mark.parametrize("field", ["top_k", "top_p", "min_p", "seed"])
+async def test_a_greedy_text_does_not_go_on_with_what_samples_unless_it_gets_a_temperature(
+    front: Front, field: str
+) -> None:
+    token, _ = token_after(await begin(front, sampling=SamplingOptions(0.0)), 6)
+    value = {"top_k": 3, "seed": 5}.get(field, 0.5)
+    with pytest.raises(InvalidArgumentError, match=f"^{field} samples, which needs a temperature above 0") as refused:
+        await go_on(front, token, sampling={field: value})
+    assert refused.value.field == field
+    assert text_of(await go_on(front, token, sampling={field: value, "temperature": 1.0}))
 
 
 async def test_a_token_that_the_text_biases_may_be_banned_from_here_on(front: Front) -> None:

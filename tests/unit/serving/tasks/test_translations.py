@@ -20,10 +20,10 @@ from service.serving.engines.messages import DecodedHypothesis
 from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
 from service.serving.sequences import TextPair
-from service.serving.tasks.translating import MOST_BEAM_TOKENS, TranslationWriter, decode_options
+from service.serving.tasks.translating import MOST_BEAM_TOKENS, TranslationWriter, check_forced, decode_options
 from service.serving.truncation import Truncation
 from service.text.tokenizer import Tokenizer
-from tests.bundles import ENGLISH, UNK, publish_tiny, tiny_bundle, words_tokenizer
+from tests.bundles import ENGLISH, PAD, UNK, publish_tiny, tiny_bundle, words_tokenizer
 
 MODEL, PLAIN = "tiny-translation", "plain-translation"
 SLOTS = 16
@@ -111,6 +111,38 @@ async def test_a_prefix_that_leaves_no_room_is_refused_by_its_place(front: Front
     with pytest.raises(TextTooLongError) as refused:
         await translated(front, "the dog", "the cat", target_prefixes=("Il", "Il gatto bianco Il gatto"))
     assert (refused.value.field, refused.value.facts["limit"]) == ("target_prefixes[1]", "7")
+
+
+async def test_a_prefix_that_the_length_factor_leaves_no_room_for_is_refused_by_its_place(front: Front) -> None:
+    fields: dict[str, Any] = {"target_prefixes": ("", "Il gatto"), "max_length_factor": 0.5}
+    with pytest.raises(InvalidArgumentError, match=r"target_prefixes\[1\] is 2 tokens long") as refused:
+        await translated(front, "the dog", "the dog", **fields)
+    assert (refused.value.field, refused.value.facts["limit"]) == ("max_length_factor", "1")
+    first, second = await translated(front, "the dog", "the dog", **fields | {"max_length_factor": 1.5})
+    assert second.hypotheses[0].text.startswith("Il gatto")
+    assert first.hypotheses[0].token_count <= 6
+
+
+def test_a_special_token_is_no_part_of_a_translation_and_is_refused_by_its_place() -> None:
+    spec = tiny_bundle("translation")[0].spec
+    tokenizer = Tokenizer.from_bytes(words_tokenizer(ENGLISH)[0])
+    texts = [("pairs[0].target", "the dog"), ("pairs[1].target", "the <pad>")]
+    allowed, forbidden = tokenizer.encode("the dog"), [*tokenizer.encode("the"), PAD]
+    check_forced(spec, tokenizer, texts, [allowed, allowed])  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match=r"^pairs\[1\]\.target has the special token '<pad>'") as refused:
+        check_forced(spec, tokenizer, texts, [allowed, forbidden])  # type: ignore[arg-type]
+    assert refused.value.field == "pairs[1].target"
+
+
+async def test_special_tokens_in_what_must_be_written_are_refused(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = Tokenizer.encode
+    monkeypatch.setattr(Tokenizer, "encode", lambda self, text: [PAD] if text == "nothing" else encode(self, text))
+    with pytest.raises(InvalidArgumentError, match=r"^target_prefixes\[1\] has the special token"):
+        await translated(front, "the dog", "the dog", target_prefixes=("Il", "nothing"))
+    with pytest.raises(InvalidArgumentError, match=r"^pairs\[0\]\.target has the special token"):
+        await front.score(MODEL, [TextPair("the dog", "nothing")], deadline=time.monotonic() + 20)
 
 
 async def test_a_sample_does_not_depend_on_the_other_texts_or_on_how_many_are_drawn(front: Front) -> None:
