@@ -1,5 +1,6 @@
 """Contenders take turns, round by round, so that a machine whose speed drifts treats all alike.   Knows no server."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -112,6 +113,8 @@ def why_absent(error: Exception) -> str:
 
 
 def _check(contender: Contender, sample: Sample) -> None:
+    if contender.exact and math.isnan(sample.agreement):
+        raise RuntimeError(f"{contender.title}: no text was answered to its end within a round; measure for longer")
     if contender.exact and sample.agreement < 1:
         wrong = f"{1 - sample.agreement:.3%} of the answers differ from the reference"
         raise WrongAnswerError(f"{contender.title}: {wrong}")

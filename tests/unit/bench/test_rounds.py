@@ -1,5 +1,7 @@
 """Contenders that take turns."""
 
+import math
+
 import pytest
 
 from tests.bench.serving.comparing import ratio
@@ -55,6 +57,12 @@ def test_an_exact_contender_must_not_differ_once() -> None:
     wrong = Contender("ours", lambda: Sample(1, 0, agreement=0.999), exact=True)
     with pytest.raises(WrongAnswerError, match="ours"):
         take_turns([wrong], 1)
+
+
+def test_an_exact_contender_of_whom_nothing_could_be_compared_fails_the_bench() -> None:
+    writing = Contender("ours", lambda: Sample(0, 50, agreement=math.nan), exact=True)
+    with pytest.raises(RuntimeError, match="ours: no text was answered to its end"):
+        take_turns([writing], 1)
 
 
 def test_the_best_of_ours_is_compared_with_the_best_of_theirs() -> None:
