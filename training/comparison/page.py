@@ -6,7 +6,6 @@ What is said of a model is read from its card, so the page cannot say anything e
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean
 
 from service.bundle.manifest import Manifest
 from service.bundle.store import CARD_NAME, OpenedBundle
@@ -185,10 +184,11 @@ def _comparisons(measurements: Iterable[Measurement]) -> Iterator[str]:
     if by_comparison:
         yield (
             "## Comparisons\n\nOne factor at a time around the first row, each trained on a fixed subset with as\n"
-            "many seeds as stand beside it, as `training/comparisons` says, and measured on validation examples: mean\n"
-            "and standard deviation. All rows of a table have as many epochs; what learns slower may not be done.\n"
-            "Served per second are texts, or tokens where a model writes, by the service's own engine in float32.\n"
-            "What else a machine was doing shows in times and speeds, and in nothing else.\n"
+            "many seeds as stand beside it, as `training/comparisons` says, and measured on validation examples. All\n"
+            "figures are mean and standard deviation. All rows of a table have as many epochs; what learns slower may\n"
+            "not be done. Served per second are texts, or tokens where a model writes, by the service's own engine in\n"
+            "float32. What else a machine was doing shows in times and speeds, and in nothing else: do not tell apart\n"
+            "what differs by less than the deviations.\n"
         )
     for title, rows in by_comparison.items():
         yield "\n".join(_comparison_table(title, rows))
@@ -197,7 +197,7 @@ def _comparisons(measurements: Iterable[Measurement]) -> Iterator[str]:
 def _comparison_table(title: str, rows: Mapping[str, Sequence[Measurement]]) -> Iterator[str]:
     first = next(iter(rows.values()))[0]
     yield f"### {title}\n"
-    yield f"| | {first.measure} | seeds | parameters | training | served per second |"
+    yield f"| | {first.measure} | seeds | parameters | training, s | served per second |"
     yield "|---|---|---|---|---|---|"
     for name, of_row in rows.items():
         cells = [
@@ -205,8 +205,8 @@ def _comparison_table(title: str, rows: Mapping[str, Sequence[Measurement]]) -> 
             spread([one.value for one in of_row], first.decimals),
             str(len(of_row)),
             f"{of_row[0].parameter_count:,}",
-            _duration(round(mean(one.seconds for one in of_row))),
-            f"{mean(one.speed for one in of_row):,.0f}",
+            spread([one.seconds for one in of_row], 0),
+            spread([one.speed for one in of_row], 0),
         ]
         yield f"| {' | '.join(cells)} |"
     yield f"\nOn {'; '.join(sorted({one.machine for of_row in rows.values() for one in of_row}))}.\n"

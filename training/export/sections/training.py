@@ -6,7 +6,7 @@ from training.export.sections.record import RunRecord, duration
 from training.preparation.provenance import own_recipe, source_commit
 from training.run.checkpoint import Beginning, Checkpoint
 from training.run.machine import describe_threads
-from training.settings.recipe import Recipe
+from training.settings.recipe import Recipe, load_recipe
 
 _UNKNOWN = "not recorded"
 
@@ -54,11 +54,16 @@ def _trained(checkpoint: Checkpoint, recipe: Recipe) -> str:
 
 
 def _command(recipe: Recipe) -> str:
-    """What makes the bundle anew; a recipe of the project is named by its place, the others by their file."""
+    """What makes the bundle anew; a recipe of the project is named by its place, the others by their file.
+
+    With another seed than the recipe's own, it says which, and that the bundle goes elsewhere: both are one version.
+    """
     own = own_recipe(recipe.name, recipe.version)
     path = f"{recipe.name}.toml" if own is None else f"training/recipes/{own.name}"
     needs_data = recipe.data.corpus is not None and recipe.data.corpus not in SAMPLES
-    return f"{'SEQSERVE_DATA=DIR ' if needs_data else ''}python -m training train {path}"
+    reseeded = own is not None and load_recipe(own).seed != recipe.seed
+    seed = f" --seed {recipe.seed} --models ELSEWHERE" if reseeded else ""
+    return f"{'SEQSERVE_DATA=DIR ' if needs_data else ''}python -m training train {path}{seed}"
 
 
 def _reading(recipe: Recipe) -> list[str]:

@@ -148,9 +148,10 @@ def test_each_run_is_measured_once_and_the_page_shows_them(
 
 
 def test_a_table_has_mean_and_deviation_over_seeds() -> None:
-    page = write_page([], [], [measured("LSTM", 1, 30.0), measured("LSTM", 2, 31.0), measured("GRU", 1, 29.0)])
-    assert "| LSTM | 30.5 ± 0.7 | 2 | 1,234 | 90 s | 456 |" in page
-    assert "| GRU | 29.0 | 1 | 1,234 | 90 s | 456 |" in page
+    slower = measured("LSTM", 2, 31.0).model_copy(update={"seconds": 92.0, "speed": 3456.0})
+    page = write_page([], [], [measured("LSTM", 1, 30.0), slower, measured("GRU", 1, 29.0)])
+    assert "| LSTM | 30.5 ± 0.7 | 2 | 1,234 | 91 ± 1 | 1,956 ± 2,121 |" in page
+    assert "| GRU | 29.0 | 1 | 1,234 | 90 | 456 |" in page
 
 
 def test_a_single_value_has_no_deviation() -> None:

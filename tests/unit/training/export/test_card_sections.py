@@ -142,6 +142,15 @@ def test_a_card_tells_when_and_on_what_a_run_was_trained_and_apart_from_that_whe
     assert text.count(manifest.created_time) == 1
 
 
+def test_a_card_tells_what_makes_its_bundle_anew_with_another_seed_too() -> None:
+    manifest, _ = tiny_bundle("classification")
+    own = load_recipe(OWN_RECIPES / "sample-clue.toml")
+    command = "- Command `python -m training train training/recipes/sample-clue.toml"
+    for seed, rest in ((own.seed, "`"), (own.seed + 1, f" --seed {own.seed + 1} --models ELSEWHERE`")):
+        seeded = own.model_copy(update={"seed": seed})
+        assert command + rest in describe_training(manifest, run_record(seeded, THREE))
+
+
 @pytest.mark.parametrize(
     ("conditions", "line"),
     [
