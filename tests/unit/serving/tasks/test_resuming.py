@@ -180,7 +180,11 @@ async def test_a_text_goes_on_as_if_not_interrupted_when_it_is_longer_than_what_
     front: Front,
 ) -> None:
     """What they look back at is 128 + 256 tokens of this model; the text has two requests of 256."""
-    ngrams: dict[str, Any] = {"no_repeat_ngram_size": 2, "banned_tokens": ("<eos>",), "sampling": SamplingOptions(seed=3)}
+    ngrams: dict[str, Any] = {
+        "no_repeat_ngram_size": 2,
+        "banned_tokens": ("<eos>",),
+        "sampling": SamplingOptions(seed=3),
+    }
     long: dict[str, Any] = {"max_output_token_count": 256, "min_output_token_count": 0}
     first = await begin(front, state_token_interval=0, **long, **ngrams)
     states: dict[str, Any] = {"include_state_token": True, "state_token_interval": 50}
