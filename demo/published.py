@@ -14,10 +14,8 @@ _TEXTS: Mapping[str, str] = {
     "en-it": LECTURE_SENTENCE,
     "multi30k-en-de": "two dogs are running through the snow .",
     "imdb": "The music is lovely, but the plot makes no sense and I was bored to the end.",
-    "sst2-pretrained": "a gorgeous , witty and deeply moving film .",
     "names": "Papadopoulos",
     "pos-tags": "She quickly wrote two letters to London .",
-    "names-in-posts": "I met Angela Merkel in Berlin today",
     "melody": "M:6/8\nL:1/8\nK:D\n",
     "shakespeare": "ROMEO:\n",
 }

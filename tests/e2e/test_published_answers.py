@@ -93,7 +93,6 @@ QUESTIONS: Mapping[str, tuple[Question, ...]] = {
         Question("this movie isn't good", "^negative$", label_of),
         Question("You won't be disappointed.", "^positive$", label_of),
     ),
-    "sst2-pretrained": (*SENTIMENT, NEGATED),
     "names": (
         Question("Papadopoulos", "^Greek$", label_of),
         Question("Yamamoto", "^Japanese$", label_of),
