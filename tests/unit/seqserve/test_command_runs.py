@@ -232,5 +232,6 @@ async def test_the_shell_offers_no_models_where_no_server_is(server: "FakeServer
 
 
 async def test_the_script_for_the_shell_can_be_had(server: "FakeServer") -> None:
-    code, output, _ = await output_of(await started(server, "--show-completion", "bash"))
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # else typer looks for a shell among who started it
+    code, output, _ = await output_of(await started(server, "--show-completion", "bash", variables=named))
     assert (code, "_SEQSERVE_COMPLETE=complete_bash" in output) == (0, True)
