@@ -156,15 +156,15 @@ class Scheduler:
 
     def cancel(self, work_id: int) -> None:
         """Drop a work, if it is still here; its running rows leave before the next step."""
-        pending = self._works.pop(work_id, None)
+        pending = self._works.get(work_id)
         if pending is None:
             return
+        self._forget(pending)
         self._waiting = deque(entry for entry in self._waiting if entry[0] is not pending)
         self._stop_reading(pending)
         for key in [key for key, (owner, _) in self._running.items() if owner is pending]:
             self._loop.leave(key)
             del self._running[key]
-        self._starting = [one for one in self._starting if one is not pending]
 
     def stop_sample(self, work_id: int, sample: int) -> list[Event]:
         """End one sample of a streaming work, if it still runs."""
@@ -345,11 +345,18 @@ class Scheduler:
         rows = [row for row in pending.ended if row is not None]
         if len(rows) < len(pending.ended) or pending.begun is None:
             return
-        work = self._works.pop(pending.work.work_id).work
+        self._forget(pending)
+        work = pending.work
         written = any(hypothesis.token_ids for row in rows for hypothesis in row)
         first = None if pending.first_token is None or not written else pending.first_token - work.arrival
         queued, computed = pending.begun - work.arrival, self._clock() - pending.begun
         self._events.append(Decoded(work.work_id, rows, queued, computed, first))
+
+    def _forget(self, pending: _Pending) -> None:
+        """Drop a work that is answered, failed or cancelled; it may have ended without a step."""
+        del self._works[pending.work.work_id]
+        if self._starting:
+            self._starting = [one for one in self._starting if one is not pending]
 
     def _fail(self, failed: Iterable[_Pending], error: ServiceError) -> None:
         for work_id in sorted({pending.work.work_id for pending in failed} & self._works.keys()):

@@ -259,6 +259,22 @@ def test_a_request_that_is_cancelled_before_its_first_token_is_forgotten() -> No
     assert pending_work_count() == before
 
 
+def test_a_request_that_the_deadline_cuts_before_its_first_token_is_forgotten() -> None:
+    clock = ManualClock()
+    model = GenerationRows(Remembering(reads_by_step=True))
+    scheduler = Scheduler(
+        7, model, graphs=("prefill", "step"), slots=4, max_batch_size=4, max_tokens=99, padding_budget=1.0, clock=clock
+    )
+    before = pending_work_count()
+    scheduler.submit(work(1, [3, 4, 5, 6], deadline=clock.now + 1, allow_partial=True))
+    scheduler.turn()
+    clock.now += 0.999
+    (decoded,) = finish(scheduler)
+    assert isinstance(decoded, Decoded)
+    assert (best(decoded), decoded.first_token_seconds) == ([[]], None)
+    assert pending_work_count() == before
+
+
 def pending_work_count() -> int:
     """How many works any scheduler still holds."""
     gc.collect()

@@ -179,7 +179,7 @@ async def test_texts_that_follow_one_another_are_one_text(front: Front) -> None:
 async def test_a_text_goes_on_as_if_not_interrupted_when_it_is_longer_than_what_penalties_look_back_at(
     front: Front,
 ) -> None:
-    """What they look back at is 128 + 256 tokens of this model; the text has two requests of 256."""
+    """What they look back at is 128 + 256 tokens of this model; the text has two requests of 256. No token holds more."""
     ngrams: dict[str, Any] = {
         "no_repeat_ngram_size": 2,
         "banned_tokens": ("<eos>",),
@@ -192,6 +192,8 @@ async def test_a_text_goes_on_as_if_not_interrupted_when_it_is_longer_than_what_
     token, before = token_after(second, 256 + 200)
     rest = await go_on(front, token, max_output_token_count=56)
     assert before + text_of(rest) == text_of(second)
+    earlier, _ = token_after(second, 256 + 150)
+    assert abs(len(token) - len(earlier)) < 8
 
 
 async def test_of_no_tokens_left_the_models_own_limit_goes_on(front: Front) -> None:
