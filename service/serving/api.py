@@ -166,6 +166,10 @@ class SamplingOptions:
     seed: int = 0
 
 
+NEED_TEMPERATURE = ("top_k", "top_p", "min_p", "seed")
+"""Fields of `SamplingOptions` that mean nothing, and are refused, where the temperature is 0."""
+
+
 @dataclass(frozen=True)
 class TokenScore:
     """A token as text, and its log-probability (natural) after the tokens before it.

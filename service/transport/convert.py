@@ -13,6 +13,7 @@ from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from service.errors import InvalidArgumentError
 from service.serving.api import (
+    NEED_TEMPERATURE,
     Classification,
     ClassifyResult,
     FinishReason,
@@ -234,7 +235,7 @@ def checked_sampling(
 
 def refuse_sampling(request: inference.GenerateTextRequest | inference.TranslateTextRequest) -> None:
     """Refuse what means something to sampling alone, in a request that does not sample."""
-    for field in ("top_k", "top_p", "min_p", "seed"):
+    for field in NEED_TEMPERATURE:
         if request.HasField(field):
             raise InvalidArgumentError(f"{field} samples, which needs a temperature above 0", field=field)
 

@@ -6,14 +6,12 @@ from dataclasses import replace
 from service.engine.constraints import Constraints
 from service.engine.requests import DecodeOptions
 from service.errors import InvalidArgumentError
-from service.serving.api import GenerateOptions
+from service.serving.api import NEED_TEMPERATURE, GenerateOptions
 from service.serving.tasks.translating import engine_sampling
 from service.state.contents import CarriedOptions, TextState
 from service.text.tokenizer import Tokenizer
 
-_SAMPLING_ALONE = ("top_k", "top_p", "min_p", "seed")
-"""What means nothing to a text that is not sampled."""
-_SAMPLING = ("temperature", *_SAMPLING_ALONE)
+_SAMPLING = ("temperature", *NEED_TEMPERATURE)
 _OTHERS = ("repetition_penalty", "no_repeat_ngram_size", "banned_tokens", "token_biases", "stop_sequences")
 
 
@@ -110,7 +108,7 @@ def _refuse_sampling_of_a_greedy_text(options: GenerateOptions) -> None:
     """Refuse what means something to sampling alone, where the text began greedy and the request leaves it so."""
     if options.resumption is None or options.sampling.temperature > 0:
         return
-    for field in _SAMPLING_ALONE:
+    for field in NEED_TEMPERATURE:
         if field in options.resumption.given:
             raise InvalidArgumentError(
                 f"{field} samples, which needs a temperature above 0: the text that goes on has 0", field=field

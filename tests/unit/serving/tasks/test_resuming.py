@@ -179,7 +179,7 @@ async def test_texts_that_follow_one_another_are_one_text(front: Front) -> None:
 async def test_a_text_goes_on_as_if_not_interrupted_when_it_is_longer_than_what_penalties_look_back_at(
     front: Front,
 ) -> None:
-    """What they look back at is 128 + 256 tokens of this model; the text has two requests of 256. No token holds more."""
+    """They look back at 128 + 256 tokens of this model, and no state token holds more; the text is of two times 256."""
     ngrams: dict[str, Any] = {
         "no_repeat_ngram_size": 2,
         "banned_tokens": ("<eos>",),
