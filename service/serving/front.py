@@ -1,9 +1,7 @@
 """Requests as text into work for the engines, and back.   Knows tokenizers, limits, deadlines; no tensors, no gRPC."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -13,13 +11,8 @@ from service.bundle.manifest import Labelling as LabellingSpec
 from service.bundle.manifest import Translation as TranslationSpec
 from service.engine.requests import DecodeOptions
 from service.engine.steps import Step
-from service.errors import (
-    DeadlineExceededError,
-    QueueFullError,
-    ServiceError,
-    WrongTaskError,
-)
-from service.metrics import REJECTION_REASONS, Metrics
+from service.errors import WrongTaskError
+from service.metrics import Metrics
 from service.serving.api import (
     Classification,
     ClassifyResult,
@@ -30,7 +23,6 @@ from service.serving.api import (
     LogitsResult,
     ModelInfo,
     ScoreResult,
-    Timings,
     TranslateOptions,
     TranslateResult,
 )
@@ -38,7 +30,7 @@ from service.serving.catalog import Catalog, ReadyModel
 from service.serving.engines.messages import Classified, ClassifyWork, Decoded, DecodeWork, Work
 from service.serving.engines.pool import EnginePool
 from service.serving.engines.ticket import Ticket
-from service.serving.place import Place
+from service.serving.place import Place, Places
 from service.serving.sequences import InputSequence, TextPair
 from service.serving.statistics import ModelStatistics
 from service.serving.tasks.carrying import StateDesk
@@ -66,9 +58,6 @@ from service.settings import MAX_REQUEST_CHARACTERS, STREAM_INTERVAL_SECONDS
 from service.state.requests import STATELESS, SequenceStates
 from service.state.tokens import StateTokens
 
-CLOCK_SLACK_SECONDS = 0.01
-"""A cancellation so shortly before the deadline is the deadline's: gRPC ends calls by a clock of its own."""
-
 
 class Front:
     """The `InferenceFront` that the transport talks to.
@@ -92,8 +81,7 @@ class Front:
     ) -> None:  # fmt: skip
         self._catalog = catalog
         self._pool = pool
-        self._metrics = metrics
-        self._queue_capacity = queue_capacity
+        self._places = Places(pool, metrics, queue_capacity=queue_capacity)
         self._decode_slots = decode_slots
         self._limits = TextLimits(max_text_characters, max_request_characters)
         self._pace = StreamPace(stream_interval_seconds)
@@ -119,13 +107,13 @@ class Front:
     ) -> ClassifyResult:
         """All labels of every text."""
         arrival = time.monotonic()
-        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
+        with self._places.counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, ClassificationSpec, "classification")
-            with self._place(ready, len(texts), arrival, deadline) as place:
+            with self._places.take(ready, len(texts), arrival, deadline) as place:
                 limit = spec.max_token_count
                 whole = await self._encode(place, 0, _fields("texts", texts), truncation.accepted(limit))
                 answer = await self._classified(place, [truncation.kept(row, limit) for row in whole])
-                timings = self._timings(place, answer)
+                timings = self._places.timings(place, answer)
             found = tuple(
                 Classification(ranked_labels(spec.labels, shares), min(len(row), limit), len(row) > limit)
                 for (shares,), row in zip(answer.probabilities, whole, strict=True)
@@ -138,9 +126,9 @@ class Front:
     ) -> LabelResult:  # fmt: skip
         """The best labels of every step of every sequence."""
         arrival = time.monotonic()
-        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
+        with self._places.counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, LabellingSpec, "labelling")
-            with self._place(ready, len(sequences), arrival, deadline) as place:
+            with self._places.take(ready, len(sequences), arrival, deadline) as place:
                 character_count = self._limits.checked_character_count(character_counts(sequences), "sequences")
                 carried = self._desk.sequences(ready.info, spec, states, len(sequences))
                 reader = SequenceReader(spec, ready.tokenizers, truncation)
@@ -157,20 +145,20 @@ class Front:
                 found = await in_turn(
                     place.deadline, len(spec.labels) * sum(len(one.positions) for one in read), labelled
                 )
-                timings = self._timings(place, answer)
+                timings = self._places.timings(place, answer)
             return LabelResult(ready.info.name, ready.info.version, carried.added(found, answer.states), timings)
 
     async def logits(self, model: str, sequences: Sequence[InputSequence], *, deadline: float) -> LogitsResult:
         """Logits and probabilities of whole sequences from a classifier, of their steps from a labeller."""
         arrival = time.monotonic()
-        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
+        with self._places.counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = spec_with_logits(ready.spec, ready.reference)
-            with self._place(ready, len(sequences), arrival, deadline) as place:
+            with self._places.take(ready, len(sequences), arrival, deadline) as place:
                 count = self._limits.checked_character_count(character_counts(sequences), "sequences")
                 size = count + reading_count(sequences)
                 read = await in_turn(deadline, size, lambda: read_rows(spec, ready.tokenizers, sequences))
                 answer = await self._classified(place, [one.row for one in read], keep_logits=True)
-                timings = self._timings(place, answer)
+                timings = self._places.timings(place, answer)
             return LogitsResult(ready.info.name, ready.info.version, sequence_logits(read, answer), timings)
 
     async def generate(
@@ -178,7 +166,7 @@ class Front:
     ) -> AsyncIterator[GeneratedChunk]:
         """Chunks as they come; several tokens share one when the reader is slow."""
         arrival = time.monotonic()
-        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
+        with self._places.counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, GenerationSpec, "generation")
             tokenizer = ready.tokenizers[0]
             resumed, issue = self._desk.text(ready.info, spec, options)
@@ -187,7 +175,7 @@ class Front:
             limit = output_limit(options.max_output_token_count, spec.max_output_token_count)
             look_back = spec.max_token_count + spec.max_output_token_count  # what one request may read and write
             decoding = generate_decoding(options, tokenizer, limit=limit, slots=self._decode_slots, look_back=look_back)
-            with self._place(ready, 1, arrival, deadline) as place, self._pace.stream():
+            with self._places.take(ready, 1, arrival, deadline) as place, self._pace.stream():
                 rows = await self._encode(place, 0, [("prompt", prompt)], spec.max_token_count, may_be_empty=not prompt)
 
                 def make_work(work_id: int) -> Work:
@@ -196,7 +184,7 @@ class Front:
                         allow_partial=options.allow_partial, carried=[] if resumed is None else [resumed.row],
                     )  # fmt: skip
 
-                ticket = self._submit(place, make_work)
+                ticket = self._places.submit(place, make_work)
                 eos_id = spec.text.eos_id or 0
                 generation = Generation(ready.info, tokenizer, eos_id, options, limit, prompt, rows[0], resumed, issue)
                 async for chunk in self._chunks(place, ticket, GenerationWriter(generation)):
@@ -207,11 +195,11 @@ class Front:
     ) -> TranslateResult:
         """The best translations of every text."""
         arrival = time.monotonic()
-        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
+        with self._places.counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, TranslationSpec, "translation")
             limit = output_limit(options.max_output_token_count, spec.max_output_token_count)
             decoding = decode_options(options, spec, limit=limit, slots=self._decode_slots)
-            with self._place(ready, len(texts), arrival, deadline) as place:
+            with self._places.take(ready, len(texts), arrival, deadline) as place:
                 longest, cut = spec.max_token_count - 1, options.truncation  # the end-of-sequence token takes one place
                 whole = await self._encode(place, 0, _fields("texts", texts), cut.accepted(longest))
                 rows = [list(cut.kept(row, longest)) for row in whole]
@@ -224,17 +212,17 @@ class Front:
                 answer = await self._decoded(place, rows, decoding, forced, allow_partial=partial)
                 writer = TranslationWriter(spec, ready.tokenizers, options)
                 found = tuple(map(writer.translation, texts, whole, answer.rows))
-                timings = self._timings(place, answer)
+                timings = self._places.timings(place, answer)
             seed = None if options.sampling is None else options.sampling.seed
             return TranslateResult(ready.info.name, ready.info.version, found, timings, seed)
 
     async def score(self, model: str, pairs: Sequence[TextPair], *, deadline: float) -> ScoreResult:
         """What the model thinks of given translations."""
         arrival = time.monotonic()
-        with self._counting_refusals(model, deadline), self._catalog.lend(model) as ready:
+        with self._places.counting_refusals(model, deadline), self._catalog.lend(model) as ready:
             spec = _spec_of(ready, TranslationSpec, "translation")
             limit = spec.max_output_token_count
-            with self._place(ready, len(pairs), arrival, deadline) as place:
+            with self._places.take(ready, len(pairs), arrival, deadline) as place:
                 sources = [(f"pairs[{index}].source", pair.source) for index, pair in enumerate(pairs)]
                 targets = [(f"pairs[{index}].target", pair.target) for index, pair in enumerate(pairs)]
                 rows = await self._encode(place, 0, sources, spec.max_token_count - 1)
@@ -243,7 +231,7 @@ class Front:
                 ends = [] if spec.target.eos_id is None else [spec.target.eos_id]
                 options = DecodeOptions(limit + 1, keep_scores=True)
                 answer = await self._decoded(place, rows, options, [row + ends for row in forced])
-                timings = self._timings(place, answer)
+                timings = self._places.timings(place, answer)
             target = ready.tokenizers[1]
             scores = tuple(
                 translation_score(target, spec, row, hypotheses[0])
@@ -263,14 +251,14 @@ class Front:
                 allow_partial=allow_partial,
             )  # fmt: skip
 
-        answer = await self._submit(place, make_work).answer()
+        answer = await self._places.submit(place, make_work).answer()
         if not isinstance(answer, Decoded):
             raise TypeError(f"a translation was answered by {type(answer).__name__}")
         name = place.ready.info.name
         written = sum(len(hypothesis.token_ids) for hypotheses in answer.rows for hypothesis in hypotheses)
-        self._count_tokens(name, written)
+        self._places.count_tokens(name, written)
         if answer.first_token_seconds is not None:
-            self._observe_first_token(name, answer.first_token_seconds)
+            self._places.note_first_token(name, answer.first_token_seconds)
         return answer
 
     async def _encode(
@@ -300,7 +288,7 @@ class Front:
                 keep_logits,
             )  # fmt: skip
 
-        answer = await self._submit(place, make_work).answer()
+        answer = await self._places.submit(place, make_work).answer()
         if not isinstance(answer, Classified):
             raise TypeError(f"a classification was answered by {type(answer).__name__}")
         return answer
@@ -311,80 +299,21 @@ class Front:
             told, end = await ticket.news(self._pace.gather_seconds)
             if told and not place.begun:
                 place.begun = True
-                self._observe_first_token(name, time.monotonic() - place.arrival)
+                self._places.note_first_token(name, time.monotonic() - place.arrival)
             chunks = writer.write(told)
             if isinstance(end, Decoded):
                 chunks += writer.end(end.rows[0][0].ending)
             for sample in writer.stopped:
                 self._pool.stop_sample(ticket, sample)
             writer.stopped.clear()
-            self._count_tokens(name, sum(chunk.token_count for chunk in chunks))
+            self._places.count_tokens(name, sum(chunk.token_count for chunk in chunks))
             if writer.finished:
                 answer = end if isinstance(end, Decoded) else place.stopped(told[-1])
-                chunks[-1] = replace(chunks[-1], timings=self._timings(place, answer))
+                chunks[-1] = replace(chunks[-1], timings=self._places.timings(place, answer))
             for chunk in chunks:
                 yield chunk
             if writer.finished:
                 return
-
-    @contextmanager
-    def _place(self, ready: ReadyModel, text_count: int, arrival: float, deadline: float) -> Iterator[Place]:
-        """Take places in the model's queue; give them back, with the work that was submitted, whatever happens."""
-        name = ready.info.name
-        if ready.outstanding + text_count > self._queue_capacity:
-            raise QueueFullError(
-                f"model {ready.reference} has {ready.outstanding} sequences waiting or running and takes at most "
-                f"{self._queue_capacity}; this request brings {text_count} more",
-                model=name,
-                capacity=self._queue_capacity,
-            )
-        series = self._metrics.of_model(name)
-        series.queue_capacity.set(self._queue_capacity)
-        place = Place(ready, text_count, arrival, deadline)
-        ready.outstanding += text_count
-        series.texts_in_flight.inc(text_count)
-        try:
-            yield place
-        except BaseException as error:
-            place.failed(error)
-            raise
-        finally:
-            if place.ticket is not None:
-                self._pool.release(place.ticket)
-                if not place.begun:  # it failed, expired or was left while it waited
-                    series.queue_seconds.observe(time.monotonic() - arrival)
-            ready.outstanding -= text_count
-            series.texts_in_flight.dec(text_count)
-
-    def _submit(self, place: Place, make_work: Callable[[int], Work]) -> Ticket:
-        return place.hold(self._pool.submit(make_work, place.deadline))
-
-    @contextmanager
-    def _counting_refusals(self, reference: str, deadline: float) -> Iterator[None]:
-        """Count what is refused, or ends because the deadline passes or an engine dies, by reason."""
-        try:
-            yield
-        except ServiceError as error:
-            if error.reason in REJECTION_REASONS:
-                self._count_refusal(reference, error.reason)
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
-            if time.monotonic() >= deadline - CLOCK_SLACK_SECONDS:
-                self._count_refusal(reference, DeadlineExceededError.reason)
-            raise
-
-    def _count_refusal(self, reference: str, reason: str) -> None:
-        self._metrics.requests_rejected.labels(self._metrics.model_label(reference), reason).inc()
-
-    def _count_tokens(self, name: str, count: int) -> None:
-        self._metrics.of_model(name).generated_tokens.inc(count)
-
-    def _observe_first_token(self, name: str, seconds: float) -> None:
-        self._metrics.of_model(name).time_to_first_token_seconds.observe(seconds)
-
-    def _timings(self, place: Place, answer: Classified | Decoded) -> Timings:
-        self._metrics.of_model(place.ready.info.name).queue_seconds.observe(answer.queue_seconds)
-        return place.answered(answer)
 
 
 _Spec = TypeVar("_Spec", ClassificationSpec, LabellingSpec, GenerationSpec, TranslationSpec)
