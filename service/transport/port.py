@@ -36,13 +36,13 @@ def shared_port(address: str) -> Iterator[str]:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(socket.AF_UNIX) as lock, socket.socket(family, socket.SOCK_STREAM) as placeholder:
             if port:
-                _lock(lock, port)
+                _lock(lock, port, address)
                 try_to_bind(address)
             placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             placeholder.bind(where)
             if not port:
-                _lock(lock, placeholder.getsockname()[1])
+                _lock(lock, placeholder.getsockname()[1], address)
             bound = join_address(host, placeholder.getsockname()[1])
             yield bound
     except (OSError, UnicodeError) as error:
@@ -61,10 +61,7 @@ def own_port(address: str) -> Iterator[None]:
         yield
         return
     with socket.socket(socket.AF_UNIX) as lock:
-        try:
-            _lock(lock, port)
-        except OSError as error:
-            raise unusable(address, error) from error
+        _lock(lock, port, address)
         yield
 
 
@@ -89,6 +86,17 @@ def unusable(address: str, error: OSError | UnicodeError) -> SettingsError:
     return SettingsError(f"{SETTING} {address} cannot be used: {why_unusable(error)}", setting=SETTING)
 
 
-def _lock(lock: socket.socket, port: int) -> None:
-    """Take the lock of a port: a name that one socket of this network can have, and that goes with its process."""
-    lock.bind(f"\0seqserve {port}")
+def _lock(lock: socket.socket, port: int, address: str) -> None:
+    """Take the lock of a port: a name that one socket of this network can have, and that goes with its process.
+
+    Raises:
+        SettingsError: another server has it.
+    """
+    try:
+        lock.bind(f"\0seqserve {port}")
+    except OSError as error:
+        raise SettingsError(
+            f"{SETTING} {address} cannot be used: another seqserve server has port {port}, on this or another address: "
+            "give this one another port",
+            setting=SETTING,
+        ) from error

@@ -144,7 +144,10 @@ def test_a_second_server_on_the_port_exits_with_2_and_one_line(server: ServerPro
     addresses = ["--grpc-address", server.target, "--metrics-address", "127.0.0.1:0"]
     flags = ["--models", str(server.models_folder), "--log-level", "error", "--workers", workers, *addresses]
     result = run_service("serve", *flags)
-    assert result.stderr == f"error: grpc_address {server.target} cannot be used: Address already in use\n"
+    assert result.stderr == (
+        f"error: grpc_address {server.target} cannot be used: another seqserve server has port "
+        f"{server.target.rpartition(':')[2]}, on this or another address: give this one another port\n"
+    )
     assert (result.returncode, result.stdout) == (2, "")
 
 
