@@ -1,10 +1,13 @@
-"""Where the time goes: the server's CPU for a text by process, and a graph's by operator (ONNX Runtime's profiler)."""
+"""Where the time goes: the server's CPU for a text or a message by process, and a graph's by operator, which ONNX
+Runtime's profiler tells."""
 
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,14 +21,17 @@ from service.bundle.store import open_bundle
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.mixed import mixed_items
 from tests.bench.serving.contenders.servers import Server, seqserve_server
+from tests.bench.serving.figures import Sample
 from tests.bench.serving.load.processes import family
 from tests.bench.serving.load.spec import Item
 from tests.bench.serving.page import circumstances
 from tests.bench.serving.parts.bench import Bench, Served, Shape, loaded
+from tests.bench.serving.parts.joining import PACES, UNSHARED
 from tests.bench.serving.rounds import take_turns
 from tests.bench.serving.tables import markdown
 
 SHAPES = (Shape(32), Shape(2, 16), Shape(1))
+STREAMS = (1, 16, 32, 64)
 GRAPH_SIZES = ((1, 8), (8, 8), (32, 8), (32, 64))
 """Rows, and time, that graphs are profiled with."""
 
@@ -45,6 +51,11 @@ def costs(bench: Bench) -> str:
             circumstances(f"{bench.seconds:g} s of each load, {RUNS} runs of each graph"),
             "CPU of the server's processes for one text, in microseconds; defaults.",
             markdown(["model and load", "texts/s", "together", FRONT, GRPC, ENGINE], loads),
+            f"The same for one message of streams, {UNSHARED}; and the client's, which reads them on the same cores.",
+            markdown(
+                ["streams", "messages/s", "together", FRONT, GRPC, ENGINE, "client", "tokens a message"],
+                _streams(bench, bench.job("generation")),
+            ),
             "A graph by itself, on one thread; shares are of what ONNX Runtime's profiler sees in operators.",
             markdown(["graph", "rows x time", "microseconds a run", "a row", "largest shares"], graphs),
         ]
@@ -56,19 +67,33 @@ def _loads(bench: Bench, job: Job) -> list[list[str]]:
     if job.task == "translation":
         cases.append((f"sources of 6 to 60 tokens, {SHAPES[0]}", SHAPES[0], mixed_items(job)))
     with seqserve_server(job.repository) as server:
-        return [[f"`{job.reference}`, {title}", *_load(bench, job, server, shape, items)]
+        return [[f"`{job.reference}`, {title}", *_load(bench, job, server, shape, items)[1]]
                 for title, shape, items in cases]  # fmt: skip
 
 
-def _load(bench: Bench, job: Job, server: Server, shape: Shape, items: list[Item]) -> list[str]:
-    """Texts per second, then microseconds of CPU per text: together, and by who used it."""
+def _streams(bench: Bench, job: Job) -> list[list[str]]:
+    lines = []
+    with seqserve_server(job.repository, *PACES[UNSHARED]) as server:
+        for count in STREAMS:
+            shape = Shape(count, connections=min(16, count))
+            sample, cells = _load(bench, job, server, shape, job.items, per=attrgetter("messages_per_second"))
+            client = 1e6 * sample.generator_cpu / sample.messages_per_second
+            lines.append([f"{count}", *cells, f"{client:,.0f}", f"{sample.tokens_per_message:.2f}"])
+    return lines
+
+
+def _load(
+    bench: Bench, job: Job, server: Server, shape: Shape, items: list[Item], *,
+    per: Callable[[Sample], float] = attrgetter("items_per_second"),
+) -> tuple[Sample, list[str]]:  # fmt: skip
+    """The sample; texts per second, or what `per` says, then microseconds of CPU for one: together, and by process."""
     contender = loaded(bench, job, Served("seqserve", server, job.name), shape, items=items)
     before = _used(server.pid)
     (sample,) = take_turns([contender], 1).samples["seqserve"]
     used = {who: seconds - before[who] for who, seconds in _used(server.pid).items()}
-    each = 1e6 * sample.server_cpu / sample.items_per_second
+    each = 1e6 * sample.server_cpu / per(sample)
     parts = [each * seconds / sum(used.values()) for seconds in used.values()]
-    return [f"{sample.items_per_second:,.0f}", f"{each:,.0f}", *(f"{part:,.0f}" for part in parts)]
+    return sample, [f"{per(sample):,.0f}", f"{each:,.0f}", *(f"{part:,.0f}" for part in parts)]
 
 
 def _used(pid: int) -> dict[str, float]:
