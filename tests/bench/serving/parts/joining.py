@@ -129,7 +129,7 @@ def p99_of_steps(moments: Sequence[float]) -> float:
 
 
 def joins_section(joins: Mapping[str, Sequence[Join]]) -> str:
-    """What was measured, how it is compared, and what the other way to compare it says."""
+    """What was measured, how it is compared, and by how much both rise."""
     judged = joins[UNSHARED]
     rise, step_rise = (median([getattr(one, name) for one in judged]) for name in ("rise_ms", "step_rise_ms"))
     in_ms = (
