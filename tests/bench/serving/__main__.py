@@ -13,6 +13,7 @@ from tests.bench.serving.load.processes import ROOT
 from tests.bench.serving.origin import Origin, commit_of, now
 from tests.bench.serving.page import Section, written
 from tests.bench.serving.parts.bench import Bench, Part
+from tests.bench.serving.parts.bounds import bounds
 from tests.bench.serving.parts.classification import classification
 from tests.bench.serving.parts.costs import costs
 from tests.bench.serving.parts.floor import floor
@@ -33,6 +34,7 @@ PARTS: Mapping[str, Part] = {
     "startup": startup,
     "toolkits": toolkits,
     "growth": growth,
+    "bounds": bounds,
     "costs": costs,
 }
 PAGE = ROOT / "docs" / "benchmarks.md"

@@ -1,10 +1,10 @@
-"""Which of several models is measured."""
+"""Which of several models is measured, and on which texts."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.bench.serving.contenders.jobs import find_bundle
+from tests.bench.serving.contenders.jobs import MOST_ITEMS, drawn, find_bundle
 from tests.bundles import publish_tiny
 from training.errors import DataError
 
@@ -48,3 +48,16 @@ def test_the_newest_version_is_taken(tmp_path: Path) -> None:
 def test_a_task_without_a_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected a bundle for translation of sentences or tunes, there is none"):
         find_bundle("translation", [tmp_path])
+
+
+def test_texts_of_all_lengths_come_side_by_side_though_the_corpus_is_sorted() -> None:
+    found = drawn(["a" * length for length in range(4 * MOST_ITEMS)])
+    assert found == drawn(["a" * length for length in range(4 * MOST_ITEMS)])
+    assert len(set(found)) == len(found) == MOST_ITEMS
+    for start in range(0, MOST_ITEMS, 32):
+        lengths = [len(text) for text in found[start : start + 32]]
+        assert min(lengths) < MOST_ITEMS < 3 * MOST_ITEMS < max(lengths)
+
+
+def test_a_small_corpus_is_taken_whole() -> None:
+    assert sorted(drawn(["b", "a", "c"])) == ["a", "b", "c"]

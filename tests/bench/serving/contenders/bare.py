@@ -36,13 +36,15 @@ class BareSpec:
         engine: `onnx` is the limit; `engine` is our own step loop without a service; the others are torch's.
         mode: how tokens are chosen: `greedy`, `sampled` (temperature 1, seed 1), `top_k` (40 of them), `top_p` (0.9 of
             the mass) or `beam` (4 wide).
-        items: in turn, again and again, in batches of similar length.
+        items: in turn, again and again.
         batch_size: texts that run together.
         threads: of each graph, or of torch.
         warm_seconds: before anything counts.
         seconds: that count.
         first_item: where this process begins.
         token_count: most tokens to write; None: as many as the model may.
+        by_length: whether batches are of texts of similar length: whoever has all of them would sort them. Else the
+            texts come in their order, as to a service.
     """
 
     folder: str
@@ -55,6 +57,7 @@ class BareSpec:
     seconds: float = 3.0
     first_item: int = 0
     token_count: int | None = None
+    by_length: bool = True
 
     def to_json(self) -> str:
         """One line."""
@@ -76,11 +79,12 @@ def run_bare(spec: BareSpec, processes: int) -> Sample:
     return measure(workers, spec.warm_seconds, spec.seconds)
 
 
-def batches(items: list[Item], size: int, first_item: int) -> Iterator[list[Item]]:
-    """Batches of similar length, without end: whoever has all the texts would sort them."""
-    ordered = sorted(items, key=lambda item: len(item.text))
+def batches(spec: BareSpec) -> Iterator[list[Item]]:
+    """The batches of a loop, without end."""
+    items, size = spec.items, spec.batch_size
+    ordered = sorted(items, key=lambda item: len(item.text)) if spec.by_length else items
     cut = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-    turn = first_item * len(cut) // len(items)
+    turn = spec.first_item * len(cut) // len(items)
     while True:
         yield cut[turn % len(cut)]
         turn += 1
@@ -90,7 +94,7 @@ def run(spec: BareSpec, model: Answering, report: Report) -> None:
     """Answer batches for a while."""
     begin = time.perf_counter() + spec.warm_seconds
     end = begin + spec.seconds
-    for batch in batches(spec.items, spec.batch_size, spec.first_item):
+    for batch in batches(spec):
         answers = model.answers([item.text for item in batch])
         now = time.perf_counter()
         if now >= end:
@@ -126,7 +130,7 @@ def main() -> None:
     """Spec in, report out."""
     spec = BareSpec.from_json(sys.stdin.readline())
     model = new_model(spec)
-    for batch, _ in zip(batches(spec.items, spec.batch_size, spec.first_item), range(3), strict=False):
+    for batch, _ in zip(batches(spec), range(3), strict=False):
         model.answers([item.text for item in batch])
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -1,9 +1,9 @@
 """What is served and asked: a bundle for each task, real texts for it, and the answers that its graphs give alone."""
 
 import math
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +192,13 @@ def _texts(task: Task, bundle: OpenedBundle, data: Path | None) -> tuple[str, li
         except DataError:
             continue
         texts = list(dict.fromkeys(filter(None, map(_text, examples))))
-        return name, list(islice(filter(_fitting(bundle), texts), MOST_ITEMS))
+        return name, drawn(list(filter(_fitting(bundle), texts)))
     raise DataError(f"no texts for {task}")
+
+
+def drawn(texts: Sequence[str]) -> list[str]:
+    """`MOST_ITEMS` of a corpus' texts, or all, in mixed order: corpora are sorted, some by length, callers are not."""
+    return random.Random(0).sample(texts, min(MOST_ITEMS, len(texts)))
 
 
 def _text(example: object) -> str:

@@ -127,7 +127,9 @@ def loaded(
     return Contender(served.title, measure, exact=served.is_ours, is_peer=not served.is_ours)
 
 
-def bare(bench: Bench, job: Job, title: str, engine: str, batch_size: int, *, threads: int = 1) -> Contender:
+def bare(
+    bench: Bench, job: Job, title: str, engine: str, batch_size: int, *, threads: int = 1, by_length: bool = True
+) -> Contender:
     """A bare loop; with more threads than one, fewer processes."""
     spec = BareSpec(
         str(job.folder),
@@ -138,6 +140,7 @@ def bare(bench: Bench, job: Job, title: str, engine: str, batch_size: int, *, th
         threads,
         seconds=bench.seconds,
         token_count=job.token_count,
+        by_length=by_length,
     )
     processes = max(1, bench.cores // threads)
     exact = engine in {"onnx", "engine"}
