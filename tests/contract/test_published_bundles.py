@@ -1,6 +1,7 @@
 """The published bundles are sound, small and complete, can be made again, and are what pages say of them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,11 @@ def test_the_tables_of_models_are_what_the_cards_say(bundles: list[OpenedBundle]
     models = [PublishedModel.of(bundle) for bundle in bundles]
     within = path.parent == PUBLISHED
     assert path.read_text() == filled(path.read_text(), models, within=within), "run: python -m training models"
+
+
+def test_the_terms_that_every_published_model_is_passed_on_under_are_told() -> None:
+    table = (PUBLISHED / "README.md").read_text().partition("| model | passed on under |\n")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `([\w-]+)` \| \w", table, re.MULTILINE)) == MODELS
 
 
 def test_the_page_of_models_is_what_the_cards_say(bundles: list[OpenedBundle]) -> None:

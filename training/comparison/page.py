@@ -4,12 +4,13 @@ What is said of a model is read from its card, so the page cannot say anything e
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from service.bundle.manifest import Manifest
 from service.bundle.store import CARD_NAME, OpenedBundle
-from training.comparison.results import Measurement, TrainedModel
+from training.comparison.results import Begun, Measurement, TrainedModel
+from training.comparison.side_by_side import describe_comparisons
 from training.errors import DataError
 from training.evaluation.spread import spread
 
@@ -20,17 +21,25 @@ Written by `python -m training models`, from the cards of bundles and from what 
 _PUBLISHED = (
     "Scores are of test examples, met by the default variant through the service's own engine; the card of each\n"
     "bundle tells how they were measured, and on which machine training was timed. Under seeds, mean and standard\n"
-    "deviation of the first score, where there are several.\n"
+    "deviation of the first score, where there are several. Training was timed, here and below, on machines that\n"
+    "may have had other jobs to do, beside which the same run can take several times as long; that shows in times,\n"
+    "and in nothing else. Where a model begins from another, the time of that one stands beside its own.\n"
 )
 _METHODS = (
-    "The cards of these are no part of the project. What they say of how scores were measured, of when and on what\n"
-    "each run was trained, and of its command, is kept beside the scores; of earlier runs it is not recorded.\n"
+    "## Runs whose cards are no part of the project\n\n"
+    "Further seeds of the published models, and all runs of the others. What their cards say of how scores were\n"
+    "measured, of when and on what each run was trained, and of its command, is kept beside the scores; of earlier\n"
+    "runs it is not recorded.\n"
 )
 _UNKNOWN = "not recorded"
 _SCORE = re.compile(
     r"^\| (?P<name>[^|]+) \| (?P<variant>\w+) \| (?P<value>-?[\d.]+) \| (?P<method>.*) \|$", re.MULTILINE
 )
-_BEGINS = re.compile(r"^- Begins from the [a-z ]+ of recipe `([^`]+)`", re.MULTILINE)
+_BEGINS = re.compile(
+    r"^- Begins from the [a-z ]+ of recipe `(?P<name>[^`]+)`(?:, version (?P<version>\d+))?, \d+ epochs in "
+    r"(?P<seconds>\d+) s",
+    re.MULTILINE,
+)
 _CORPUS = re.compile(r"^- (?:Corpus `[^`]+`: )?(.+)$", re.MULTILINE)
 _LICENCE = re.compile(r"^- `([^`]+)`: licence: (.+?)\. Credit: (.+)\.$", re.MULTILINE)
 _SECONDS = re.compile(r"^- \d+ epochs in (\d+) s", re.MULTILINE)
@@ -78,7 +87,7 @@ class PublishedModel:
             parameter_count=manifest.architecture.parameter_count,
             size_bytes=sum(entry.size_bytes for entry in manifest.files.values()),
             seconds=int(seconds[1]),
-            begins_from=tuple(_BEGINS.findall(card)),
+            begins_from=tuple(map(_begun, _BEGINS.finditer(card))),
             methods=tuple((name, method) for name, _, method in own),
             trained=trained_on[1] if trained_on else "",
             command=command[1] if command else "",
@@ -100,6 +109,11 @@ def _scores_of(card: str, precision: str) -> tuple[list[tuple[str, str, str]], t
     return own, tuple((row["name"].removeprefix(measure), row["value"]) for row in others)
 
 
+def _begun(found: re.Match[str]) -> Begun:
+    version = found["version"]
+    return Begun(name=found["name"], version=int(version) if version else None, seconds=int(found["seconds"]))
+
+
 def write_page(
     published: Sequence[TrainedModel], others: Sequence[TrainedModel], measurements: Sequence[Measurement]
 ) -> str:
@@ -115,11 +129,13 @@ def write_page(
         by_model.setdefault((one.name, one.version), []).append(one)
     rows = list(by_model.values())[: len(published)]
     unpublished = list(by_model.values())[len(published) :]
+    without_card = [one for seeds in (*(seeds[1:] for seeds in rows), *unpublished) for one in _by_seed(seeds)]
     parts = [
         _HEAD,
         *([_models_table("Published models", rows)] if rows else []),
-        *([_models_table("Trained, not published", unpublished), _methods_table(unpublished)] if unpublished else []),
-        *_comparisons(measurements),
+        *([_models_table("Trained, not published", unpublished)] if unpublished else []),
+        *([_methods_table(without_card)] if without_card else []),
+        *describe_comparisons(measurements),
     ]
     return "\n".join(parts)
 
@@ -135,13 +151,17 @@ def _models_table(title: str, rows: Sequence[Sequence[TrainedModel]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _methods_table(rows: Sequence[Sequence[TrainedModel]]) -> str:
-    """A row per run: none of these has a card in the project."""
+def _by_seed(runs: Iterable[TrainedModel]) -> list[TrainedModel]:
+    return sorted(runs, key=lambda one: one.seed)
+
+
+def _methods_table(runs: Sequence[TrainedModel]) -> str:
+    """A row per run."""
     lines = [
         _METHODS,
         "| model | seed | measured how | trained on | command |",
         "|---|---|---|---|---|",
-        *(_method_row(one) for seeds in rows for one in sorted(seeds, key=lambda one: one.seed)),
+        *map(_method_row, runs),
     ]
     return "\n".join([*lines, ""])
 
@@ -168,48 +188,16 @@ def _model_row(seeds: Sequence[TrainedModel]) -> str:
         spread(values, decimals) + f" ({len(values)})" if len(values) > 1 else "1",
         f"{first.parameter_count:,}",
         f"{first.size_bytes / 1e6:.1f}",
-        ", after ".join([_duration(first.seconds), *(_begun(name, first) for name in first.begins_from)]),
+        ", and ".join([_duration(first.seconds), *(_time_of(begun, first) for begun in first.begins_from)]),
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _begun(name: str, model: TrainedModel) -> str:
-    return "an earlier version" if name == model.name else f"`{name}`"
-
-
-def _comparisons(measurements: Iterable[Measurement]) -> Iterator[str]:
-    by_comparison: dict[str, dict[str, list[Measurement]]] = {}
-    for one in measurements:
-        by_comparison.setdefault(one.comparison, {}).setdefault(one.row, []).append(one)
-    if by_comparison:
-        yield (
-            "## Comparisons\n\nOne factor at a time around the first row, each trained on a fixed subset with as\n"
-            "many seeds as stand beside it, as `training/comparisons` says, and measured on validation examples. All\n"
-            "figures are mean and standard deviation. All rows of a table have as many epochs; what learns slower may\n"
-            "not be done. Served per second are texts, or tokens where a model writes, by the service's own engine in\n"
-            "float32. What else a machine was doing shows in times and speeds, and in nothing else: do not tell apart\n"
-            "what differs by less than the deviations.\n"
-        )
-    for title, rows in by_comparison.items():
-        yield "\n".join(_comparison_table(title, rows))
-
-
-def _comparison_table(title: str, rows: Mapping[str, Sequence[Measurement]]) -> Iterator[str]:
-    first = next(iter(rows.values()))[0]
-    yield f"### {title}\n"
-    yield f"| | {first.measure} | seeds | parameters | training, s | served per second |"
-    yield "|---|---|---|---|---|---|"
-    for name, of_row in rows.items():
-        cells = [
-            name,
-            spread([one.value for one in of_row], first.decimals),
-            str(len(of_row)),
-            f"{of_row[0].parameter_count:,}",
-            spread([one.seconds for one in of_row], 0),
-            spread([one.speed for one in of_row], 0),
-        ]
-        yield f"| {' | '.join(cells)} |"
-    yield f"\nOn {'; '.join(sorted({one.machine for of_row in rows.values() for one in of_row}))}.\n"
+def _time_of(begun: Begun, model: TrainedModel) -> str:
+    """Say how long it took to train what a model begins from."""
+    own = "an earlier version" if begun.version is None else f"version {begun.version}"
+    what = own if begun.name == model.name else f"`{begun.name}`"
+    return f"{_duration(begun.seconds)} for {what}"
 
 
 def _duration(seconds: int) -> str:

@@ -28,10 +28,24 @@ class Measurement(StrictModel):
     speed: float
     """Examples per second, or tokens where a model writes, through the service's engine."""
     machine: str
+    begun_time: str = ""
+    """When training began, RFC 3339, UTC; of what was measured before this was kept, nothing."""
+    commit: str = ""
+    """At which, as `training.preparation.provenance.source_commit`; empty as above."""
 
     def is_of_the_row(self, other: "Measurement") -> bool:
         """Whether both are of one row and seed: the later one counts."""
         return (self.comparison, self.row, self.seed) == (other.comparison, other.row, other.seed)
+
+
+class Begun(StrictModel):
+    """A model that another begins from."""
+
+    name: str
+    version: int | None = None
+    """Of an earlier version of the same model; None: of another model."""
+    seconds: int
+    """Of its own training, validation included."""
 
 
 class TrainedModel(StrictModel):
@@ -51,8 +65,8 @@ class TrainedModel(StrictModel):
     size_bytes: int
     seconds: int
     """Of training, validation included."""
-    begins_from: tuple[str, ...]
-    """Recipes whose models it began from."""
+    begins_from: tuple[Begun, ...]
+    """The nearest first."""
     methods: tuple[tuple[str, str], ...] = ()
     """How each score was measured, by its name; of what was kept before this was, nothing."""
     trained: str = ""

@@ -14,6 +14,8 @@ from training.evaluation.evaluate import evaluate_bundle
 from training.evaluation.speed import measure_speed
 from training.export.bundle import draft_bundle
 from training.pipeline import Run, open_run, train_run
+from training.run.checkpoint import load_checkpoint
+from training.run.loop import LAST
 from training.run.machine import describe_machine
 
 
@@ -53,6 +55,7 @@ def missing_measurements(
 def _measured(comparison: Comparison, row: str, run: Run, progress: Progress) -> Measurement:
     """Train and measure on validation examples: test examples are for models that are published."""
     task, outcome = train_run(run, progress)
+    begun = load_checkpoint(run.folder / LAST, run_sha256=run.sha256).beginning
     bundle = draft_bundle(task, run_sha256=run.sha256).opened()
     validation = cast("AnySplits", replace(cast("Splits[Any]", run.splits), test=run.splits.validation))
     recipe = run.recipe
@@ -69,4 +72,6 @@ def _measured(comparison: Comparison, row: str, run: Run, progress: Progress) ->
         seconds=outcome.seconds,
         speed=measure_speed(bundle, validation),
         machine=describe_machine(recipe.training),
+        begun_time=begun.time if begun else "",
+        commit=begun.commit if begun else "",
     )

@@ -12,15 +12,11 @@ from itertools import chain
 from types import MappingProxyType
 from typing import cast
 
-import numpy as np
-import numpy.typing as npt
-
 from service.bundle.manifest import Precision
 from service.bundle.store import OpenedBundle
 from service.engine.classify import probabilities
 from service.engine.offline import classify_all, stream_log_likelihoods, token_log_likelihoods
 from service.runtime.models import ClassifierModel, LabellerModel, LanguageModel, TranslationModel, load_model
-from service.text.tokenizer import Tokenizer
 from training.data.encoding.tokenization import encode_long, is_character_level
 from training.data.examples import (
     AnySplits,
@@ -36,11 +32,11 @@ from training.evaluation.demonstrate import tokenizer_of
 from training.evaluation.kneser_ney import fit_kneser_ney_model
 from training.evaluation.labelling import evaluate_series, evaluate_words
 from training.evaluation.ngram import NgramModel, fit_ngram_model
+from training.evaluation.passages import unlikeliest_passages
 from training.evaluation.translation import KEEP_BEGINNING, evaluate_translator
 from training.evaluation.written_tunes import check_held_out, check_written, held_out_scores, written_scores
 from training.scoring.answers import LabelAnswers, LikelihoodAnswers
 from training.scoring.scores import (
-    FAILURE_COUNT,
     Evaluation,
     Failure,
     Score,
@@ -56,9 +52,6 @@ Evaluations = Mapping[Precision, Evaluation]
 """One per variant of a bundle, the default first."""
 
 _Rows = Sequence[Sequence[int]]
-
-_PASSAGE_TOKENS = 40
-"""Of a text, looked at together; what is left at its end counts from a quarter of that."""
 
 _DEFAULTS = EvaluationSettings()
 _NO_OTHERS: Mapping[str, AnySplits] = MappingProxyType({})
@@ -151,7 +144,7 @@ def _evaluate_classifier(model: ClassifierModel, bundle: OpenedBundle, splits: S
     answers = LabelAnswers("text", tuple(spec.labels), texts, expected, predicted, probabilities(logits))
     commonest = Counter(example.label for example in splits.training).most_common(1)[0][0]
     wrong = [
-        Failure(example.text, f"{label}, and not {example.label}")
+        Failure(example.text, f"answered {label}; right is {example.label}")
         for example, label in zip(splits.test, predicted, strict=True)
         if label != example.label
     ]
@@ -177,9 +170,8 @@ def _evaluate_language_model(
     if continuous:
         score = replace(score, method=f"{score.method}, the state carried from text to text")
     answers = LikelihoodAnswers(tuple(example.text for example in splits.test), tuple(likelihoods))
-    return Evaluation(
-        score, baseline, _unlikeliest(tokenizer, sequences, likelihoods), answers, other_baselines=tuple(others)
-    )
+    worst = unlikeliest_passages(tokenizer, answers.texts, sequences, likelihoods)
+    return Evaluation(score, baseline, worst, answers, other_baselines=tuple(others))
 
 
 def _with_tunes(
@@ -188,26 +180,6 @@ def _with_tunes(
     people = held_out_scores(check_held_out(splits, settings.count))  # first: it is quick, and there may be too few
     written = written_scores([check for _, check in check_written(bundle, settings, precision)], settings)
     return replace(found, further=(*found.further, *written), other_baselines=(*found.other_baselines, *people))
-
-
-def _unlikeliest(
-    tokenizer: Tokenizer, sequences: _Rows, likelihoods: Sequence[npt.NDArray[np.float64]]
-) -> tuple[Failure, ...]:
-    """The passages that were the least expected, by the mean of their tokens; ends of texts left out."""
-    passages = [
-        (float(row[start : start + _PASSAGE_TOKENS][: len(passage)].sum()), passage)
-        for sequence, row in zip(sequences, likelihoods, strict=True)
-        for start in range(0, len(sequence), _PASSAGE_TOKENS)
-        if (passage := sequence[start : start + _PASSAGE_TOKENS])
-    ]
-    long = [one for one in passages if len(one[1]) >= _PASSAGE_TOKENS // 4] or passages
-    worst = sorted(long, key=lambda one: one[0] / len(one[1]))[:FAILURE_COUNT]
-    characters = is_character_level(tokenizer)
-    scored = [(passage, likelihood_score([total], len(passage), characters=characters)) for total, passage in worst]
-    return tuple(
-        Failure(tokenizer.decode(passage), f"{score.name} {score.shown}, over {len(passage)} tokens")
-        for passage, score in scored
-    )
 
 
 def _ngram_baselines(model: LanguageModel, training: _Rows, test: _Rows, *, characters: bool) -> list[Score]:

@@ -184,5 +184,5 @@ def _wrong_word(example: TaggedTokens, predicted: Labels) -> Failure | None:
     """The first word of a sentence whose label is wrong."""
     for (word, tag), label in zip(_labelled_words(example), predicted, strict=True):
         if label != tag:
-            return Failure(" ".join(example.tokens), f"{word!r} is {label}, and not {tag}")
+            return Failure(" ".join(example.tokens), f"answered {label} for {word!r}; right is {tag}")
     return None

@@ -1,4 +1,4 @@
-"""What can be told of a row of readings by itself, by scikit-learn's models: the yardstick of those with a memory."""
+"""What scikit-learn tells of a row of readings by itself, or of a few: the yardstick of those with a memory."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,12 +17,14 @@ _Rows = npt.NDArray[np.float64]
 _Mask = npt.NDArray[np.bool_]
 _SHOWN = 4
 """Scores of each model, the one to judge by first."""
+WINDOW = 7
+"""Rows of the boosting that sees some: of readings by the day, a week."""
 
 
 def row_baselines(
     training: Sequence[LabelledSteps], test: Sequence[LabelledSteps], labels: Labels, *, gaps: tuple[_Mask, _Mask]
 ) -> list[Score]:
-    """Score a logistic regression and a gradient boosting that see one row at a time, the regression first.
+    """Score a logistic regression and a boosting on one row at a time, then a boosting on that and the rows before it.
 
     Boosting is told which readings are missing, as it has a way of its own with them, and keeps a tenth of the training
     rows, drawn with a fixed seed, to know when to stop.
@@ -41,9 +43,11 @@ def row_baselines(
     rows, with_gaps = ([_rows(training), _rows(test)] for _ in range(2))
     for one, mask in zip(with_gaps, gaps, strict=True):
         one[mask] = np.nan
+    windows = [_windows(one, series) for one, series in zip(with_gaps, (training, test), strict=True)]
     found = {
         "a logistic regression on the row alone": _predicted(regression, rows, training, labels),
         "gradient boosting on the row alone": _predicted(boosting, with_gaps, training, labels),
+        f"gradient boosting on {WINDOW} rows": _predicted(boosting, windows, training, labels),
     }
     expected = list(_labels(test))
     return [
@@ -67,6 +71,17 @@ def _predicted(
 def _rows(sequences: Sequence[LabelledSteps]) -> _Rows:
     """All rows of all sequences: [rows, features]."""
     return np.concatenate([np.asarray(sequence.steps, np.float64) for sequence in sequences])
+
+
+def _windows(rows: _Rows, sequences: Sequence[LabelledSteps]) -> _Rows:
+    """Each row with those before it in its sequence: [rows, `WINDOW` x features]; NaN before a sequence begins."""
+    found, start = [], 0
+    for sequence in sequences:
+        own = rows[start : start + len(sequence.steps)]
+        start += len(own)
+        before = np.vstack([np.full((WINDOW - 1, own.shape[1]), np.nan), own])
+        found.append(np.hstack([before[back : back + len(own)] for back in range(WINDOW)]))
+    return np.concatenate(found)
 
 
 def _labels(sequences: Sequence[LabelledSteps]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from service.runtime.models import TranslationModel
 from training.data.examples import ReferencedText, Splits, TextPair, group_references
 from training.evaluation.demonstrate import tokenizer_of
 from training.scoring.answers import TranslationAnswers
-from training.scoring.scores import Evaluation, Failure, Score, bleu, few, of, quoted, with_cuts
+from training.scoring.scores import Evaluation, Failure, Score, bleu, few, of, with_cuts
 from training.settings.evaluation import EvaluationSettings
 
 KEEP_BEGINNING = "truncation=TRUNCATION_KEEP_BEGINNING"
@@ -98,7 +98,7 @@ def _references(groups: Sequence[ReferencedText]) -> list[tuple[str, ...]]:
 
 def _failures(groups: Sequence[ReferencedText], hypotheses: Sequence[str]) -> list[Failure]:
     return [
-        Failure(group.source, quoted(hypothesis), group.references[0])
+        Failure(group.source, hypothesis, group.references[0])
         for group, hypothesis in zip(groups, hypotheses, strict=True)
         if hypothesis not in group.references
     ]

@@ -1,5 +1,7 @@
 """The model card: what a bundle is, what it was made from, what it reaches and where it fails.   Plain Markdown."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -65,7 +67,7 @@ def write_card(draft: Draft, record: RunRecord, evaluations: Evaluations) -> str
         f"## {TERMS}\n\n{describe_terms(record.corpora)}",
         f"## Scores\n\n{describe_scores(recipe, evaluations)}",
         f"## Variants\n\n{describe_variants(draft, recipe.export.weights)}",
-        f"## Limits\n\n{describe_limits(manifest, record.corpora)}",
+        f"## Limits\n\n{describe_limits(manifest, record.corpora, recipe.evaluation.notes)}",
         f"## Known failures\n\n{describe_failures(recipe, next(iter(evaluations.values())))}",
         f"## Recipe\n\n{describe_recipe(recipe)}",
     ]
@@ -75,6 +77,13 @@ def write_card(draft: Draft, record: RunRecord, evaluations: Evaluations) -> str
 def describe_recipe(recipe: Recipe) -> str:
     """Return a recipe with every default written out."""
     return f"```json\n{recipe.model_dump_json(indent=2)}\n```"
+
+
+def notes_of(body: str) -> list[str]:
+    """Return the notes of the recipe that a section shows; none where it shows no recipe."""
+    written = re.search(r"```json\n(.*?)\n```", body, re.DOTALL)
+    notes: list[str] = json.loads(written[1]).get("evaluation", {}).get("notes", []) if written else []
+    return notes
 
 
 _OPTIONS = (
@@ -127,9 +136,9 @@ def _remarks(manifest: Manifest, weights: str) -> list[str]:
     return remarks
 
 
-def describe_limits(manifest: Manifest, corpora: Sequence[str | None]) -> str:
-    """Return what a model of these corpora, the first its own, cannot be asked."""
+def describe_limits(manifest: Manifest, corpora: Sequence[str | None], notes: Sequence[str] = ()) -> str:
+    """Return what a model of these corpora, the first its own, cannot be asked, and what its recipe notes beside."""
     spec = manifest.spec
     labels = len(spec.labels) if isinstance(spec, Classification | Labelling) else 0
     of_task = _TASK_LIMITS[spec.task].format(labels=labels, tokens=f"{spec.max_token_count:,}")
-    return "\n\n".join(filter(None, [origin_of(corpora[0]).limits, of_task, _LIMITS]))
+    return "\n\n".join(filter(None, [origin_of(corpora[0]).limits, of_task, _LIMITS, *notes]))

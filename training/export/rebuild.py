@@ -1,6 +1,5 @@
 """Exports a bundle anew from the weights that it carries: without the run that made it, and without its data."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
@@ -9,15 +8,15 @@ from service.bundle.manifest import Manifest, Precision, text_specs
 from service.bundle.store import CARD_NAME, WEIGHTS_NAME, OpenedBundle, open_bundle
 from training.errors import ExportError
 from training.export.bundle import Draft, Release, draft_release, exported_with, made_now
-from training.export.card import TERMS, describe_limits, describe_variants
-from training.export.origins import describe_terms, origin_of
+from training.export.card import TERMS, describe_limits, describe_variants, notes_of
+from training.export.origins import describe_terms
+from training.export.sections.data import corpora_of, reword_data
 from training.export.sections.parts import Section, join_card, split_card
 from training.export.trained import TrainedModel
 from training.export.weights import StoredWeights, read_weights
 from training.settings.recipe import ExportSettings
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-_CORPUS = re.compile(r"\bCorpus `([^`]+)`: .*")
 _OLD_TITLES = {"Terms": TERMS}
 ANEW = "Exported anew"
 """Title of the section on what is of another bundle."""
@@ -110,16 +109,16 @@ def _card(parent: OpenedBundle, draft: Draft, export: ExportSettings) -> str:
 
 def _reworded(sections: list[Section], draft: Draft, export: ExportSettings) -> list[Section]:
     """The sections in their order, those without a measurement as this version of the project words them."""
-    data = next((one.body for one in sections if one.title == "Data"), "")
-    corpora: list[str | None] = [*_CORPUS.findall(data)] or [None]
+    data, recipe = (next((one.body for one in sections if one.title == title), "") for title in ("Data", "Recipe"))
+    corpora = corpora_of(data)
     if TERMS not in {one.title for one in sections}:
         place = next((index for index, one in enumerate(sections) if one.title.startswith("Scores")), len(sections))
         sections.insert(place, Section(TERMS, ""))
     bodies = {
-        "Data": _CORPUS.sub(lambda found: f"Corpus `{found[1]}`: {origin_of(found[1]).what}", data),
+        "Data": reword_data(data),
         TERMS: describe_terms(corpora),
         "Variants": describe_variants(draft, export.weights),
-        "Limits": describe_limits(draft.manifest, corpora),
+        "Limits": describe_limits(draft.manifest, corpora, notes_of(recipe)),
     }
     return [Section(one.title, bodies.get(one.title, one.body)) for one in sections]
 

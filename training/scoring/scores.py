@@ -2,9 +2,10 @@
 
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from itertools import takewhile
+from typing import Protocol, cast
 
 from sacrebleu.metrics.bleu import BLEU
 from sklearn.metrics import accuracy_score
@@ -16,6 +17,15 @@ FAILURE_COUNT = 5
 _QUOTED_WIDTH = 80
 """Characters."""
 _BRIEF_WORDS = 5
+_WORDS_BEFORE = 2
+"""Of two texts that differ, what is quoted before the first word that does."""
+
+
+class Quote(Protocol):
+    """Shortens a text for a card: `quoted` or `quoted_briefly`."""
+
+    def __call__(self, text: str, *, start: int = 0) -> str:
+        """Quote from word `start` on, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class Failure:
 
     Attributes:
         text: the example, or a part of it.
-        outcome: what came of it, in words.
+        outcome: what came of it: in words, or where `reference` is given the text that was answered.
         reference: a text that was right; empty where none is.
     """
 
@@ -50,9 +60,15 @@ class Failure:
     outcome: str
     reference: str = ""
 
-    def told(self, quote: Callable[[str], str]) -> str:
-        """Say it in a line; `quote` shortens what is of the corpus."""
-        return f"{quote(self.text)}: {self.outcome}" + (f", and not {quote(self.reference)}" if self.reference else "")
+    def told(self, quote: Quote) -> str:
+        """Say it in a line; `quote` shortens what is of the corpus. Two texts are shown where they begin to differ."""
+        if not self.reference:
+            return f"{quote(self.text)}: {self.outcome}"
+        start = max(0, _shared_words(self.outcome, self.reference) - _WORDS_BEFORE)
+        return (
+            f"{quote(self.text)}: answered {quoted(self.outcome, start=start)}; "
+            f"right is {quote(self.reference, start=start)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -94,15 +110,24 @@ def with_cuts(score: Score, count: int, limit: int) -> Score:
     return replace(score, method=f"{score.method}, {count} cut to {limit} tokens") if count else score
 
 
-def quoted(text: str) -> str:
-    """Return a text for a card, or its beginning."""
-    return repr(textwrap.shorten(text, _QUOTED_WIDTH, placeholder=" …"))
+def quoted(text: str, *, start: int = 0) -> str:
+    """Return a text for a card from a word on, or the beginning of that."""
+    return _quoted(text.split()[start:], start)
 
 
-def quoted_briefly(text: str) -> str:
-    """Return the first words of a text for a card: corpora that may not be passed on are hinted at, not copied."""
-    words = text.split()
-    return quoted(" ".join(words[:_BRIEF_WORDS]) + (" …" if len(words) > _BRIEF_WORDS else ""))
+def quoted_briefly(text: str, *, start: int = 0) -> str:
+    """Return a few words of a text for a card: corpora that may not be passed on are hinted at, not copied."""
+    words = text.split()[start:]
+    return _quoted(words[:_BRIEF_WORDS] + ["…"] * (len(words) > _BRIEF_WORDS), start)
+
+
+def _quoted(words: Sequence[str], start: int) -> str:
+    return repr(textwrap.shorten(" ".join([*["…"] * (start > 0), *words]), _QUOTED_WIDTH, placeholder=" …"))
+
+
+def _shared_words(one: str, other: str) -> int:
+    """How many words two texts begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one.split(), other.split(), strict=False)))
 
 
 def few(failures: Sequence[Failure]) -> tuple[Failure, ...]:

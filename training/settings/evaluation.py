@@ -42,6 +42,10 @@ class EvaluationSettings(StrictModel):
     reported: list[str] = Field(default=[])
     """What others report on these test examples, a line each with its source, for the card. Nobody checks it."""
 
+    notes: Annotated[list[str], Field(exclude_if=lambda value: not value)] = Field(default=[])
+    """What who uses the model should know beside, a paragraph each, for the card's limits. Without any, it is left out
+    of what a card shows of a recipe, as `tunes` is."""
+
     @model_validator(mode="after")
     def _corpora_differ(self) -> Self:
         if len(set(self.corpora)) != len(self.corpora):

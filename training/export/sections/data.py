@@ -1,6 +1,7 @@
 """The card's section on data: which, how much of it, what the parts share, and what the model begins from."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from training.data.examples import AnySplits, LabelledSeries, PlainText, TaggedTokens, labels_of
@@ -16,6 +17,8 @@ _BEGUN: Mapping[Task, str] = MappingProxyType(
 """What another model can begin from, by its recipe's task."""
 PARTS = "- Training / validation / test examples: "
 """How the line begins that counts them."""
+_CORPUS = re.compile(r"\bCorpus `([^`]+)`: .*")
+_SPLIT = re.compile(r"^- Split of `.*\n", re.MULTILINE)
 
 
 def describe_data(record: RunRecord) -> str:
@@ -23,6 +26,7 @@ def describe_data(record: RunRecord) -> str:
     splits = record.splits
     lines = [
         f"- {_origin(record.recipe)}",
+        *_describe_splits(record.corpora),
         describe_parts(splits),
         *_selected(record),
         *_labelled_steps(splits),
@@ -43,6 +47,28 @@ def describe_parts(splits: AnySplits) -> str:
     return PARTS + "; ".join([_counts(splits), _repeated(splits), *_near_tunes(splits)])
 
 
+def corpora_of(body: str) -> list[str | None]:
+    """Return every corpus that the section's text names, its own first; None: a user's own files."""
+    return [*_CORPUS.findall(body)] or [None]
+
+
+def reword_data(body: str) -> str:
+    """Say what is known of the corpora that the section's text names as this version of the project words it."""
+    known = _SPLIT.sub("", _CORPUS.sub(lambda found: f"Corpus `{found[1]}`: {origin_of(found[1]).what}", body))
+    first, *rest = known.split("\n")
+    return "\n".join([first, *_describe_splits(corpora_of(body)), *rest])
+
+
+def _describe_splits(corpora: Sequence[str | None]) -> list[str]:
+    """A line per corpus on how it is split, where that is known; what an earlier line says already, no other does."""
+    lines: list[str] = []
+    for name in dict.fromkeys(corpora):
+        split = origin_of(name).split
+        if split and not any(split in line for line in lines):
+            lines.append(f"- Split of `{name}`: {split}")
+    return lines
+
+
 def _version(begun: Recipe, record: RunRecord) -> str:
     """Which version a model begins from, where it is one of its own."""
     return f", version {begun.version}" if begun.name == record.recipe.name else ""
@@ -60,9 +86,9 @@ def _counts(splits: AnySplits) -> str:
 def _repeated(splits: AnySplits) -> str:
     trained = set(splits.training)
     count = sum(example in trained for example in (*splits.validation, *splits.test))
-    return (
-        f"{count:,} of the latter two are among the first as well" if count else "no trained example is in the others"
-    )
+    if not count:
+        return "no validation or test example stands in training, too"
+    return f"{count:,} of the validation and test examples also stand in training"
 
 
 def _near_tunes(splits: AnySplits) -> list[str]:

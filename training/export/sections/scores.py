@@ -15,7 +15,7 @@ from training.settings.recipe import Recipe
 _CONFUSION_LABELS = 20
 """Most labels of a confusion matrix that still fits a page."""
 _UNREPEATED = "One run, seed {seed}"
-_SPREAD = "; its spread over seeds, where that was measured, is in the project's docs/models.md"
+_UNASKED = "; whether others are on record, and how far they spread, is in the project's docs/models.md"
 _ALONE = "; no other seed of it is on record"
 
 
@@ -56,7 +56,7 @@ def describe_scores(recipe: Recipe, evaluations: Evaluations, other_runs: Sequen
 def _describe_runs(recipe: Recipe, own: Evaluation, others: Sequence[OtherRun] | None) -> str:
     """Say how far the scores of the default variant spread over seeds, as far as that is known."""
     if not others:
-        unknown = _SPREAD if is_own(recipe) else ""
+        unknown = _UNASKED if is_own(recipe) else ""
         return f"{_UNREPEATED.format(seed=recipe.seed)}{unknown if others is None else _ALONE}."
     seeds = sorted([recipe.seed, *(run.seed for run in others)])
     known = [score for score in (own.score, *own.further) if all(score.name in run.scores for run in others)]

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.unit.training.conftest import MakeRecipe
 from training.__main__ import main
 from training.comparison.page import PublishedModel, write_page
 from training.comparison.plan import load_comparison
-from training.comparison.results import Measurement, read_results, write_results
+from training.comparison.results import Begun, Measurement, read_results, write_results
 from training.data.examples import AnySplits
 from training.errors import DataError, RecipeError
 from training.evaluation.evaluate import evaluate_variants
@@ -128,6 +129,7 @@ def test_each_run_is_measured_once_and_the_page_shows_them(
         (row, seed) for seed in (1, 2) for row in ("LSTM", "GRU", "no attention")
     ]
     assert all(one.speed > 0 and one.measure == "BLEU" for one in results)
+    assert all(one.begun_time and one.commit for one in results)
 
     write_results(tmp_path / "results.json", results[:-1])
     code, output = training(*arguments)
@@ -154,6 +156,20 @@ def test_a_table_has_mean_and_deviation_over_seeds() -> None:
     assert "| GRU | 29.0 | 1 | 1,234 | 90 | 456 |" in page
 
 
+def test_a_table_says_when_and_at_which_commit_as_far_as_that_is_on_record() -> None:
+    page = write_page([], [], [measured("LSTM", 1, 30.0)])
+    assert "training compare training/comparisons/*.toml` makes them" in page
+    assert "\nOn a processor. When, and at which commit: not recorded.\n" in page
+    known = [
+        measured("LSTM", seed, 30.0).model_copy(update={"begun_time": time, "commit": commit})
+        for seed, time, commit in ((1, "2026-01-02T00:00:00Z", "b2-dirty"), (2, "2026-01-01T00:00:00Z", "a1"))
+    ]
+    assert (
+        "\nOn a processor. Runs began from 2026-01-01T00:00:00Z to 2026-01-02T00:00:00Z, at commit a1, b2-dirty "
+        "(`-dirty`: with changes not committed yet); of 1 of the 3 runs not recorded.\n"
+    ) in write_page([], [], [*known, measured("GRU", 1, 29.0)])
+
+
 def test_a_single_value_has_no_deviation() -> None:
     assert (spread([1.0], 2), spread([1.0, 2.0], 2)) == ("1.00", "1.50 ± 0.71")
 
@@ -177,7 +193,7 @@ def test_the_page_shows_of_a_model_what_its_card_says(
     first, second = (
         published(tmp_path / str(seed), recipe.model_copy(update={"seed": seed}), splits) for seed in (1, 2)
     )
-    page = write_page([first.trained], [second.trained], [])
+    page, _, _ = write_page([first.trained], [second.trained], []).partition("## Runs whose cards")
     rows = [line for line in page.splitlines() if line.startswith("| `tiny-classification` 1 |")]
     assert len(rows) == 1
     assert f"| accuracy {first.trained.score[1]} | the commonest label 50.00 |" in rows[0]
@@ -185,14 +201,48 @@ def test_the_page_shows_of_a_model_what_its_card_says(
     assert rows[0].endswith("| 3 min |")
 
 
+def test_a_further_seed_of_a_published_model_is_listed_with_what_its_card_says(
+    make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], tmp_path: Path
+) -> None:
+    recipe, splits = make_recipe("classification"), tiny_splits["classification"]
+    first, second = (
+        published(tmp_path / str(seed), recipe.model_copy(update={"seed": seed}), splits) for seed in (1, 2)
+    )
+    page = write_page([first.trained], [second.trained], [])
+    rows = page.partition("## Runs whose cards are no part of the project")[2].splitlines()
+    assert [row for row in rows if row.startswith("| `tiny")] == [
+        row for row in rows if row.startswith("| `tiny-classification` 1 | 2 | accuracy: percent of ")
+    ]
+    assert "Runs whose cards" not in write_page([first.trained], [], [])
+
+
+def test_the_time_of_what_a_model_begins_from_is_read_off_its_card(
+    make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], tmp_path: Path
+) -> None:
+    recipe, splits = make_recipe("classification"), tiny_splits["classification"]
+    draft, record = draft_bundle(prepare(recipe, splits), run_sha256="a" * 64), run_record(recipe, splits, seconds=50.0)
+    other = recipe.model_copy(update={"name": "for-itself"})
+    earlier = recipe.model_copy(update={"version": 4})
+    begun = [
+        (one, run_record(one, splits, seconds=seconds).checkpoint) for one, seconds in ((earlier, 7.0), (other, 600.0))
+    ]
+    card = write_card(draft, replace(record, pretraining=begun), evaluate_variants(draft.opened(), splits))
+    model = PublishedModel.of(open_bundle(draft.publish(card, tmp_path))).trained
+    assert model.begins_from == (
+        Begun(name=recipe.name, version=4, seconds=7),
+        Begun(name="for-itself", seconds=600),
+    )
+    assert " | 50 s, and 7 s for version 4, and 10 min for `for-itself` |" in write_page([model], [], [])
+
+
 def test_another_version_is_no_further_seed(
     make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], tmp_path: Path
 ) -> None:
     first = published(tmp_path, make_recipe("classification"), tiny_splits["classification"]).trained
-    second = first.model_copy(update={"version": 2, "begins_from": (first.name,)})
+    second = first.model_copy(update={"version": 2, "begins_from": (Begun(name=first.name, version=1, seconds=3600),)})
     page, _, others = write_page([second], [first], []).partition("## Trained, not published")
     assert [line.split(" | ")[3] for line in page.splitlines() if line.startswith(f"| `{first.name}` 2 |")] == ["1"]
-    assert "min, after an earlier version |" in page
+    assert " | 3 min, and 60 min for version 1 |" in page
     assert f"| `{first.name}` 1 |" in others
 
 

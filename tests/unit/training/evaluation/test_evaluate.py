@@ -135,6 +135,24 @@ def test_a_long_text_is_looked_at_in_passages(make_recipe: MakeRecipe, tiny_spli
     assert {one.text in text.text for one in failures} == {True}
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "shown", "count"),
+    [
+        pytest.param("characters", "K:C\nABß|ßBCA|", "K:C\nABß|ßBCA|", 13, id="letters, as the corpus spells them"),
+        pytest.param("whitespace", "ß K:C ß " * 5, "<unk> K:C <unk> " * 5, 15, id="words, in their places"),
+    ],
+)
+def test_what_a_vocabulary_lacks_is_shown_and_counted(
+    make_recipe: MakeRecipe, tiny_splits: Tiny, kind: str, text: str, shown: str, count: int
+) -> None:
+    splits = cast("Splits[PlainText]", tiny_splits["generation"])
+    recipe = make_recipe("generation", tokenizers={"tokenizer": {"kind": kind}})
+    bundle = draft_bundle(prepare(recipe, splits), run_sha256=RUN).opened()
+    (failure,) = evaluate_bundle(bundle, dataclasses.replace(splits, test=(PlainText(text),))).failures
+    assert failure.text == shown.strip()
+    assert failure.outcome.endswith(f", over {count} tokens, {text.count('ß')} of them unknown to it")
+
+
 def test_a_bundle_is_scored_on_further_corpora_by_their_names(make_recipe: MakeRecipe, tiny_splits: Tiny) -> None:
     splits = cast("Splits[TextPair]", tiny_splits["translation"])
     bundle = draft_bundle(prepare(make_recipe("translation"), splits), run_sha256=RUN).opened()
@@ -153,17 +171,21 @@ def no_gaps(sequences: Sequence[LabelledSteps]) -> npt.NDArray[np.bool_]:
     return np.zeros(np.concatenate([sequence.steps for sequence in sequences]).shape, bool)
 
 
-def test_rows_alone_are_judged_by_a_regression_and_by_boosting(readings: Splits[LabelledSeries]) -> None:
+def test_rows_are_judged_by_a_regression_and_by_boosting_and_a_week_of_them_by_boosting(
+    readings: Splits[LabelledSeries],
+) -> None:
     features = learn_features(readings.training).features
     training, test = (
         [read_series(features, series, "series") for series in part] for part in (readings.training, readings.test)
     )
     scores = row_baselines(training, test, ["dry", "rain"], gaps=(no_gaps(training), no_gaps(test)))
     names = ("ROC-AUC", "average precision", "Brier score", "calibration error")
-    models = ("a logistic regression", "gradient boosting")
-    assert [score.name for score in scores] == [
-        f"{name} of {model} on the row alone" for model in models for name in names
-    ]
+    models = (
+        "a logistic regression on the row alone",
+        "gradient boosting on the row alone",
+        "gradient boosting on 7 rows",
+    )
+    assert [score.name for score in scores] == [f"{name} of {model}" for model in models for name in names]
 
 
 def test_rows_of_other_labels_than_the_bundle_s_are_refused(readings: Splits[LabelledSeries]) -> None:
@@ -183,6 +205,23 @@ def test_boosting_is_told_what_is_missing(readings: Splits[LabelledSeries]) -> N
     found = {score.name: score.value for score in scores}
     assert found["ROC-AUC of a logistic regression on the row alone"] == 0.5
     assert found["ROC-AUC of gradient boosting on the row alone"] == 1.0
+
+
+def test_a_week_of_rows_is_of_its_own_series_and_ends_with_the_row_that_is_asked_for() -> None:
+    """Each series' rain follows a sign of the day before; its first day, whose sign nobody has seen, is dry."""
+    random = np.random.default_rng(0)
+    training: list[LabelledSteps] = []
+    test: list[LabelledSteps] = []
+    for number, into in enumerate([training] * 60 + [test] * 20):
+        signs = random.integers(0, 2, 20)
+        signs[-1] = number % 2  # what a window across the border would take for the next first day's
+        wet = [False, *(signs[:-1] == 1)]
+        labels = tuple("rain" if one else "dry" for one in wet)
+        into.append(LabelledSteps(signs[:, None].astype(np.float32), tuple(range(20)), labels))
+    scores = row_baselines(training, test, ["dry", "rain"], gaps=(no_gaps(training), no_gaps(test)))
+    found = {score.name: score.value for score in scores}
+    assert found["ROC-AUC of gradient boosting on the row alone"] < 0.6
+    assert found["ROC-AUC of gradient boosting on 7 rows"] == 1.0
 
 
 def test_a_labeller_of_readings_says_how_well_it_is_calibrated(

@@ -1,6 +1,7 @@
 """What a model card says of terms and limits."""
 
 from tests.bundles import tiny_bundle
+from tests.unit.training.conftest import MakeRecipe
 from training.data.corpora import CORPORA
 from training.data.load import SAMPLES
 from training.export import card
@@ -42,6 +43,20 @@ def test_data_that_may_not_be_passed_on_is_known_and_so_is_whatever_nothing_is_k
 
 def test_the_limits_of_the_weather_say_why_nothing_reads_it_backwards() -> None:
     assert "both directions would read tomorrow" in ORIGINS["weather-aus"].limits
+
+
+def test_it_is_known_how_every_corpus_is_split() -> None:
+    assert [name for name, origin in ORIGINS.items() if not origin.split] == []
+    assert (origin_of(None).split, origin_of("unheard-of").split) == ("", "")
+
+
+def test_limits_end_with_what_the_recipe_notes_and_that_is_read_from_a_card_again(make_recipe: MakeRecipe) -> None:
+    manifest, _ = tiny_bundle("classification")
+    noted = make_recipe("classification", evaluation={"notes": ["Ask so.", "Not `so`."]})
+    written = card.describe_recipe(noted)
+    assert card.describe_limits(manifest, ["imdb"], card.notes_of(written)).endswith("\n\nAsk so.\n\nNot `so`.")
+    assert card.notes_of(card.describe_recipe(make_recipe("classification"))) == []
+    assert card.notes_of("") == []
 
 
 def test_limits_tell_of_corpus_task_and_lengths() -> None:

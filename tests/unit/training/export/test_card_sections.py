@@ -11,7 +11,8 @@ from tests.bundles import tiny_bundle
 from tests.run_record import run_record
 from tests.unit.training.conftest import MakeRecipe
 from training.data.examples import AnySplits, LabelledText, PlainText, Splits
-from training.export.sections.data import describe_data, describe_parts
+from training.export.origins import ORIGINS
+from training.export.sections.data import describe_data, describe_parts, reword_data
 from training.export.sections.record import left_out_count
 from training.export.sections.scores import (
     OtherRun,
@@ -55,8 +56,12 @@ def evaluation(*failures: Failure, given: LabelAnswers | None = None, asked: tup
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        pytest.param(THREE, "no trained example is in the others", id="none"),
-        pytest.param(Splits((GOOD, BAD), (BAD,), (GOOD, NEW)), "2 of the latter two are among the first", id="some"),
+        pytest.param(THREE, "no validation or test example stands in training, too", id="none"),
+        pytest.param(
+            Splits((GOOD, BAD), (BAD,), (GOOD, NEW)),
+            "2 of the validation and test examples also stand in training",
+            id="some",
+        ),
     ],
 )
 def test_a_card_tells_what_the_parts_share(splits: Splits[LabelledText], message: str) -> None:
@@ -68,17 +73,41 @@ def test_of_tunes_a_card_counts_those_of_the_test_whose_notes_were_trained_on() 
     other = PlainText("M:2/4\nK:G\nEEEE|")
     line = describe_parts(Splits((trained,), (), (moved, other)))
     assert line == (
-        "- Training / validation / test examples: 1 / 0 / 2; no trained example is in the others; near a training tune "
-        "are, of the 2 of test, 1 (the same notes of a tune, letters alone) and 1 (the same first 16 notes of a tune, "
-        "letters alone)"
+        "- Training / validation / test examples: 1 / 0 / 2; no validation or test example stands in "
+        "training, too; near a training tune are, of the 2 of test, 1 (the same notes of a tune, letters alone) and 1 "
+        "(the same first 16 notes of a tune, letters alone)"
     )
     assert "tune" not in describe_parts(Splits((PlainText("prose"),), (), (PlainText("more"),)))
+
+
+def test_a_card_tells_how_each_corpus_is_split_and_says_nothing_twice() -> None:
+    lines = describe_data(run_record(recipe(corpus="weather-aus"), THREE)).splitlines()
+    assert lines[1] == f"- Split of `weather-aus`: {ORIGINS['weather-aus'].split}"
+    first, begun = recipe(corpus="manythings-ita-eng-more"), recipe(corpus="manythings-ita-eng")
+    record = run_record(first, THREE)
+    again = replace(record, pretraining=[(begun, record.checkpoint), (recipe(corpus="imdb"), record.checkpoint)])
+    assert [line.partition(": ")[0] for line in describe_data(again).splitlines() if "Split of" in line] == [
+        "- Split of `manythings-ita-eng-more`",
+        "- Split of `imdb`",
+    ]
+
+
+def test_what_a_section_says_of_corpora_is_worded_anew() -> None:
+    record = run_record(recipe(corpus="imdb"), THREE)
+    text = describe_data(replace(record, pretraining=[(recipe(corpus="imdb-text"), record.checkpoint)]))
+    older = text.replace(ORIGINS["imdb"].what, "old words").replace("- Split of `imdb`: ", "- Split of `imdb`: once ")
+    assert reword_data(older) == text
+    unsplit = "".join(line for line in text.splitlines(keepends=True) if "Split of" not in line)
+    assert reword_data(unsplit) == text
 
 
 def test_a_card_tells_whose_files_they_are() -> None:
     parts = {"training": "a", "validation": "b", "test": "c"}
     own = recipe(files={"format": "tsv", "text": "text", "label": "label", **parts})
-    assert "The files that the recipe below describes" in describe_data(run_record(own, THREE))
+    text = describe_data(run_record(own, THREE))
+    assert "The files that the recipe below describes" in text
+    assert "Split of" not in text
+    assert reword_data(text) == text
 
 
 def test_a_card_tells_how_many_examples_were_drawn_and_how_many_of_them_were_left_out() -> None:
@@ -189,12 +218,14 @@ def test_a_card_says_how_to_ask_for_what_was_measured_and_nothing_where_plain_ca
     assert "Asked so" not in describe_scores(recipe(), {"int8": evaluation()})
 
 
-def test_a_card_says_that_it_is_of_one_run_and_where_a_project_s_recipe_was_run_more_often() -> None:
+def test_a_card_says_that_it_is_of_one_run_and_where_other_runs_of_a_project_s_recipe_are_listed() -> None:
     assert "\n\nOne run, seed 7.\n\n" in describe_scores(recipe(), {"int8": evaluation()})
     version = load_recipe(OWN_RECIPES / "pos-tags.toml").version
     own = describe_scores(recipe("pos-tags").model_copy(update={"version": version}), {"int8": evaluation()})
-    assert "\n\nOne run, seed 7; its spread over seeds, where that was measured, is in" in own
-    assert "docs/models.md" in own
+    assert (
+        "\n\nOne run, seed 7; whether others are on record, and how far they spread, is in the project's "
+        "docs/models.md.\n\n"
+    ) in own
 
 
 def test_a_card_has_mean_and_deviation_over_the_seeds_that_are_on_record() -> None:
@@ -238,21 +269,42 @@ def test_no_page_is_filled_with_labels(given: LabelAnswers) -> None:
 
 
 def test_what_may_not_be_passed_on_is_quoted_in_a_few_words() -> None:
-    failure = Failure("two dogs are running over grass", "'zwei hunde'", "zwei hunde rennen über das gras")
+    failure = Failure("two dogs are running over grass", "zwei hunde", "zwei katzen rennen über das gras")
     assert describe_failures(recipe(corpus="multi30k-en-de"), evaluation(failure)).endswith(
-        "\n- 'two dogs are running over …': 'zwei hunde', and not 'zwei hunde rennen über das …'"
+        "\n- 'two dogs are running over …': answered 'zwei hunde'; right is 'zwei katzen rennen über das …'"
     )
     assert describe_failures(recipe(corpus="manythings-ita-eng"), evaluation(failure)).endswith(
-        "\n- 'two dogs are running over grass': 'zwei hunde', and not 'zwei hunde rennen über das gras'"
+        "\n- 'two dogs are running over grass': answered 'zwei hunde'; right is 'zwei katzen rennen über das gras'"
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "told"),
+    [
+        pytest.param("a b c d x f", "a b c d e f", "answered '… c d x f'; right is '… c d e f'", id="in the middle"),
+        pytest.param("a b c", "a b c d", "answered '… b c'; right is '… b c d'", id="too short"),
+        pytest.param("a b c d e", "a b c", "answered '… b c d e'; right is '… b c'", id="too long"),
+        pytest.param("a b x", "a b c", "answered 'a b x'; right is 'a b c'", id="soon"),
+        pytest.param("", "a b", "answered ''; right is 'a b'", id="nothing"),
+    ],
+)
+def test_two_texts_are_shown_from_shortly_before_they_differ(answer: str, right: str, told: str) -> None:
+    lines = describe_failures(recipe(corpus="manythings-ita-eng"), evaluation(Failure("s", answer, right)))
+    assert lines.endswith(f"\n- 's': {told}")
+
+
+def test_of_what_may_not_be_passed_on_few_words_are_shown_around_the_difference() -> None:
+    failure = Failure("s", "a b c d x f g h i", "a b c d e f g h i")
+    lines = describe_failures(recipe(corpus="multi30k-en-de"), evaluation(failure))
+    assert lines.endswith("answered '… c d x f g h i'; right is '… c d e f g …'")
 
 
 def test_what_is_short_is_quoted_whole_and_a_long_text_never() -> None:
-    brief, long = Failure("Abe", "Hobart"), Failure("word " * 40, "good, and not bad")
+    brief, long = Failure("Abe", "Hobart"), Failure("word " * 40, "answered good; right is bad")
     lines = describe_failures(recipe(corpus="names"), evaluation(brief, long)).splitlines()[-2:]
     assert lines[0] == "- 'Abe': Hobart"
     assert len(lines[1]) < 120
-    assert " …': good, and not bad" in lines[1]
+    assert " …': answered good; right is bad" in lines[1]
 
 
 def test_a_card_of_a_model_without_fault_says_so() -> None:

@@ -13,7 +13,7 @@ from training.data.examples import AnySplits
 from training.errors import ExportError
 from training.evaluation.evaluate import evaluate_variants
 from training.export.bundle import draft_bundle
-from training.export.card import write_card
+from training.export.card import TERMS, write_card
 from training.export.measured import Measured, publish_measured, with_measurements
 from training.export.rebuild import publish_rebuilt
 from training.export.sections.scores import OtherRun
@@ -62,12 +62,21 @@ def test_the_card_has_the_new_scores_and_keeps_what_is_of_the_run(published: Ope
     before = published.files[CARD].decode()
     known = "- Trained on (date not recorded)"
     older = before.replace(known, "- Trained on a day").replace("accuracy | fp32 | ", "accuracy | fp32 | 1")
-    older = older.replace("; no trained example is in the others", "").replace('"seed": 3', '"seed": 4')
-    now, then = sections(with_measurements(older, measured)), sections(older)
+    older = older.replace("; no validation or test", "; none").replace('"seed": 3', '"seed": 4')
+    older = older.replace("Every text gets one of its", "Each has one of").replace("licence: ", "licence: once ")
+    now, then = sections(with_measurements(older, published.manifest, measured)), sections(older)
     assert now.keys() == then.keys()
-    assert {title for title in now if now[title] != then[title]} == {"Data", "Scores", "Recipe"}
+    assert {title for title in now if now[title] != then[title]} == {"Data", TERMS, "Scores", "Limits", "Recipe"}
     assert {title for title in now if now[title] != sections(before)[title]} == {"Training", "Scores"}
     assert "with seeds 3 and 9; this is seed 3" in now["Scores"]
+
+
+def test_the_card_has_what_the_recipe_notes_by_now(published: OpenedBundle, measured: Measured) -> None:
+    settings = measured.recipe.evaluation.model_copy(update={"notes": ["Ask so."]})
+    noted = replace(measured, recipe=measured.recipe.model_copy(update={"evaluation": settings}))
+    card = with_measurements(published.files[CARD].decode(), published.manifest, noted)
+    assert sections(card)["Limits"].endswith("\n\nAsk so.")
+    assert '"Ask so."' in sections(card)["Recipe"]
 
 
 def test_scores_of_a_bundle_that_was_exported_anew_become_its_own(
@@ -76,7 +85,8 @@ def test_scores_of_a_bundle_that_was_exported_anew_become_its_own(
     again = open_bundle(publish_rebuilt(published.path, tmp_path / "other", precisions=["fp16"], version=2))
     before = again.files[CARD].decode()
     assert "below are those of tiny-classification@1\n- Not measured: fp16\n" in before
-    card = with_measurements(before, replace(measured, evaluations=evaluate_variants(again, measured.splits)))
+    anew = replace(measured, evaluations=evaluate_variants(again, measured.splits))
+    card = with_measurements(before, again.manifest, anew)
     assert "## Scores\n" in card
     assert "| accuracy | fp16 | " in card
     assert "those of tiny-classification@1" not in card

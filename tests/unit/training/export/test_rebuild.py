@@ -157,6 +157,16 @@ def test_the_card_of_the_same_graphs_keeps_its_scores_and_words_the_rest_anew(pu
     assert (publish_rebuilt(folder, tmp_path / "newer") / CARD).read_text() == before
 
 
+def test_the_card_keeps_what_the_recipe_notes(publish: Publish, tmp_path: Path) -> None:
+    bundle = open_bundle(publish("classification", weights="fp16"))
+    before = bundle.files[CARD].decode()
+    noted = before.replace('"reported": []', '"reported": [],\n    "notes": [\n      "Ask so."\n    ]')
+    (tmp_path / "older").mkdir()
+    folder = with_files(bundle, {CARD: noted.encode()}, tmp_path / "older")
+    limits = (publish_rebuilt(folder, tmp_path / "newer") / CARD).read_text().partition("## Limits\n")[2]
+    assert limits.partition("\n\n## ")[0].endswith("\n\nAsk so.")
+
+
 def test_a_card_that_says_nothing_of_licences_is_given_a_section_of_them(publish: Publish, tmp_path: Path) -> None:
     bundle = open_bundle(publish("classification", weights="fp16"))
     before = bundle.files[CARD].decode()

@@ -174,23 +174,21 @@ def test_every_corpus_has_an_address_or_is_made_of_corpora_that_have_one() -> No
     assert {part for parts in MADE_OF.values() for part in parts} <= set(addresses())
 
 
-LIVING = {"names"}
-"""The official archive, of which nobody here knows the hash."""
-
-
-def test_every_file_is_pinned_but_for_those_that_are_known_not_to_be() -> None:
-    loose = {
-        name
+def test_every_file_is_pinned() -> None:
+    loose = [
+        f"{name}/{file.name}"
         for name, address in addresses().items()
         for download in address.downloads
         for file in download.files
         if not (file.sha256 or download.sha256)
-    }
-    assert loose == LIVING
+    ]
+    assert loose == []
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", ["irish-abc", "manythings-ita-eng", "sst2-glue", "ud-english-ewt", "weather-aus"])
+@pytest.mark.parametrize(
+    "name", ["irish-abc", "manythings-ita-eng", "names", "sst2-glue", "ud-english-ewt", "weather-aus"]
+)
 def test_what_is_fetched_is_what_the_readers_read_and_what_was_published(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

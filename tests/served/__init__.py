@@ -1,0 +1,1 @@
+"""What cards say of the published bundles, measured again through a running server."""
