@@ -14,7 +14,7 @@ from demo.server import start_server
 from seqserve import Client
 from service.bundle.store import OpenedBundle, open_bundle
 from tests.published import PUBLISHED, newest_published, published_folders
-from tests.served.scores import served_scores
+from tests.served.scores import OFFLINE, served_scores
 from training.commands.evaluate import recipe_of
 from training.comparison.page import PublishedModel
 from training.data.load import load_corpus, load_examples
@@ -32,12 +32,14 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     names = sorted({folder.parent.name for folder in published_folders()})
     parser = argparse.ArgumentParser(prog="python -m tests.served", description=__doc__)
-    parser.add_argument("name", nargs="*", choices=[*names, []], help="published models (default: all)")
+    parser.add_argument("name", nargs="*", help=f"of {', '.join(names)} (default: all)")
     parser.add_argument("--target", help="HOST:PORT of a server that has them (default: one is started)")
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("SEQSERVE_DATA"), help="real corpora (SEQSERVE_DATA)"
     )
     arguments = parser.parse_args(words)
+    if unknown := sorted(set(arguments.name) - set(names)):
+        parser.error(f"{', '.join(unknown)}: not published; published are {', '.join(names)}")
     if arguments.data is None:
         parser.error("--data or SEQSERVE_DATA: the folder of the real corpora is needed")
     different = 0
@@ -60,7 +62,7 @@ def _server(target: str | None) -> Iterator[str]:
 
 
 def _compare(client: Client, bundle: OpenedBundle, data: Path) -> int:
-    """How many scores are not the card's."""
+    """How many scores are not the card's, or only there."""
     manifest, path = bundle.manifest, recipe_of(bundle.manifest)
     recipe = load_recipe(path)
     splits = load_examples(recipe.data, data_folder=data, files_folder=path.parent)
@@ -71,11 +73,14 @@ def _compare(client: Client, bundle: OpenedBundle, data: Path) -> int:
     for score in found:
         verdict = "as its card has it" if said.get(score.name) == score.shown else f"its card: {said.get(score.name)}"
         _tell(f"{manifest.name}@{manifest.version}: {score.name} {score.shown}, {verdict}")
-    for name in said.keys() - {score.name for score in found}:
+    for name in sorted(said.keys() & OFFLINE):
         _tell(
             f"{manifest.name}@{manifest.version}: {name}: no method of the service tells it; `training evaluate` does"
         )
-    return sum(said.get(score.name) != score.shown for score in found)
+    missing = sorted(said.keys() - {score.name for score in found} - OFFLINE)
+    for name in missing:
+        _tell(f"{manifest.name}@{manifest.version}: {name}: its card has it, and it was not measured")
+    return len(missing) + sum(said.get(score.name) != score.shown for score in found)
 
 
 def _tell(line: str) -> None:

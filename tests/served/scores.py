@@ -26,6 +26,8 @@ from training.scoring.label_scores import reading_scores, word_scores
 from training.scoring.scores import Score, accuracy, bleu
 from training.settings.evaluation import EvaluationSettings, TuneSettings
 
+OFFLINE = frozenset({"bits per character", "perplexity"})
+"""How probable a given text is for a language model: no method of the service tells it."""
 TIMEOUT_S = 600.0
 WRITERS = 16
 """Tunes that are written at a time."""
@@ -39,8 +41,7 @@ def served_scores(
 ) -> list[Score]:
     """Ask for every test example, and score the answers; names as in the card.
 
-    How probable a given text is for a language model no method of the service says: such a model has scores of what it
-    writes alone, if its recipe has it write.
+    A language model has scores of what it writes alone, if its recipe has it write, and none of `OFFLINE`.
 
     Args:
         client: of the server.

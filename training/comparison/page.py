@@ -195,8 +195,7 @@ def _model_row(seeds: Sequence[TrainedModel]) -> str:
 
 def _time_of(begun: Begun, model: TrainedModel) -> str:
     """Say how long it took to train what a model begins from."""
-    own = "an earlier version" if begun.version is None else f"version {begun.version}"
-    what = own if begun.name == model.name else f"`{begun.name}`"
+    what = f"version {begun.version}" if begun.name == model.name else f"`{begun.name}`"
     return f"{_duration(begun.seconds)} for {what}"
 
 

@@ -18,7 +18,7 @@ _Mask = npt.NDArray[np.bool_]
 _SHOWN = 4
 """Scores of each model, the one to judge by first."""
 WINDOW = 7
-"""Rows of the boosting that sees some: of readings by the day, a week."""
+"""Rows of the boosting that sees some: of readings by the day, the last seven days on record."""
 
 
 def row_baselines(

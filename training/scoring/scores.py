@@ -67,7 +67,7 @@ class Failure:
         start = max(0, _shared_words(self.outcome, self.reference) - _WORDS_BEFORE)
         return (
             f"{quote(self.text)}: answered {quoted(self.outcome, start=start)}; "
-            f"right is {quote(self.reference, start=start)}"
+            f"a right one is {quote(self.reference, start=start)}"
         )
 
 

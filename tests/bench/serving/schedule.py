@@ -46,7 +46,7 @@ EFFORTS: Mapping[str, Effort] = {
     "startup": Effort(tries=0, each_round=4, starts=3),
     "toolkits": Effort(tries=14, each_round=9, starts=20),
     "growth": Effort(tries=0, each_round=44, starts=77, most_rounds=3),  # 17 of them references
-    "bounds": Effort(tries=38, each_round=9, starts=5),  # the samples' reference
+    "bounds": Effort(tries=38, each_round=12, starts=5),  # the samples' reference
     "costs": Effort(tries=0, each_round=11, starts=13, most_rounds=1),  # a graph's profile takes as long as some starts
 }
 

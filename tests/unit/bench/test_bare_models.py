@@ -1,12 +1,15 @@
-"""How the bare loops draw tokens: as the service does, so that the limit's samples can be compared."""
+"""In which batches the bare loops read, and how they draw tokens: as the service does, so that samples compare."""
+
+from itertools import islice
 
 import numpy as np
 import pytest
 
 from service.engine.sampling import SamplingRows, choose_tokens
-from tests.bench.serving.contenders.bare import choosing
+from tests.bench.serving.contenders.bare import BareSpec, batches, choosing
 from tests.bench.serving.contenders.drawing import drawn
 from tests.bench.serving.contenders.engine_model import TOP_K, TOP_P
+from tests.bench.serving.load.spec import Item
 
 SHARES = np.array([0.5, 0.3, 0.15, 0.05])
 ROWS, TIMES = 8, 40
@@ -45,3 +48,18 @@ def test_a_loop_draws_what_the_service_draws(mode: str, top_k: int, top_p: float
             np.zeros(ROWS, dtype=np.int64), np.full(ROWS, time),
         )  # fmt: skip
         assert choosing(mode)(logits, time).tolist() == choose_tokens(logits, settings).tolist()
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        pytest.param(None, [[1, 1], [2, 3], [4, 5], [6, 7], [8, 9]], id="all texts are known, and sorted"),
+        pytest.param(4, [[1, 4], [7, 9], [1, 3], [5, 8], [2, 6]], id="four at a time, as they come"),
+    ],
+)
+def test_batches_are_of_similar_length_among_the_texts_that_are_known(
+    window: int | None, expected: list[list[int]]
+) -> None:
+    items = [Item("a" * length, "", 1) for length in (7, 1, 9, 4, 5, 3, 8, 1, 2, 6)]
+    found = batches(BareSpec("folder", items, batch_size=2, window=window))
+    assert [[len(item.text) for item in batch] for batch in islice(found, 6)] == [*expected, expected[0]]

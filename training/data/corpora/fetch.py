@@ -41,7 +41,7 @@ class WantedFile(StrictModel):
     name: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
     """Its path in the corpus' folder."""
     sha256: Sha256 | None = None
-    """Of its content. Left out for a living corpus: the hash that is met is recorded."""
+    """Of its content; left out, which no file of this project's corpora is, the hash that is met is recorded."""
     member: str | None = None
     """Its path in the archive at the address, or the end of that path; left out: the address is the file."""
     packed: bool = False

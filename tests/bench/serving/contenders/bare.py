@@ -43,8 +43,8 @@ class BareSpec:
         seconds: that count.
         first_item: where this process begins.
         token_count: most tokens to write; None: as many as the model may.
-        by_length: whether batches are of texts of similar length: whoever has all of them would sort them. Else the
-            texts come in their order, as to a service.
+        window: texts that are known at a time, in the order of the items; of these, batches are of similar length.
+            None: all of them.
     """
 
     folder: str
@@ -57,7 +57,7 @@ class BareSpec:
     seconds: float = 3.0
     first_item: int = 0
     token_count: int | None = None
-    by_length: bool = True
+    window: int | None = None
 
     def to_json(self) -> str:
         """One line."""
@@ -81,13 +81,18 @@ def run_bare(spec: BareSpec, processes: int) -> Sample:
 
 def batches(spec: BareSpec) -> Iterator[list[Item]]:
     """The batches of a loop, without end."""
-    items, size = spec.items, spec.batch_size
-    ordered = sorted(items, key=lambda item: len(item.text)) if spec.by_length else items
-    cut = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-    turn = spec.first_item * len(cut) // len(items)
+    window = spec.window or len(spec.items)
+    cut = []
+    for known in _runs(spec.items, window):
+        cut += _runs(sorted(known, key=lambda item: len(item.text)), spec.batch_size)
+    turn = spec.first_item * len(cut) // len(spec.items)
     while True:
         yield cut[turn % len(cut)]
         turn += 1
+
+
+def _runs(items: list[Item], size: int) -> list[list[Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def run(spec: BareSpec, model: Answering, report: Report) -> None:

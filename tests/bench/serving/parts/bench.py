@@ -128,7 +128,7 @@ def loaded(
 
 
 def bare(
-    bench: Bench, job: Job, title: str, engine: str, batch_size: int, *, threads: int = 1, by_length: bool = True
+    bench: Bench, job: Job, title: str, engine: str, batch_size: int, *, threads: int = 1, window: int | None = None
 ) -> Contender:
     """A bare loop; with more threads than one, fewer processes."""
     spec = BareSpec(
@@ -140,7 +140,7 @@ def bare(
         threads,
         seconds=bench.seconds,
         token_count=job.token_count,
-        by_length=by_length,
+        window=window,
     )
     processes = max(1, bench.cores // threads)
     exact = engine in {"onnx", "engine"}

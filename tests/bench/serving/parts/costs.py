@@ -32,7 +32,7 @@ from tests.bench.serving.tables import markdown
 
 SHAPES = (Shape(32), Shape(2, 16), Shape(1))
 STREAMS = (1, 16, 32, 64)
-GRAPH_SIZES = ((1, 8), (8, 8), (32, 8), (32, 64))
+GRAPH_SIZES = ((1, 8), (1, 24), (8, 8), (32, 8), (32, 64))
 """Rows, and time, that graphs are profiled with."""
 
 RUNS = 50

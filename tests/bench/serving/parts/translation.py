@@ -29,7 +29,8 @@ SINGLE, LISTS, MANY_LISTS = Shape(32), Shape(2, 16), Shape(32, 16)
 NOT_GREEDY = tuple(mode for mode in MODES if mode != "greedy")
 MODES_NOTE = """The limit samples with NumPy over whole batches, with the parts of the service's sampler and by the
 seed that each call has, so that every answer of both can be compared; of a beam it is our own step loop without a
-service. The reference is what our engine gives to each text alone in that mode. Settings of ours are chosen greedy, for
+service, which is tried in the other modes, too.
+The reference is what our engine gives to each text alone in that mode. Settings of ours are chosen greedy, for
 all modes."""
 
 

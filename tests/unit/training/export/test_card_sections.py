@@ -271,21 +271,24 @@ def test_no_page_is_filled_with_labels(given: LabelAnswers) -> None:
 def test_what_may_not_be_passed_on_is_quoted_in_a_few_words() -> None:
     failure = Failure("two dogs are running over grass", "zwei hunde", "zwei katzen rennen über das gras")
     assert describe_failures(recipe(corpus="multi30k-en-de"), evaluation(failure)).endswith(
-        "\n- 'two dogs are running over …': answered 'zwei hunde'; right is 'zwei katzen rennen über das …'"
+        "\n- 'two dogs are running over …': answered 'zwei hunde'; a right one is 'zwei katzen rennen über das …'"
     )
     assert describe_failures(recipe(corpus="manythings-ita-eng"), evaluation(failure)).endswith(
-        "\n- 'two dogs are running over grass': answered 'zwei hunde'; right is 'zwei katzen rennen über das gras'"
+        "\n- 'two dogs are running over grass': answered 'zwei hunde'; a right one is "
+        "'zwei katzen rennen über das gras'"
     )
 
 
 @pytest.mark.parametrize(
     ("answer", "right", "told"),
     [
-        pytest.param("a b c d x f", "a b c d e f", "answered '… c d x f'; right is '… c d e f'", id="in the middle"),
-        pytest.param("a b c", "a b c d", "answered '… b c'; right is '… b c d'", id="too short"),
-        pytest.param("a b c d e", "a b c", "answered '… b c d e'; right is '… b c'", id="too long"),
-        pytest.param("a b x", "a b c", "answered 'a b x'; right is 'a b c'", id="soon"),
-        pytest.param("", "a b", "answered ''; right is 'a b'", id="nothing"),
+        pytest.param(
+            "a b c d x f", "a b c d e f", "answered '… c d x f'; a right one is '… c d e f'", id="in the middle"
+        ),
+        pytest.param("a b c", "a b c d", "answered '… b c'; a right one is '… b c d'", id="too short"),
+        pytest.param("a b c d e", "a b c", "answered '… b c d e'; a right one is '… b c'", id="too long"),
+        pytest.param("a b x", "a b c", "answered 'a b x'; a right one is 'a b c'", id="soon"),
+        pytest.param("", "a b", "answered ''; a right one is 'a b'", id="nothing"),
     ],
 )
 def test_two_texts_are_shown_from_shortly_before_they_differ(answer: str, right: str, told: str) -> None:
@@ -296,7 +299,7 @@ def test_two_texts_are_shown_from_shortly_before_they_differ(answer: str, right:
 def test_of_what_may_not_be_passed_on_few_words_are_shown_around_the_difference() -> None:
     failure = Failure("s", "a b c d x f g h i", "a b c d e f g h i")
     lines = describe_failures(recipe(corpus="multi30k-en-de"), evaluation(failure))
-    assert lines.endswith("answered '… c d x f g h i'; right is '… c d e f g …'")
+    assert lines.endswith("answered '… c d x f g h i'; a right one is '… c d e f g …'")
 
 
 def test_what_is_short_is_quoted_whole_and_a_long_text_never() -> None:
