@@ -224,6 +224,18 @@ def test_a_week_of_rows_is_of_its_own_series_and_ends_with_the_row_that_is_asked
     assert found["ROC-AUC of gradient boosting on 7 rows"] == 1.0
 
 
+@pytest.mark.parametrize("unread", [[0], [0, 1]], ids=["one feature is never read", "none is ever read"])
+def test_series_of_one_row_and_features_that_nobody_read_are_judged_all_the_same(unread: list[int]) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(100, 1, 2)).astype(np.float32)
+    series = [LabelledSteps(row, (0,), ("rain" if row[0, 1] > 0 else "dry",)) for row in rows]
+    gaps = np.zeros((100, 2), bool)
+    gaps[:, unread] = True
+    found = {score.name: score.value for score in row_baselines(series, series, ["dry", "rain"], gaps=(gaps, gaps))}
+    for one in ("the row alone", "7 rows"):
+        assert found[f"ROC-AUC of gradient boosting on {one}"] == (1.0 if unread == [0] else 0.5)
+
+
 def test_a_labeller_of_readings_says_how_well_it_is_calibrated(
     make_recipe: MakeRecipe, readings: Splits[LabelledSeries]
 ) -> None:
