@@ -14,7 +14,7 @@ from tests.unit.training.conftest import MakeRecipe
 from training.__main__ import main
 from training.comparison.page import PublishedModel, write_page
 from training.comparison.plan import load_comparison
-from training.comparison.results import Begun, Measurement, read_results, write_results
+from training.comparison.results import Begun, Measurement, TrainedModel, read_results, write_results
 from training.data.examples import AnySplits
 from training.errors import DataError, RecipeError
 from training.evaluation.evaluate import evaluate_variants
@@ -186,34 +186,37 @@ def published(folder: Path, recipe: Recipe, splits: AnySplits, *, card: str | No
     return PublishedModel.of(open_bundle(draft.publish(card or written, folder)))
 
 
-def test_the_page_shows_of_a_model_what_its_card_says(
+@pytest.fixture
+def two_seeds(
     make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], tmp_path: Path
-) -> None:
+) -> tuple[TrainedModel, TrainedModel]:
+    """Of one recipe."""
     recipe, splits = make_recipe("classification"), tiny_splits["classification"]
     first, second = (
         published(tmp_path / str(seed), recipe.model_copy(update={"seed": seed}), splits) for seed in (1, 2)
     )
-    page, _, _ = write_page([first.trained], [second.trained], []).partition("## Runs whose cards")
+    return first.trained, second.trained
+
+
+def test_the_page_shows_of_a_model_what_its_card_says(two_seeds: tuple[TrainedModel, TrainedModel]) -> None:
+    first, second = two_seeds
+    page, _, _ = write_page([first], [second], []).partition("## Runs whose cards")
     rows = [line for line in page.splitlines() if line.startswith("| `tiny-classification` 1 |")]
     assert len(rows) == 1
-    assert f"| accuracy {first.trained.score[1]} | the commonest label 50.00 |" in rows[0]
+    assert f"| accuracy {first.score[1]} | the commonest label 50.00 |" in rows[0]
     assert "(2) |" in rows[0]
     assert rows[0].endswith("| 3 min |")
 
 
 def test_a_further_seed_of_a_published_model_is_listed_with_what_its_card_says(
-    make_recipe: MakeRecipe, tiny_splits: dict[str, AnySplits], tmp_path: Path
+    two_seeds: tuple[TrainedModel, TrainedModel],
 ) -> None:
-    recipe, splits = make_recipe("classification"), tiny_splits["classification"]
-    first, second = (
-        published(tmp_path / str(seed), recipe.model_copy(update={"seed": seed}), splits) for seed in (1, 2)
-    )
-    page = write_page([first.trained], [second.trained], [])
+    first, second = two_seeds
+    page = write_page([first], [second], [])
     rows = page.partition("## Runs whose cards are no part of the project")[2].splitlines()
-    assert [row for row in rows if row.startswith("| `tiny")] == [
-        row for row in rows if row.startswith("| `tiny-classification` 1 | 2 | accuracy: percent of ")
-    ]
-    assert "Runs whose cards" not in write_page([first.trained], [], [])
+    (row,) = (row for row in rows if row.startswith("| `tiny"))
+    assert row.startswith("| `tiny-classification` 1 | 2 | accuracy: percent of ")
+    assert "Runs whose cards" not in write_page([first], [], [])
 
 
 def test_the_time_of_what_a_model_begins_from_is_read_off_its_card(
