@@ -17,19 +17,18 @@ from service.serving.api import (
     Classification,
     ClassifyResult,
     GeneratedChunk,
-    GenerateOptions,
     LabelledSequence,
     LabelResult,
     LogitsResult,
     ModelInfo,
     ScoreResult,
-    TranslateOptions,
     TranslateResult,
 )
 from service.serving.catalog import Catalog, ReadyModel
 from service.serving.engines.messages import Classified, ClassifyWork, Decoded, DecodeWork, Work
 from service.serving.engines.pool import EnginePool
 from service.serving.engines.ticket import Ticket
+from service.serving.options import GenerateOptions, TranslateOptions
 from service.serving.place import Place, Places
 from service.serving.sequences import InputSequence, TextPair
 from service.serving.statistics import ModelStatistics

@@ -12,17 +12,8 @@ from google.protobuf import duration_pb2
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from service.errors import InvalidArgumentError
-from service.serving.api import (
-    NEED_TEMPERATURE,
-    Classification,
-    ClassifyResult,
-    FinishReason,
-    LabelScore,
-    ModelInfo,
-    SamplingOptions,
-    Timings,
-    TokenScore,
-)
+from service.serving.api import Classification, ClassifyResult, FinishReason, LabelScore, ModelInfo, Timings, TokenScore
+from service.serving.options import NEED_TEMPERATURE, SamplingOptions
 from service.serving.truncation import Truncation
 from service.settings import MOST_TEXTS_PER_REQUEST
 

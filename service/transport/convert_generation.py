@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from seqserve.v1 import inference_service_pb2 as inference
 from service.errors import InvalidArgumentError
-from service.serving.api import GeneratedChunk, GenerateOptions, SamplingOptions
+from service.serving.api import GeneratedChunk
+from service.serving.options import GenerateOptions, SamplingOptions
 from service.state.requests import Resumption
 from service.transport.convert import (
     FINISH_REASON,

@@ -4,16 +4,8 @@ from dataclasses import dataclass, replace
 
 from seqserve.v1 import inference_service_pb2 as inference
 from service.errors import InvalidArgumentError
-from service.serving.api import (
-    Attention,
-    Hypothesis,
-    SamplingOptions,
-    ScoreResult,
-    TranslateOptions,
-    TranslateResult,
-    Translation,
-    TranslationScore,
-)
+from service.serving.api import Attention, Hypothesis, ScoreResult, TranslateResult, Translation, TranslationScore
+from service.serving.options import SamplingOptions, TranslateOptions
 from service.serving.sequences import TextPair
 from service.transport.convert import (
     FINISH_REASON,

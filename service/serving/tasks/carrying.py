@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from service.bundle.manifest import Generation, Labelling, TaskSpec, text_specs
 from service.errors import InvalidArgumentError, StateKeysMissingError, StateNotCarriedError
-from service.serving.api import GenerateOptions, LabelledSequence, ModelInfo
+from service.serving.api import LabelledSequence, ModelInfo
+from service.serving.options import GenerateOptions
 from service.state.contents import (
     STATE_DTYPE,
     SequenceState,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import msgspec
 
 from service.engine.requests import Ending
-from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, ModelInfo, TokenScore
+from service.serving.api import FinishReason, GeneratedChunk, ModelInfo, TokenScore
 from service.serving.engines.messages import Tokens
+from service.serving.options import GenerateOptions
 from service.serving.tasks.generating import carried_options
 from service.serving.tasks.translating import FINISH_REASON
 from service.state.contents import CarriedRow, TextState

@@ -6,7 +6,7 @@ from dataclasses import replace
 from service.engine.constraints import Constraints
 from service.engine.requests import DecodeOptions
 from service.errors import InvalidArgumentError
-from service.serving.api import NEED_TEMPERATURE, GenerateOptions
+from service.serving.options import NEED_TEMPERATURE, GenerateOptions
 from service.serving.tasks.translating import engine_sampling
 from service.state.contents import CarriedOptions, TextState
 from service.text.tokenizer import Tokenizer

@@ -6,17 +6,9 @@ from service.bundle.manifest import Translation as TranslationSpec
 from service.engine.requests import DecodeOptions, Ending
 from service.engine.sampling import GREEDY, Sampling
 from service.errors import AttentionNotAvailableError, InvalidArgumentError
-from service.serving.api import (
-    Attention,
-    FinishReason,
-    Hypothesis,
-    SamplingOptions,
-    TokenScore,
-    TranslateOptions,
-    Translation,
-    TranslationScore,
-)
+from service.serving.api import Attention, FinishReason, Hypothesis, TokenScore, Translation, TranslationScore
 from service.serving.engines.messages import DecodedHypothesis
+from service.serving.options import SamplingOptions, TranslateOptions
 from service.text.tokenizer import Tokenizer
 
 MOST_BEAM_TOKENS = 100_000

@@ -17,10 +17,11 @@ from service.errors import (
     QueueFullError,
     TextTooLongError,
 )
-from service.serving.api import GenerateOptions, LabelResult, TranslateOptions
+from service.serving.api import LabelResult
 from service.serving.engines.hosts import InlineHost
 from service.serving.engines.messages import ClassifyWork, Command, DecodeWork
 from service.serving.front import Front
+from service.serving.options import GenerateOptions, TranslateOptions
 from service.serving.sequences import FeatureRows, InputSequence, Words
 from service.serving.tasks.reading import INLINE_CHARACTERS
 from service.serving.truncation import Truncation

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import TextTooLongError
-from service.serving.api import GenerateOptions
 from service.serving.engines.messages import Classified
+from service.serving.options import GenerateOptions
 from service.serving.place import Place
 from service.serving.statistics import ModelStatistics, RequestTally
 from tests.bundles import publish_tiny

@@ -24,7 +24,6 @@ from service.serving.api import (
     ClassifyResult,
     FinishReason,
     GeneratedChunk,
-    GenerateOptions,
     Hypothesis,
     LabelledSequence,
     LabelledStep,
@@ -36,11 +35,11 @@ from service.serving.api import (
     ScoreResult,
     Timings,
     TokenScore,
-    TranslateOptions,
     TranslateResult,
     Translation,
     TranslationScore,
 )
+from service.serving.options import GenerateOptions, TranslateOptions
 from service.serving.sequences import InputSequence, SequenceLogits, TextPair
 from service.serving.statistics import ModelStatistics
 from service.serving.truncation import Truncation

@@ -9,15 +9,8 @@ import pytest
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from service.errors import InvalidArgumentError
-from service.serving.api import (
-    FeatureInfo,
-    FinishReason,
-    GeneratedChunk,
-    GenerateOptions,
-    ModelInfo,
-    SamplingOptions,
-    Timings,
-)
+from service.serving.api import FeatureInfo, FinishReason, GeneratedChunk, ModelInfo, Timings
+from service.serving.options import GenerateOptions, SamplingOptions
 from service.serving.truncation import Truncation
 from service.transport import convert
 from service.transport.convert_generation import to_generate_call, to_generate_response

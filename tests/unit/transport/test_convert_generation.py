@@ -7,7 +7,8 @@ import pytest
 
 from seqserve.v1 import inference_service_pb2 as inference
 from service.errors import InvalidArgumentError
-from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, TokenScore
+from service.serving.api import FinishReason, GeneratedChunk, TokenScore
+from service.serving.options import GenerateOptions
 from service.transport.convert_generation import to_generate_call, to_generate_response
 
 

@@ -9,15 +9,14 @@ from service.errors import InvalidArgumentError
 from service.serving.api import (
     FinishReason,
     Hypothesis,
-    SamplingOptions,
     ScoreResult,
     Timings,
     TokenScore,
-    TranslateOptions,
     TranslateResult,
     Translation,
     TranslationScore,
 )
+from service.serving.options import SamplingOptions, TranslateOptions
 from service.serving.sequences import TextPair
 from service.transport.convert_translations import (
     to_score_call,

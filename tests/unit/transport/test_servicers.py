@@ -9,7 +9,8 @@ from google.rpc import error_details_pb2
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
 from service.errors import ModelNotFoundError, QueueFullError, WrongTaskError
-from service.serving.api import GenerateOptions, ModelInfo, TranslateOptions
+from service.serving.api import ModelInfo
+from service.serving.options import GenerateOptions, TranslateOptions
 from service.serving.sequences import Words
 from service.settings import GrpcSettings
 from tests.unit.transport.fake_front import FakeFront, Served, detail, eventually, serving

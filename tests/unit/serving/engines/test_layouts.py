@@ -23,18 +23,13 @@ from service.errors import (
     WrongTaskError,
 )
 from service.metrics import Metrics
-from service.serving.api import (
-    FeatureInfo,
-    GenerateOptions,
-    LabelledSequence,
-    SamplingOptions,
-    TranslateOptions,
-)
+from service.serving.api import FeatureInfo, LabelledSequence
 from service.serving.catalog import Catalog
 from service.serving.engines.engine_loop import EngineLimits
 from service.serving.engines.hosts import Host, InlineHost, ProcessHost, ThreadHost
 from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
+from service.serving.options import GenerateOptions, SamplingOptions, TranslateOptions
 from service.serving.sequences import FeatureRows, InputSequence, TextPair, Words
 from tests.bundles import publish_tiny
 

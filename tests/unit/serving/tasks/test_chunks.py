@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.engine.requests import Ending
-from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, ModelInfo, SamplingOptions
+from service.serving.api import FinishReason, GeneratedChunk, ModelInfo
 from service.serving.engines.messages import Tokens
+from service.serving.options import GenerateOptions, SamplingOptions
 from service.serving.tasks.chunks import Generation, GenerationWriter, StreamPace
 from service.state.contents import CarriedRow, TextState, decoded_text, encoded
 from service.text.tokenizer import Tokenizer

@@ -13,13 +13,14 @@ from prometheus_client import CollectorRegistry
 
 from service.errors import DeadlineExceededError, InvalidArgumentError
 from service.metrics import Metrics
-from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, SamplingOptions, TranslateOptions
+from service.serving.api import FinishReason, GeneratedChunk
 from service.serving.catalog import Catalog
 from service.serving.engines.engine_loop import EngineLimits, EngineLoop
 from service.serving.engines.hosts import InlineHost
 from service.serving.engines.messages import Command, Event, StopSample
 from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
+from service.serving.options import GenerateOptions, SamplingOptions, TranslateOptions
 from tests.bundles import publish_tiny
 
 MODEL = "tiny-generation"

@@ -21,13 +21,14 @@ from service.errors import (
     WrongTaskError,
 )
 from service.metrics import Metrics
-from service.serving.api import FinishReason, GeneratedChunk, GenerateOptions, LabelledSequence, SamplingOptions
+from service.serving.api import FinishReason, GeneratedChunk, LabelledSequence
 from service.serving.catalog import Catalog
 from service.serving.engines.engine_loop import EngineLimits, EngineLoop
 from service.serving.engines.hosts import InlineHost
 from service.serving.engines.messages import Event
 from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
+from service.serving.options import GenerateOptions, SamplingOptions
 from service.serving.sequences import FeatureRows
 from service.serving.tasks.carrying import ModelStates
 from service.state.keys import Key

@@ -12,13 +12,14 @@ from prometheus_client import CollectorRegistry
 from service.engine.requests import Ending
 from service.errors import AttentionNotAvailableError, InvalidArgumentError, ServiceError, TextTooLongError
 from service.metrics import Metrics
-from service.serving.api import FinishReason, Hypothesis, SamplingOptions, TranslateOptions, Translation
+from service.serving.api import FinishReason, Hypothesis, Translation
 from service.serving.catalog import Catalog
 from service.serving.engines.engine_loop import EngineLimits
 from service.serving.engines.hosts import InlineHost
 from service.serving.engines.messages import DecodedHypothesis
 from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
+from service.serving.options import SamplingOptions, TranslateOptions
 from service.serving.sequences import TextPair
 from service.serving.tasks.translating import MOST_BEAM_TOKENS, TranslationWriter, check_forced, decode_options
 from service.serving.truncation import Truncation

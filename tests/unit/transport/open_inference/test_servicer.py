@@ -10,7 +10,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from service.errors import QueueFullError
-from service.serving.api import GenerateOptions, TranslateOptions
+from service.serving.options import GenerateOptions, TranslateOptions
 from service.serving.sequences import TokenIds
 from service.settings import GrpcSettings
 from service.transport.open_inference.v2 import grpc_service_pb2 as protocol
