@@ -2,14 +2,15 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.trained import ROOT
-from training.data.examples import LabelledSeries, PlainText, TaggedTokens, labels_of
+from training.data.examples import LabelledSeries, LabelledText, PlainText, TaggedTokens, labels_of
 from training.data.load import load_corpus
-from training.data.splitting import keys_of
+from training.data.splitting import keys_of, normalise_sentence
 from training.data.statistics import find_overlaps
 from training.preparation.provenance import data_sha256
 
@@ -71,6 +72,37 @@ def test_tunes_of_the_test_are_as_near_to_those_of_training_as_the_documentation
     assert "Of the 168 test tunes of `folk-abc`, {} has all of its notes, and {} have".format(*near) in " ".join(
         (ROOT / "docs/data.md").read_text().split()
     )
+
+
+def test_phrases_that_stand_in_other_parts_are_as_many_as_the_documentation_says(data_folder: Path) -> None:
+    splits = load_corpus("sst2-glue", data_folder)
+    phrases, validation, test = (
+        [normalise_sentence(example.text) for example in part if isinstance(example, LabelledText)]
+        for part in (splits.training, splits.validation, splits.test)
+    )
+    of_validation, of_test = runs_of_words(validation), runs_of_words(test)
+    found = [phrase for phrase in phrases if phrase in of_test]
+    lengths = [len(phrase.split()) for phrase in found]
+    told = (
+        f"{len(found)} of the {len(phrases):,} phrases that remain are still a run of words of a test sentence, and "
+        f"{sum(phrase in of_validation for phrase in phrases)} of a validation sentence, "
+        f"{sum(phrase in of_validation or phrase in of_test for phrase in phrases)} of either. Of the {len(found)}, "
+        f"{sum(length <= 2 for length in lengths)} are of one or two words, "
+        f"{sum(length >= 4 for length in lengths)} of at least four,"
+    )
+    page = " ".join((ROOT / "docs/data.md").read_text().split())
+    assert told in page
+    assert f"and {len([phrase for phrase in found if phrase in test])} are a whole test sentence" in page
+
+
+def runs_of_words(sentences: Sequence[str]) -> set[str]:
+    """Every run of words that stands in a sentence."""
+    return {
+        " ".join(words[start:end])
+        for words in map(str.split, sentences)
+        for start in range(len(words))
+        for end in range(start + 1, len(words) + 1)
+    }
 
 
 @pytest.mark.parametrize("name", COUNTS)
