@@ -1,5 +1,6 @@
 """Servers on one port each, as something that can be loaded: where, which process, and in which protocol."""
 
+import json
 import re
 import socket
 import subprocess
@@ -8,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from demo.server import start_server
 from tests.bench.serving.load.processes import ROOT
-from tests.bench.serving.load.spec import Protocol
+from tests.bench.serving.load.spec import Item, Protocol
 
 START_SECONDS = 180.0
 STOP_SECONDS = 20.0
@@ -53,6 +55,19 @@ def torch_server(folder: Path, *, engine: str, batch_size: int, token_count: int
     command += [str(batch_size), str(token_count or 0), str(port)]
     with running(command, lambda: is_listening(port)) as process:
         yield Server(f"127.0.0.1:{port}", process.pid)
+
+
+@contextmanager
+def ready_server(items: Sequence[Item], seconds: float) -> Iterator[Server]:
+    """grpc.aio on our own messages, with every answer at hand: it comes after so many seconds in the mean."""
+    port = free_port()
+    with NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
+        json.dump([asdict(item) for item in items], file)
+        file.flush()
+        module = "tests.bench.serving.contenders.ready_server"
+        command = [sys.executable, "-m", module, str(port), str(seconds), file.name]
+        with running(command, lambda: is_listening(port)) as process:
+            yield Server(f"127.0.0.1:{port}", process.pid)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ OUR_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "seqserve, 2 workers, inline": ("--workers", "2", "--engine-layout", "inline"),
     "seqserve, 2 engines": ("--engine-count", "2"),
 }
-BATCHES, LIMIT_TRIES = (16, 32, 64, 128), 2
+BATCHES, LIMIT_TRIES = (8, 16, 32, 64, 128), 2
 TRITON = "Triton"
 LIMIT, TORCH_LOOP, EAGER, TORCH_SERVED = "the limit", "PyTorch, bare loop", "PyTorch, one at a time", "PyTorch, batched"
 TORCH_ENGINES: Mapping[Task, tuple[str, ...]] = {
