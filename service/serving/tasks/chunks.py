@@ -66,7 +66,10 @@ class GenerationWriter:
         return all(sample.finished for sample in self._samples)
 
     def write(self, told: Sequence[Tokens]) -> list[GeneratedChunk]:
-        """Chunks for what the engine has told, in order of sample: one, and one more for each state in between."""
+        """Chunks for what the engine has told, in order of sample: one, and one more for each state in between.
+
+        None for tokens of which all may belong to a stop string.
+        """
         chunks = []
         for index in sorted({tokens.sample for tokens in told}):
             sample = self._samples[index]
@@ -76,7 +79,8 @@ class GenerationWriter:
                 written = sample.write(joined(part))
                 if sample.met_stop:
                     self.stopped.append(index)
-                chunks.append(self._chunk(index, written))
+                if written.says_something:
+                    chunks.append(self._chunk(index, written))
         return chunks
 
     def end(self, ending: Ending) -> list[GeneratedChunk]:
@@ -122,6 +126,14 @@ def joined(told: Sequence[Tokens]) -> Tokens:
     )
 
 
+def _after(told: Tokens, count: int) -> Tokens:
+    """What was told of the tokens after the first `count`."""
+    return Tokens(
+        told.work_id, told.token_ids[count:], told.queue_seconds, told.sample,
+        log_probabilities=told.log_probabilities[count:], alternatives=told.alternatives[count:],
+    )  # fmt: skip
+
+
 class StreamPace:
     """How long tokens of a stream wait for more to share a message: longer, the more streams there are.
 
@@ -163,15 +175,27 @@ class _Written:
     state_token: bytes
     held_back_text: str
 
+    @property
+    def says_something(self) -> bool:
+        """Whether a reader learns anything from it."""
+        return bool(self.text or self.token_count or self.finish_reason or self.state_token)
+
 
 class _Sample:
-    """One text that is being generated."""
+    """One text that is being generated.
+
+    A token whose text may belong to a stop string waits with it, for its name would tell what the text must not. At the
+    end, and where a state stands, nothing waits: `held_back_text` tells there what the text does not.
+    """
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
         self._tokenizer = generation.tokenizer
         self._stream, self._stops = _text_after(generation)
         self._steps = bool(generation.options.stop_sequences)
+        self._waiting: Tokens | None = None
+        self._ends: list[int] = []  # of each token that waits, and of each new one: where its text ends
+        self._end = len(self._stops.held)
         self._echo = generation.prompt if generation.options.echo else ""
         self._first = 0 if generation.resumed is None else generation.resumed.row.token_count
         self._told = self._first
@@ -187,12 +211,17 @@ class _Sample:
             text += rest + self._stops.finish()
         reason = FinishReason.STOP if self.met_stop else None if told.ending is None else FINISH_REASON[told.ending]
         self.finished = reason is not None
-        scores = self._scores(told, used)
-        first, self._told = self._told, self._told + used
+        whole = told if self._waiting is None else joined([self._waiting, told])
+        waited = len(whole.token_ids) - len(told.token_ids)
+        count = waited + used if self.finished or state is not None else self._certain_count(waited + used)
+        scores = self._scores(whole, count)
+        self._waiting = _after(whole, count) if count < waited + used else None
+        self._ends = self._ends[count:]
+        first, self._told = self._told, self._told + count
         echo, self._echo = self._echo, ""
         issue = self._generation.issue
         return _Written(
-            echo + text, first, used, scores, reason,
+            echo + text, first, count, scores, reason,
             b"" if state is None or issue is None else issue(state),
             "" if state is None else self._stops.held + self._stream.finish(),
         )  # fmt: skip
@@ -203,11 +232,22 @@ class _Sample:
             return self._stream.push(token_ids), len(token_ids)
         text = ""
         for count, token_id in enumerate(token_ids, start=1):
-            piece, self.met_stop = self._stops.push(self._stream.push([token_id]))
+            new = self._stream.push([token_id])
+            self._end += len(new)
+            self._ends.append(self._end)
+            piece, self.met_stop = self._stops.push(new)
             text += piece
             if self.met_stop:
                 return text, count
         return text, len(token_ids)
+
+    def _certain_count(self, count: int) -> int:
+        """How many of `count` tokens that are not told yet have no text that is still held back."""
+        if not self._steps:
+            return count
+        certain = self._end - len(self._stops.held)
+        whole = count - len(self._stream.held)  # behind these a character is incomplete
+        return max(0, min(whole, sum(end <= certain for end in self._ends)))
 
     def _state(self, told: Tokens) -> TextState | None:
         """Where this sample stands, if the engine told it; or still stands, if it never came to go on."""
@@ -230,22 +270,23 @@ class _Sample:
     def _row_where_it_began(self, sample: int) -> CarriedRow | None:
         """What a sample goes on from, if it has not written anything yet, nor read a prompt."""
         generation = self._generation
-        if generation.resumed is None or generation.prompt_ids or self._told > self._first:
+        if generation.resumed is None or generation.prompt_ids or self._told > self._first or self._waiting is not None:
             return None
         row = generation.resumed.row
         return msgspec.structs.replace(row, sample=row.sample + sample)
 
-    def _scores(self, told: Tokens, used: int) -> tuple[TokenScore, ...]:
-        """Scores of the tokens used, and of the end-of-sequence token if it was written after them."""
-        count = used if self.met_stop else len(told.log_probabilities)
-        ids = told.token_ids[:used] + [self._generation.eos_id] * (count - used)
-        tokens = self._tokenizer.tokens(ids)
+    def _scores(self, told: Tokens, count: int) -> tuple[TokenScore, ...]:
+        """Scores of the first `count` tokens; at the end, of the end-of-sequence token too, if it was written."""
+        ends = self.finished and not self.met_stop
+        scored = len(told.log_probabilities) if ends else min(count, len(told.log_probabilities))
+        ids = told.token_ids[:count] + [self._generation.eos_id] * (scored - count)
+        tokens = self._tokenizer.tokens(ids[:scored])
         found = []
-        for place in range(min(count, len(told.log_probabilities))):
+        for place, token in enumerate(tokens):
             pairs = told.alternatives[place] if told.alternatives else []
             names = self._tokenizer.tokens([token_id for token_id, _ in pairs])
             others = tuple(TokenScore(name, score) for name, (_, score) in zip(names, pairs, strict=True))
-            found.append(TokenScore(tokens[place], told.log_probabilities[place], others))
+            found.append(TokenScore(token, told.log_probabilities[place], others))
         return tuple(found)
 
 

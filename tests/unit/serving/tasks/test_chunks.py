@@ -22,10 +22,13 @@ INFO = ModelInfo("m", 1, "active", max_token_count=20, max_output_token_count=30
 TEXT = "Il gatto \N{GRINNING FACE} saltò. \N{SNOWMAN}\N{SNOWMAN} E poi? saltò"
 
 
-def told(token_ids: Sequence[int], *, after: int = 0, ending: Ending | None = None, state: bool = False) -> Tokens:
+def told(
+    token_ids: Sequence[int], *, after: int = 0, ending: Ending | None = None, state: bool = False,
+    scores: Sequence[float] = (),
+) -> Tokens:  # fmt: skip
     count = after + len(token_ids)
     carried = CarriedRow(b"\0\0\0\0", token_ids[-1], count, known_ids=list(range(9))) if state else None
-    return Tokens(1, list(token_ids), 0.0, ending=ending, carried=carried)
+    return Tokens(1, list(token_ids), 0.0, ending=ending, log_probabilities=list(scores), carried=carried)
 
 
 class Written:
@@ -53,6 +56,10 @@ class Written:
         if not self._writer.finished:
             self.chunks += self._writer.write(tokens)
         return self
+
+    @property
+    def finished(self) -> bool:
+        return self._writer.finished
 
     @property
     def text(self) -> str:
@@ -85,6 +92,48 @@ def test_a_text_that_was_cut_anywhere_is_the_text_of_one_piece(data: st.DataObje
     assert first.text + second.text == whole.text
     assert second.chunks[0].first_token_index == cut
     assert second.chunks[-1].finish_reason is whole.chunks[-1].finish_reason
+
+
+@given(st.data())
+def test_a_token_is_told_with_its_text_and_so_none_of_a_stop_before_that_is_whole(data: st.DataObject) -> None:
+    ids = TOKENIZER.encode(TEXT)
+    begin = data.draw(st.integers(0, len(TEXT) - 1), "begin")
+    stop = TEXT[begin : data.draw(st.integers(begin + 1, min(len(TEXT), begin + 9)), "end")]
+    stops = (stop + data.draw(st.sampled_from(["", "x"]), "never met"), "gattino")
+    written, first = Written(stop_sequences=stops, include_token_scores=True), 0
+    while first < len(ids) and not written.finished:
+        count = data.draw(st.integers(1, 4), "count")
+        part = ids[first : first + count]
+        first += count
+        scores = [float(first - count + place) for place in range(len(part))]
+        ending = Ending.STOP if first >= len(ids) else None
+        written.write(told(part, after=first - count, ending=ending, scores=scores))
+        so_far = [score for chunk in written.chunks for score in chunk.token_scores]
+        assert [score.log_probability for score in so_far] == [float(place) for place in range(len(so_far))]
+        assert [chunk.first_token_index for chunk in written.chunks] == [
+            sum(chunk.token_count for chunk in written.chunks[:place]) for place in range(len(written.chunks))
+        ]
+        assert all(chunk.token_count == len(chunk.token_scores) for chunk in written.chunks)
+        if not written.finished:
+            assert written.text.startswith(TOKENIZER.decode(ids[: len(so_far)]))
+    found = min((TEXT.index(one) + len(one) for one in stops if one in TEXT), default=None)
+    assert len(so_far) == (len(ids) if found is None else tokens_that_give(ids, found))
+
+
+def tokens_that_give(ids: Sequence[int], characters: int) -> int:
+    """How many of the first tokens it takes for so many whole characters."""
+    texts = [TOKENIZER.decode(ids[:count]) for count in range(len(ids) + 1)]
+    return next(count for count, text in enumerate(texts) if len(text) >= characters and "\ufffd" not in text)
+
+
+def test_a_message_that_would_say_nothing_is_none() -> None:
+    ids = TOKENIZER.encode("Il gatto")
+    written = Written(stop_sequences=("Il gatto!",)).write(told(ids[:1])).write(told(ids[1:2]))
+    assert written.chunks == []
+    written.write(told(ids[2:], after=2, ending=Ending.LENGTH))
+    assert [(chunk.text, chunk.first_token_index, chunk.token_count) for chunk in written.chunks] == [
+        ("Il gatto", 0, len(ids))
+    ]
 
 
 def test_what_is_held_back_is_told_beside_the_token_and_comes_again() -> None:
