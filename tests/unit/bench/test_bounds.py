@@ -32,12 +32,18 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     def seqserve_server(_: Path) -> Iterator[Server]:
         yield Server("none", 0)
 
+    @contextmanager
+    def triton_tuned(*_: object, **__: object) -> Iterator[list[Contender]]:
+        yield [Contender("Triton (tuned)", lambda: Sample(150, 150, p50_ms=4.0, server_cpu=1.0))]
+
     def loaded(_: Bench, __: Job, served: Served, ___: Shape) -> Contender:
         return Contender(served.title, lambda: Sample(100, 100, p50_ms=8.0, server_cpu=1.0, generator_cpu=0.5))
 
     monkeypatch.setattr(bounds, "ready_server", ready_server)
     monkeypatch.setattr(bounds, "seqserve_server", seqserve_server)
     monkeypatch.setattr(bounds, "loaded", loaded)
+    monkeypatch.setattr(bounds, "triton_tuned", triton_tuned)
+    monkeypatch.setattr(bounds, "mixed_items", lambda job: job.items)
     return waits
 
 
@@ -62,18 +68,29 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int | None]]:
 @pytest.mark.usefixtures("opened")
 def test_the_limit_s_own_loop_is_given_what_two_lists_hold(loops: list[tuple[str, int, int | None]]) -> None:
     found = bounds.bounds(_FakeBench([], None, Path(), rounds=1))
-    assert loops == 3 * [("engine", size, 32) for size in (32, 16, 8, 4)]
-    assert found.count("| engine, 32 at a time, in runs of 8 |") == 3
+    assert loops == 4 * [("engine", size, 32) for size in (32, 16, 8, 4)]
+    assert found.count("| engine, 32 at a time, in runs of 8 |") == 4
 
 
 @pytest.mark.usefixtures("loops")
 def test_answers_at_hand_come_at_once_and_after_as_long_as_ours_take(opened: list[float]) -> None:
     found = bounds.bounds(_FakeBench([], None, Path(), rounds=1))
-    assert opened == 6 * [0.0, 0.008]
-    line = next(line for line in found.splitlines() if line.startswith("| `tiny@1`, 2 calls in flight"))
+    assert opened == 8 * [0.0, 0.008]
+    lines = [line.split(" | ") for line in found.splitlines() if line.startswith("| `tiny@1`, ")]
+    assert [line[0] for line in lines] == [
+        "| `tiny@1`, 32 calls in flight, one text each",
+        "| `tiny@1`, 2 calls in flight, 16 texts each",
+        "| `tiny@1`, 32 calls in flight, 16 texts each",
+        "| `tiny@1`, sources of 6 to 60 tokens, 32 calls in flight, one text each",
+        "| `tiny@1`, 32 calls in flight, one text each",
+        "| `tiny@1`, 2 calls in flight, 16 texts each",
+        "| `tiny@1`, 32 calls in flight, 16 texts each",
+        "| `tiny@1`, one call in flight, one text each",
+    ]
     # of the loops, runs of 32 are the best here: 232 texts per CPU-second
-    assert line.split(" | ")[1:] == ["2,500", "4,310", "10,000", "10,000", "10,000", "0.17", "0.25",
-                                     "5,000", "104", "100 |"]  # fmt: skip
+    figures = ["2,500", "4,310", "10,000", "10,000", "10,000", "0.17", "0.25", "5,000", "104", "100"]
+    assert lines[0][1:] == [*figures, "150", "8.00", "8.00", "4.00 |"]
+    assert lines[1][1:] == [*figures, "", "8.00", "8.00", " |"]
 
 
 def test_what_can_be_had_is_the_limit_over_loop_and_calls_and_cores_over_these_and_the_client() -> None:
@@ -82,12 +99,13 @@ def test_what_can_be_had_is_the_limit_over_loop_and_calls_and_cores_over_these_a
     samples = {
         title: [Sample(rate, 1, server_cpu=1.0, generator_cpu=1.0) for rate in both] for title, both in rates.items()
     }
-    *_, can, had, client, most, ours = bounds.figures(Measured(samples), "loop", cores=2)
+    can, had, client, most, ours, triton, *_ = bounds.figures(Measured(samples), "loop", cores=2)[5:]
     assert can == "0.25 (0.25 to 0.25)"
     assert had == "0.20 (0.20 to 0.20)"
     assert client == "15,000 (10,000 to 20,000)"
     assert most == "50 (33 to 67)"
     assert ours == "30 (20 to 40)"
+    assert triton == ""
 
 
 async def test_a_server_with_answers_at_hand_gives_each_text_its_own() -> None:
