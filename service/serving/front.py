@@ -299,13 +299,13 @@ class Front:
             if told and not place.begun:
                 place.begun = True
                 self._places.note_first_token(name, time.monotonic() - place.arrival)
-            chunks = writer.write(told)
+            before, chunks = writer.token_count, writer.write(told)
             if isinstance(end, Decoded):
                 chunks += writer.end(end.rows[0][0].ending)
             for sample in writer.stopped:
                 self._pool.stop_sample(ticket, sample)
             writer.stopped.clear()
-            self._places.count_tokens(name, sum(chunk.token_count for chunk in chunks))
+            self._places.count_tokens(name, writer.token_count - before)
             if writer.finished:
                 answer = end if isinstance(end, Decoded) else place.stopped(told[-1])
                 chunks[-1] = replace(chunks[-1], timings=self._places.timings(place, answer))

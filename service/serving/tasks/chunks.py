@@ -65,6 +65,11 @@ class GenerationWriter:
         """Whether every sample has ended."""
         return all(sample.finished for sample in self._samples)
 
+    @property
+    def token_count(self) -> int:
+        """Tokens of all samples so far, told or not; none of those after a stop string."""
+        return sum(sample.token_count for sample in self._samples)
+
     def write(self, told: Sequence[Tokens]) -> list[GeneratedChunk]:
         """Chunks for what the engine has told, in order of sample: one, and one more for each state in between.
 
@@ -184,21 +189,26 @@ class _Written:
 class _Sample:
     """One text that is being generated.
 
-    A token whose text may belong to a stop string waits with it, for its name would tell what the text must not. At the
-    end, and where a state stands, nothing waits: `held_back_text` tells there what the text does not.
+    Where there are stop strings, a token waits until all of its text is told, for its name would tell what the text
+    must not. At the end, and where a state stands, none waits; `held_back_text` has what the text lacks at a state.
     """
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
         self._tokenizer = generation.tokenizer
         self._stream, self._stops = _text_after(generation)
-        self._steps = bool(generation.options.stop_sequences)
+        self._has_stops = bool(generation.options.stop_sequences)
         self._waiting: Tokens | None = None
-        self._ends: list[int] = []  # of each token that waits, and of each new one: where its text ends
-        self._end = len(self._stops.held)
+        self._ends: list[
+            int
+        ] = []  # of each token that waits or is new, up to the last whole character: where that ends
+        self._textless = 0  # tokens behind these
+        self._end = 0  # of the text that these tokens gave
         self._echo = generation.prompt if generation.options.echo else ""
         self._first = 0 if generation.resumed is None else generation.resumed.row.token_count
         self._told = self._first
+        self.token_count = 0
+        """Tokens written, told or not."""
         self.finished = False
         self.met_stop = False
 
@@ -213,10 +223,10 @@ class _Sample:
         self.finished = reason is not None
         whole = told if self._waiting is None else joined([self._waiting, told])
         waited = len(whole.token_ids) - len(told.token_ids)
-        count = waited + used if self.finished or state is not None else self._certain_count(waited + used)
+        self.token_count += used
+        count = self._told_count(waited + used, everything=self.finished or state is not None)
         scores = self._scores(whole, count)
         self._waiting = _after(whole, count) if count < waited + used else None
-        self._ends = self._ends[count:]
         first, self._told = self._told, self._told + count
         echo, self._echo = self._echo, ""
         issue = self._generation.issue
@@ -228,26 +238,31 @@ class _Sample:
 
     def _push(self, token_ids: list[int]) -> tuple[str, int]:
         """Text that is certain, and how many tokens it took: all, or those up to a complete stop string."""
-        if not self._steps:
+        if not self._has_stops:
             return self._stream.push(token_ids), len(token_ids)
         text = ""
         for count, token_id in enumerate(token_ids, start=1):
             new = self._stream.push([token_id])
-            self._end += len(new)
-            self._ends.append(self._end)
+            self._textless += 1
+            if new:
+                self._end += len(new)
+                self._ends += [self._end] * self._textless
+                self._textless = 0
             piece, self.met_stop = self._stops.push(new)
             text += piece
             if self.met_stop:
                 return text, count
         return text, len(token_ids)
 
-    def _certain_count(self, count: int) -> int:
-        """How many of `count` tokens that are not told yet have no text that is still held back."""
-        if not self._steps:
+    def _told_count(self, count: int, *, everything: bool) -> int:
+        """How many of `count` tokens that are not told yet are told now, and then forgotten here."""
+        if everything or not self._has_stops:
+            self._ends, self._textless = [], 0
             return count
         certain = self._end - len(self._stops.held)
-        whole = count - len(self._stream.held)  # behind these a character is incomplete
-        return max(0, min(whole, sum(end <= certain for end in self._ends)))
+        told = sum(end <= certain for end in self._ends)
+        del self._ends[:told]
+        return told
 
     def _state(self, told: Tokens) -> TextState | None:
         """Where this sample stands, if the engine told it; or still stands, if it never came to go on."""
@@ -270,7 +285,7 @@ class _Sample:
     def _row_where_it_began(self, sample: int) -> CarriedRow | None:
         """What a sample goes on from, if it has not written anything yet, nor read a prompt."""
         generation = self._generation
-        if generation.resumed is None or generation.prompt_ids or self._told > self._first or self._waiting is not None:
+        if generation.resumed is None or generation.prompt_ids or self.token_count:
             return None
         row = generation.resumed.row
         return msgspec.structs.replace(row, sample=row.sample + sample)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,6 +63,10 @@ class Written:
         return self._writer.finished
 
     @property
+    def token_count(self) -> int:
+        return self._writer.token_count
+
+    @property
     def text(self) -> str:
         return "".join(chunk.text for chunk in self.chunks)
 
@@ -94,36 +99,90 @@ def test_a_text_that_was_cut_anywhere_is_the_text_of_one_piece(data: st.DataObje
     assert second.chunks[-1].finish_reason is whole.chunks[-1].finish_reason
 
 
+def whole_count(ids: Sequence[int], characters: int) -> int:
+    """How many of the first tokens have their whole text among so many characters."""
+    texts = [TOKENIZER.decode(ids[:count]) for count in range(len(ids) + 1)]
+    return max(count for count, text in enumerate(texts) if len(text) <= characters and "\ufffd" not in text)
+
+
+@settings(max_examples=400)
 @given(st.data())
-def test_a_token_is_told_with_its_text_and_so_none_of_a_stop_before_that_is_whole(data: st.DataObject) -> None:
+def test_a_token_is_told_once_its_text_is_and_none_of_a_stop_before_that_is_whole(data: st.DataObject) -> None:
     ids = TOKENIZER.encode(TEXT)
     begin = data.draw(st.integers(0, len(TEXT) - 1), "begin")
     stop = TEXT[begin : data.draw(st.integers(begin + 1, min(len(TEXT), begin + 9)), "end")]
-    stops = (stop + data.draw(st.sampled_from(["", "x"]), "never met"), "gattino")
-    written, first = Written(stop_sequences=stops, include_token_scores=True), 0
+    stops = (stop + data.draw(st.sampled_from(["", "x", "x"]), "met or not"), "gattino")
+    written = Written(stop_sequences=stops, include_token_scores=True, include_state_token=True)
+    first, expected, scores = 0, 0, [float(place) for place in range(len(ids) + 1)]  # the last is of the end
     while first < len(ids) and not written.finished:
-        count = data.draw(st.integers(1, 4), "count")
-        part = ids[first : first + count]
-        first += count
-        scores = [float(first - count + place) for place in range(len(part))]
-        ending = Ending.STOP if first >= len(ids) else None
-        written.write(told(part, after=first - count, ending=ending, scores=scores))
-        so_far = [score for chunk in written.chunks for score in chunk.token_scores]
-        assert [score.log_probability for score in so_far] == [float(place) for place in range(len(so_far))]
+        end = min(len(ids), first + data.draw(st.integers(1, 4), "count"))
+        state = end < len(ids) and data.draw(st.sampled_from([False, False, True]), "state")
+        ends = end == len(ids)
+        ending, scored = (Ending.STOP, scores[first:]) if ends else (None, scores[first:end])
+        written.write(told(ids[first:end], after=first, ending=ending, state=state, scores=scored))
+        first = end
+        so_far = [score.log_probability for chunk in written.chunks for score in chunk.token_scores]
+        expected = end if state else max(expected, whole_count(ids[:end], len(written.text)))
         assert [chunk.first_token_index for chunk in written.chunks] == [
             sum(chunk.token_count for chunk in written.chunks[:place]) for place in range(len(written.chunks))
         ]
-        assert all(chunk.token_count == len(chunk.token_scores) for chunk in written.chunks)
         if not written.finished:
-            assert written.text.startswith(TOKENIZER.decode(ids[: len(so_far)]))
-    found = min((TEXT.index(one) + len(one) for one in stops if one in TEXT), default=None)
-    assert len(so_far) == (len(ids) if found is None else tokens_that_give(ids, found))
+            assert so_far == scores[:expected]
+            assert sum(chunk.token_count for chunk in written.chunks) == expected
+    met = min((TEXT.index(one) + len(one) for one in stops if one in TEXT), default=None)
+    if met is None:
+        assert so_far == scores
+    else:  # up to the token that makes the stop whole
+        assert so_far == scores[: next(count for count in range(len(ids) + 1) if whole_count(ids[:count], 99) == count
+                                       and len(TOKENIZER.decode(ids[:count])) >= met)]  # fmt: skip
 
 
-def tokens_that_give(ids: Sequence[int], characters: int) -> int:
-    """How many of the first tokens it takes for so many whole characters."""
-    texts = [TOKENIZER.decode(ids[:count]) for count in range(len(ids) + 1)]
-    return next(count for count, text in enumerate(texts) if len(text) >= characters and "\ufffd" not in text)
+def test_the_bytes_of_a_character_that_may_begin_a_stop_are_not_told() -> None:
+    ids = TOKENIZER.encode("a \N{SNOWMAN} b")
+    written = Written(stop_sequences=("\N{SNOWMAN}!",))
+    counts = [
+        sum(chunk.token_count for chunk in written.write(told([one], after=place)).chunks)
+        for place, one in enumerate(ids)
+    ]
+    begins = len(TOKENIZER.encode("a "))
+    after = next(place for place in range(len(ids)) if TOKENIZER.decode(ids[: place + 1]) == "a \N{SNOWMAN} ")
+    assert len(TOKENIZER.encode("\N{SNOWMAN}")) > 1
+    assert counts[begins - 1 : after] == [begins] * (after - begins + 1)
+    assert counts[after] == after + 1
+
+
+def test_of_a_text_that_goes_on_no_token_is_told_before_what_its_state_held_back() -> None:
+    ids, stops = TOKENIZER.encode("saltò un"), ("saltò!",)
+    assert TOKENIZER.tokens(ids)[:4] == ["s", "al", "tò", " "]
+    before = Written(stop_sequences=stops).write(told(ids[:2], state=True))
+    assert (before.chunks[-1].token_count, before.chunks[-1].held_back_text) == (2, "sal")
+    after = Written(resumed=before.states[-1], stop_sequences=stops).write(told(ids[2:3], after=2))
+    assert after.chunks == []
+    after.write(told(ids[3:4], after=3))
+    assert [(chunk.text, chunk.first_token_index, chunk.token_count) for chunk in after.chunks] == [("saltò ", 2, 2)]
+
+
+def test_tokens_are_counted_when_they_are_written_and_not_after_a_stop() -> None:
+    ids = TOKENIZER.encode("Il gatto nero")
+    written = Written(stop_sequences=("Il gatto n",)).write(told(ids[:2]))
+    assert (written.chunks, written.token_count) == ([], 2)
+    written.write(told(ids[2:], after=2))  # two more, of which the first ends the text
+    assert (written.text, written.token_count) == ("", 3)
+
+
+def test_alternatives_stay_with_their_tokens_while_these_wait() -> None:
+    ids = TOKENIZER.encode("Il gatto")
+    part = told(ids, scores=[float(place) for place in range(len(ids))])
+    others = [[(one, -1.0 - place)] for place, one in enumerate(ids)]
+    written = Written(stop_sequences=(" gatto!",), include_token_scores=True)
+    written.write(msgspec.structs.replace(part, alternatives=others))
+    assert written.text == "Il"
+    written.write(told([], after=len(ids), ending=Ending.LENGTH))
+    scores = [score for chunk in written.chunks for score in chunk.token_scores]
+    assert [score.token for score in scores] == TOKENIZER.tokens(ids)
+    assert [[(other.token, other.log_probability) for other in score.alternatives] for score in scores] == [
+        [(score.token, -1.0 - place)] for place, score in enumerate(scores)
+    ]
 
 
 def test_a_message_that_would_say_nothing_is_none() -> None:
@@ -184,6 +243,8 @@ def test_a_text_that_never_came_to_go_on_still_stands_where_it_stood() -> None:
     assert [one.row for one in waiting.states] == [found.states[0].row]
     assert [one.held_text for one in waiting.states] == ["tto"]
     assert waiting.chunks[-1].held_back_text == "tto"
+    written = Written(resumed=found.states[0]).write(told(token_ids, after=found.states[0].row.token_count))
+    assert written.write(Tokens(0, [], 0.0, ending=Ending.DEADLINE)).states == []  # where it stands, nobody told
     unasked = Written(resumed=found.states[0], stop_sequences=("tto!",), issues=False).write(
         Tokens(0, [], 0.0, ending=Ending.DEADLINE)
     )
