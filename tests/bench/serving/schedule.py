@@ -46,7 +46,7 @@ EFFORTS: Mapping[str, Effort] = {
     "startup": Effort(tries=0, each_round=4, starts=3),
     "toolkits": Effort(tries=16, each_round=9, starts=20),
     "growth": Effort(tries=0, each_round=44, starts=77, most_rounds=3),  # 17 of them references
-    "bounds": Effort(tries=96, each_round=64, starts=65, most_rounds=3),  # 5 of them the samples' reference
+    "bounds": Effort(tries=96, each_round=62, starts=65, most_rounds=3),  # 5 of them the samples' reference
     "costs": Effort(tries=0, each_round=11, starts=13, most_rounds=1),  # a graph's profile takes as long as some starts
 }
 

@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import uvloop
+from google.protobuf import duration_pb2
 
 from seqserve.v1 import inference_service_pb2 as messages
 from seqserve.v1 import inference_service_pb2_grpc as stubs
@@ -22,7 +23,7 @@ from tests.bench.serving.load.spec import Item
 
 
 class ReadyServicer(stubs.InferenceServiceServicer):
-    """Two of our methods, with the fields filled that ours fills by default.
+    """Two of our methods. Answers have all fields that ours have, but of labels the best alone, for no other is known.
 
     Args:
         items: the texts that will come, with their answers.
@@ -37,22 +38,40 @@ class ReadyServicer(stubs.InferenceServiceServicer):
     async def TranslateText(self, request: Any, context: Any) -> Any:  # noqa: N802
         del context
         await self._wait()
-        found = [self._items[text] for text in request.texts]
+        translations = [
+            messages.Translation(
+                text=item.expected,
+                source_token_count=item.token_count,
+                token_count=item.token_count,
+                finish_reason=messages.FINISH_REASON_STOP,
+            )
+            for item in (self._items[text] for text in request.texts)
+        ]
         return messages.TranslateTextResponse(
-            translations=[messages.Translation(text=item.expected, token_count=item.token_count) for item in found]
+            translations=translations, model_version=_version(request), timings=_timings()
         )
 
     async def ClassifyText(self, request: Any, context: Any) -> Any:  # noqa: N802
         del context
         await self._wait()
         labels = [messages.LabelScore(label=self._items[text].expected, probability=1.0) for text in request.texts]
+        classifications = [messages.Classification(labels=[label], token_count=1) for label in labels]
         return messages.ClassifyTextResponse(
-            classifications=[messages.Classification(labels=[label], token_count=1) for label in labels]
+            classifications=classifications, model_version=_version(request), timings=_timings()
         )
 
     async def _wait(self) -> None:
         if self._seconds:
             await asyncio.sleep(self._seconds * self._random.uniform(0.5, 1.5))
+
+
+def _version(request: Any) -> messages.ModelVersion:
+    return messages.ModelVersion(name=request.model, version=1)
+
+
+def _timings() -> messages.ServerTimings:
+    moment = duration_pb2.Duration(nanos=1)
+    return messages.ServerTimings(queue_duration=moment, compute_duration=moment, total_duration=moment)
 
 
 async def _serve(port: int, servicer: ReadyServicer) -> None:

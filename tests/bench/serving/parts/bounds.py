@@ -1,13 +1,14 @@
 """What a service could have: the limit's loop over what is in flight, and calls whose answers are at hand."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.mixed import mixed_items
 from tests.bench.serving.contenders.servers import ready_server, seqserve_server
-from tests.bench.serving.figures import values_of, with_spread
+from tests.bench.serving.figures import Sample, values_of, with_spread
 from tests.bench.serving.page import circumstances
 from tests.bench.serving.parts.bench import Bench, Served, Shape, bare, loaded
 from tests.bench.serving.parts.lineup import LIMIT, TRITON, Lineup, find_limit, triton_tuned
@@ -36,30 +37,77 @@ that are in flight, in the order in which they come. Here the limit's loop is gi
 texts at a time, as many as two lists of 16 hold, which it sorts by length and reads in one run or in several."""
 
 CALLS_NOTE = """*Answers at hand* is a grpc.aio server that is sent the same texts by the same client and knows the
-answers, which it gives at once, or after about as long as ours takes (a half to one and a half times our p50, at
-random): what calls cost in Python's gRPC when answers cost nothing. In microseconds of the server's CPU for one text.
-Together with the limit's loop over what is in flight, in its best runs, the second is about the least that a service in
-Python costs: *can be had* is the limit over that sum, *is had* the limit over ours. The client's CPU for a text is that
-of the generators that ask the second; *at most* are the texts of all cores at the least cost of both. Triton stands
-beside single texts, in its best setting under the same load."""
+answers: what calls cost in Python's gRPC when answers cost nothing. It gives them *at once*, and is then as busy as the
+client makes it, which is when a call costs least; or *at our pace*, after half to one and a half times our p50, at
+random, and then costs what waking for single calls costs.
 
-COLUMNS = (
+The first table has microseconds of CPU of the server's processes for one text. *Can be had* is the limit over the sum
+of two: its loop over what is in flight (the best of the runs above; of one call, one text at a time; of 32 lists, as
+many as there are texts, the limit itself), and calls whose answers are at hand, at once or at our pace. *Is had* is the
+limit over ours. The second table has what can be had by the clock: all cores over the loop, the calls at once and the
+client's share in these. Triton stands beside single texts, in its best setting under the same load."""
+
+COST_COLUMNS = (
     "model and load",
     "the limit",
     "its loop, in flight",
     AT_ONCE,
     PACED,
     OURS,
-    "can be had",
+    "can be had, at once",
+    "can be had, at our pace",
     "is had",
-    "client",
-    "texts/s at most",
+)
+CLOCK_COLUMNS = (
+    "model and load",
+    "texts/s that can be had",
+    "of these calls, client's microseconds",
+    "texts/s, answers at hand, at our pace",
     "texts/s of ours",
     "texts/s of Triton",
     "p50 ms, answers at hand, at once",
     "p50 ms of ours",
     "p50 ms of Triton",
 )
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A job's limit, and the best of its loops over `WINDOW` texts in flight.
+
+    Attributes:
+        job: the texts.
+        limit: over all texts.
+        engine: of the bare loops.
+        loop: over those in flight.
+        section: of the page.
+    """
+
+    job: Job
+    limit: Contender
+    engine: str
+    loop: Contender
+    section: str
+
+    def loop_of(self, bench: Bench, shape: Shape) -> Contender:
+        """The loop that knows what is in flight under a load; the limit where that is all texts."""
+        in_flight = shape.calls * shape.list_size
+        if in_flight == 1:
+            return bare(bench, self.job, f"{self.engine}, one at a time", self.engine, 1, window=1)
+        return self.limit if in_flight >= len(self.job.items) else self.loop
+
+
+@dataclass
+class _Tables:
+    """Rows of both tables, and Triton's settings that were tried."""
+
+    costs: list[list[str]] = field(default_factory=list)
+    clock: list[list[str]] = field(default_factory=list)
+    lineup: Lineup = field(default_factory=Lineup)
+
+    def sections(self) -> list[str]:
+        """For the page."""
+        return [markdown(COST_COLUMNS, self.costs), markdown(CLOCK_COLUMNS, self.clock), self.lineup.tried()]
 
 
 def bounds(bench: Bench) -> str:
@@ -73,14 +121,16 @@ def bounds(bench: Bench) -> str:
         "Classification": bench.job("classification"),
     }
     found = {title: _bound(bench, title, job) for title, job in jobs.items()}
-    sections = [section for _, _, lines in found.values() for section in lines]
-    rows = [_calls(bench, title, jobs[title], shape, *found[title][:2]) for title in LOADS for shape in LOADS[title]]
-    calls = ["## What calls cost", circumstances(bench.effort), CALLS_NOTE, markdown(COLUMNS, rows)]
-    return "\n\n".join(["## What is in flight", circumstances(bench.effort), NOTE, *sections, *calls])
+    tables = _Tables()
+    for title, shapes in LOADS.items():
+        for shape in shapes:
+            _add_calls(bench, title, found[title], shape, tables)
+    head = ["## What is in flight", circumstances(bench.effort), NOTE, *(bound.section for bound in found.values())]
+    calls = ["## What calls cost", circumstances(bench.effort), CALLS_NOTE, *tables.sections()]
+    return "\n\n".join([*head, *calls])
 
 
-def _bound(bench: Bench, title: str, job: Job) -> tuple[Contender, Contender, list[str]]:
-    """The limit, the best loop over what is in flight, and the section about them."""
+def _bound(bench: Bench, title: str, job: Job) -> _Bound:
     limit, tries = find_limit(bench, job)
     engine = tries.best().partition(",")[0]
     loops = [
@@ -90,52 +140,74 @@ def _bound(bench: Bench, title: str, job: Job) -> tuple[Contender, Contender, li
     measured = take_turns([limit, *loops], bench.rounds)
     best = max(loops, key=lambda loop: measured.median(loop.title, "items_per_cpu_second"))
     tried = tries_table("bare loop; the best is the limit", tries)
-    return limit, best, [f"### {title}: `{job.reference}`", table_of(measured, limit=LIMIT), tried]
+    section = "\n\n".join([f"### {title}: `{job.reference}`", table_of(measured, limit=LIMIT), tried])
+    return _Bound(job, limit, engine, best, section)
 
 
-def _calls(bench: Bench, title: str, job: Job, shape: Shape, limit: Contender, loop: Contender) -> list[str]:
-    """The row of one load."""
+def _add_calls(bench: Bench, title: str, bound: _Bound, shape: Shape, tables: _Tables) -> None:
+    """Measure everybody under one load, side by side."""
+    job, loop = bound.job, bound.loop_of(bench, shape)
+    load = ", ".join(filter(None, (title.partition(", ")[2], str(shape))))
     with ExitStack() as stack:
         served = Served(OURS, stack.enter_context(seqserve_server(job.repository)), job.name)
         pace = take_turns([loaded(bench.briefly, job, served, shape)], 1).median(OURS, "p50_ms") / 1000
-        waits = {AT_ONCE: 0.0, PACED: pace}
-        opened = {wait: stack.enter_context(ready_server(job.items, waits[wait])) for wait in waits}
-        ready = [loaded(bench, job, Served(wait, server, job.name), shape) for wait, server in opened.items()]
-        own = [replace(one, exact=True, is_peer=False) for one in ready]  # whoever fails fails the part
+        ready = [
+            Served(name, stack.enter_context(ready_server(job.items, seconds)), job.name)
+            for name, seconds in ((AT_ONCE, 0.0), (PACED, pace))
+        ]
+        own = [replace(loaded(bench, job, one, shape), exact=True, is_peer=False) for one in ready]  # no failing peers
         peers = []
         if shape.list_size == 1:
-            tuned = triton_tuned(bench, job, shape, Lineup(), by="items_per_second", items=job.items)
+            about, by = f"`{job.reference}`, {load}", "items_per_second"
+            tuned = triton_tuned(bench, job, shape, tables.lineup, by=by, items=job.items, about=about)
             peers = stack.enter_context(tuned)
-        measured = take_turns([limit, loop, *own, loaded(bench, job, served, shape), *peers], bench.rounds)
-    about = title.partition(", ")[2]
-    return [
-        ", ".join(filter(None, (f"`{job.reference}`", about, str(shape)))),
-        *figures(measured, loop.title, bench.cores),
-    ]
+        bares = {bound.limit.title: bound.limit, loop.title: loop}
+        measured = take_turns([*bares.values(), *own, loaded(bench, job, served, shape), *peers], bench.rounds)
+    first = f"`{job.reference}`, {load}"
+    tables.costs.append([first, *cost_cells(measured, loop.title)])
+    tables.clock.append([first, *clock_cells(measured, loop.title, bench.cores if shape.calls > 1 else None)])
 
 
-def figures(measured: Measured, loop: str, cores: int) -> list[str]:
-    """Costs of a text, what of the limit can be had and is, and texts per second and latencies: medians with spread.
+def cost_cells(measured: Measured, loop: str) -> list[str]:
+    """What a text costs, and what of the limit can be had and is: medians with spread, as `COST_COLUMNS`.
 
     Args:
-        measured: of the limit, the loop, both servers with answers at hand, ours, and Triton, which may lack.
+        measured: of the limit, the loop, both servers with answers at hand, and ours.
         loop: its title.
-        cores: that server and client share.
     """
-    samples = measured.samples
-    triton = next((samples[title] for title in samples if title.startswith(TRITON)), [])
-    costs = {title: [1e6 / one.items_per_cpu_second for one in found] for title, found in samples.items()}
-    client = [1e6 * one.generator_cpu / one.items_per_second for one in samples[PACED]]
-    least = [sum(pair) for pair in zip(costs[loop], costs[PACED], strict=True)]
-    most = [1e6 * cores / (server + asking) for server, asking in zip(least, client, strict=True)]
-    rates = (values_of(found, "items_per_second") for found in (samples[OURS], triton))
-    waits = (values_of(found, "p50_ms") for found in (samples[AT_ONCE], samples[OURS], triton))
+    costs = {title: _microseconds(samples) for title, samples in measured.samples.items()}
+    wholes = (_sums(costs[loop], costs[AT_ONCE]), _sums(costs[loop], costs[PACED]), costs[OURS])
     return [
         *(with_spread(costs[title]) for title in (LIMIT, loop, AT_ONCE, PACED, OURS)),
-        *(with_spread(_over(costs[LIMIT], whole), 2) for whole in (least, costs[OURS])),
-        *(with_spread(values) for values in (client, most, *rates)),
-        *(with_spread(values, 2) for values in waits),
+        *(with_spread(_over(costs[LIMIT], whole), 2) for whole in wholes),
     ]
+
+
+def clock_cells(measured: Measured, loop: str, cores: int | None) -> list[str]:
+    """Texts per second that can be had and are, and latencies: medians with spread, as `CLOCK_COLUMNS`.
+
+    Args:
+        measured: as `cost_cells`, and of Triton, where that was measured.
+        loop: its title.
+        cores: that server and client share; None where the load is too low to fill them.
+    """
+    samples, absent = measured.samples, next(iter(measured.absent.values()), "")
+    triton = next((samples[title] for title in samples if title.startswith(TRITON)), [])
+    asking = [1e6 * one.generator_cpu / one.items_per_second for one in samples[AT_ONCE]]
+    needed = _sums(_sums(_microseconds(samples[loop]), _microseconds(samples[AT_ONCE])), asking)
+    had = [math.nan if cores is None else 1e6 * cores / microseconds for microseconds in needed]
+    rates = [with_spread(values_of(found, "items_per_second")) for found in (samples[PACED], samples[OURS], triton)]
+    latencies = [with_spread(values_of(found, "p50_ms"), 2) for found in (samples[AT_ONCE], samples[OURS], triton)]
+    return [with_spread(had), with_spread(asking), *rates[:2], rates[2] or absent, *latencies]
+
+
+def _microseconds(samples: Sequence[Sample]) -> list[float]:
+    """Of the server's CPU for a text, in each round."""
+    return [1e6 / value for value in values_of(samples, "items_per_cpu_second")]
+
+
+def _sums(values: Sequence[float], others: Sequence[float]) -> list[float]:
+    return [value + other for value, other in zip(values, others, strict=True)]
 
 
 def _over(parts: Sequence[float], wholes: Sequence[float]) -> list[float]:
