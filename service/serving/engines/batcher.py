@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ _Answer = list[list[float]]  # [steps][labels]
 STEPWISE = 3
 """Dimensions of the logits of a labeller, which answers every step; a classifier's have one less."""
 
-WINDOW_BATCHES = 4
-"""How many batches' worth of the oldest rows are looked at for similar lengths."""
+WINDOW_BATCHES, WINDOW_ROWS = 4, 64
+"""How many batches' worth of the oldest rows are looked at for similar lengths, and how many rows at least."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class Batcher:
         self._max_tokens = max_tokens
         self._longest = sys.maxsize if graph.carrying is None else slice_length(max_tokens, max_batch_size)
         self._padding_budget = padding_budget
+        self._window = max(WINDOW_ROWS, WINDOW_BATCHES * max_batch_size)
         self._clock = clock
         self._works: dict[int, _Pending] = {}
         self._waiting: deque[_Row] = deque()  # first in line first
@@ -167,7 +169,7 @@ class Batcher:
         self._fail(expired, DeadlineExceededError("the deadline passed while the sequence waited for a batch"))
 
     def _take_batch(self) -> list[_Row]:
-        window = [self._waiting[i] for i in range(min(len(self._waiting), WINDOW_BATCHES * self._max_batch_size))]
+        window = list(islice(self._waiting, self._window))
         chosen = pick_batch(
             [min(row.left, self._longest) for row in window],
             max_rows=self._max_batch_size,

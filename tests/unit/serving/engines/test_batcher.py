@@ -48,6 +48,17 @@ def work(work_id: int, *rows: list[int], deadline: float = 1e9) -> ClassifyWork:
     return ClassifyWork(work_id, 7, list(rows), 99.0, deadline)
 
 
+@pytest.mark.parametrize(("between", "padding"), [(62, 0.0), (63, 1 / 3)])
+def test_rows_of_similar_length_are_looked_for_among_the_64_oldest(
+    clock: ManualClock, between: int, padding: float
+) -> None:
+    batcher = make(clock, max_batch_size=2)
+    batcher.submit(work(1, [1], *between * [[2, 2, 2]], [1]))
+    (ran,) = batcher.turn()
+    assert isinstance(ran, Ran)
+    assert ran.padding_ratio == pytest.approx(padding)
+
+
 def test_rows_of_different_requests_share_a_batch(clock: ManualClock) -> None:
     batcher = make(clock)
     batcher.submit(work(1, [5]))
