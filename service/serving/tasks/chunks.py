@@ -199,11 +199,10 @@ class _Sample:
         self._stream, self._stops = _text_after(generation)
         self._has_stops = bool(generation.options.stop_sequences)
         self._waiting: Tokens | None = None
-        self._ends: list[
-            int
-        ] = []  # of each token that waits or is new, up to the last whole character: where that ends
-        self._textless = 0  # tokens behind these
-        self._end = 0  # of the text that these tokens gave
+        # Of what waits: where the text of each token ends that gave some, and how many gave none since.
+        self._ends: list[int] = []
+        self._textless = 0
+        self._end = 0
         self._echo = generation.prompt if generation.options.echo else ""
         self._first = 0 if generation.resumed is None else generation.resumed.row.token_count
         self._told = self._first
@@ -224,7 +223,7 @@ class _Sample:
         whole = told if self._waiting is None else joined([self._waiting, told])
         waited = len(whole.token_ids) - len(told.token_ids)
         self.token_count += used
-        count = self._told_count(waited + used, everything=self.finished or state is not None)
+        count = self._take_certain(waited + used, everything=self.finished or state is not None)
         scores = self._scores(whole, count)
         self._waiting = _after(whole, count) if count < waited + used else None
         first, self._told = self._told, self._told + count
@@ -254,8 +253,8 @@ class _Sample:
                 return text, count
         return text, len(token_ids)
 
-    def _told_count(self, count: int, *, everything: bool) -> int:
-        """How many of `count` tokens that are not told yet are told now, and then forgotten here."""
+    def _take_certain(self, count: int, *, everything: bool) -> int:
+        """How many of the `count` tokens that wait are told now; their ends are forgotten."""
         if everything or not self._has_stops:
             self._ends, self._textless = [], 0
             return count

@@ -51,8 +51,10 @@ class NotingHost(InlineHost):
 
 
 @asynccontextmanager
-async def serving(folder: Path, sent: list[Command], engine: type[EngineLoop]) -> AsyncIterator[Front]:
-    metrics = Metrics(CollectorRegistry())
+async def serving(
+    folder: Path, sent: list[Command], engine: type[EngineLoop], registry: CollectorRegistry | None = None
+) -> AsyncIterator[Front]:
+    metrics = Metrics(registry or CollectorRegistry())
     pool = EnginePool(lambda: NotingHost(engine(LIMITS), sent), count=1, metrics=metrics, on_change=lambda up: None)
     await pool.start()
     catalog = Catalog(folder, pool, metrics, device="cpu", kept_versions=1, on_change=lambda names: None)
@@ -286,6 +288,18 @@ async def test_the_best_so_far_comes_before_the_deadline_where_it_is_asked_for(
         assert found[-1].timings is not None
         assert 0 < len(text_of(found)) < 256
         assert whole.startswith(text_of(found))
+
+
+async def test_tokens_that_a_stop_held_back_to_the_end_are_counted(
+    front: Front, sent: list[Command], tmp_path: Path
+) -> None:
+    whole, registry = text_of(await chunks(front, max_output_token_count=256)), CollectorRegistry()
+    async with serving(tmp_path, sent, SlowEngine, registry) as slow:
+        with pytest.raises(DeadlineExceededError):  # nothing was told before
+            await chunks(slow, max_output_token_count=256, seconds=0.5, stop_sequences=(whole[:199] + "\N{SNOWMAN}",))
+    counted = registry.get_sample_value("seqserve_generated_tokens_total", {"model": MODEL})
+    assert counted is not None
+    assert 0 < counted < 199
 
 
 async def test_a_partial_translation_is_the_best_so_far(front: Front, sent: list[Command], tmp_path: Path) -> None:
