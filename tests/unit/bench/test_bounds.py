@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from seqserve.v1 import inference_service_pb2 as messages
+from tests.bench.serving.contenders import ready_server
 from tests.bench.serving.contenders.jobs import Job
-from tests.bench.serving.contenders.ready_server import ReadyServicer
 from tests.bench.serving.contenders.servers import Server
 from tests.bench.serving.figures import Sample
 from tests.bench.serving.load.spec import Item
@@ -61,7 +61,7 @@ def page(monkeypatch: pytest.MonkeyPatch, loops: list[tuple[str, int, int | None
     """The lines of the page, when nothing is measured."""
 
     @contextmanager
-    def ready_server(items: Sequence[Item], seconds: float) -> Iterator[Server]:
+    def answering(items: Sequence[Item], seconds: float) -> Iterator[Server]:
         assert items == TEXTS
         yield Server(f"at hand after {seconds:g}", 0)
 
@@ -80,7 +80,7 @@ def page(monkeypatch: pytest.MonkeyPatch, loops: list[tuple[str, int, int | None
     def loaded(_: Bench, __: Job, served: Served, ___: Shape) -> Contender:
         return Contender(served.title, lambda: SERVERS[served.server.target])
 
-    monkeypatch.setattr(bounds, "ready_server", ready_server)
+    monkeypatch.setattr(bounds, "ready_server", answering)
     monkeypatch.setattr(bounds, "seqserve_server", seqserve_server)
     monkeypatch.setattr(bounds, "loaded", loaded)
     monkeypatch.setattr(bounds, "triton_tuned", triton_tuned)
@@ -150,12 +150,28 @@ def test_shares_are_of_each_round() -> None:
 
 
 async def test_a_server_with_answers_at_hand_gives_each_text_its_own() -> None:
-    servicer = ReadyServicer([Item("a", "uno", 1), Item("b", "due", 2)], seconds=0.0)
+    servicer = ready_server.ReadyServicer([Item("a", "uno", 1), Item("b", "due", 2)], seconds=0.0)
     translated = await servicer.TranslateText(messages.TranslateTextRequest(texts=["b", "a"], model="m"), None)
     classified = await servicer.ClassifyText(messages.ClassifyTextRequest(texts=["b", "a"], model="m"), None)
     assert [(one.text, one.token_count) for one in translated.translations] == [("due", 2), ("uno", 1)]
     assert [one.labels[0].label for one in classified.classifications] == ["due", "uno"]
     assert {translated.model_version.name, classified.model_version.name} == {"m"}
+
+
+async def test_answers_at_hand_come_after_half_to_one_and_a_half_times_the_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr("asyncio.sleep", sleep)
+    servicer = ready_server.ReadyServicer([Item("a", "uno", 1)], seconds=0.02)
+    for _ in range(200):
+        await servicer.ClassifyText(messages.ClassifyTextRequest(texts=["a"]), None)
+    assert 0.01 <= min(waits) < 0.012
+    assert 0.028 < max(waits) <= 0.03
 
 
 def table(page: list[str], column: str) -> dict[str, list[str]]:
