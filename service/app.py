@@ -38,11 +38,6 @@ from service.workers.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
 
-_HOSTS: dict[str, type[ProcessHost] | type[ThreadHost] | type[InlineHost]] = {
-    "process": ProcessHost,
-    "thread": ThreadHost,
-    "inline": InlineHost,
-}
 FORCED_EXIT_CODE = 1
 WORKER_STOP_SECONDS = 8.0
 """What a worker gets to end its engines, beyond drain and grace."""
@@ -87,13 +82,14 @@ def make_host(settings: ServiceSettings) -> Callable[[], Host]:
     Raises:
         SettingsError: several engines in a layout that has one.
     """
-    if settings.engine_layout != "process" and settings.engine_count > 1:
+    if settings.engine_layout != "process" and settings.engine_count not in {1, "auto"}:
         raise SettingsError(f"engine_count is {settings.engine_count}, engine_layout {settings.engine_layout} takes 1")
     limits = EngineLimits(
         settings.max_batch_size, settings.decode_slots, settings.padding_budget, settings.max_tokens_per_run
     )
-    host = _HOSTS[settings.engine_layout]
-    return lambda: host(limits)
+    if settings.engine_layout == "process":
+        return partial(ProcessHost, limits, settings.engine_niceness)
+    return partial(ThreadHost if settings.engine_layout == "thread" else InlineHost, limits)
 
 
 def make_tokens(settings: ServiceSettings) -> StateTokens | None:
@@ -149,14 +145,15 @@ async def serve(settings: ServiceSettings) -> None:
     Raises:
         SettingsError: an address is taken, a device is missing, or settings contradict one another.
     """
+    make_host(settings)
     cores = find_cores()
-    workers = settings.worker_count(cores.usable)
-    settings = settings.model_copy(update={"device": choose_devices(settings.devices), "workers": workers})
+    settings = settings.model_copy(update={"device": choose_devices(settings.devices)})
+    workers, engines = settings.worker_count(cores.usable), settings.engines_per_worker(cores.usable)
+    settings = settings.model_copy(update={"workers": workers, "engine_count": engines})
     logger.info(
         "cores usable=%d affinity=%d quota=%s workers=%d engines_per_worker=%d",
-        cores.usable, cores.affinity, cores.quota, workers, settings.engine_count,
+        cores.usable, cores.affinity, cores.quota, workers, engines,
     )  # fmt: skip
-    make_host(settings)
     if settings.repository_control and workers > 1:
         raise SettingsError(f"repository_control reaches one worker alone, and workers is {workers}")
     make_tokens(settings)
@@ -269,9 +266,14 @@ class _Parts:
 
 def _build(settings: ServiceSettings, metrics: Metrics, health: HealthBoard, stack: AsyncExitStack) -> _Parts:
     """Build the parts; nothing is started. The engines end with the stack."""
-    readiness = Readiness(health)
+    readiness, cores = Readiness(health), find_cores().usable
+    cores_of_worker = cores // settings.worker_count(cores)
     pool = EnginePool(
-        make_host(settings), count=settings.engine_count, metrics=metrics, on_change=readiness.engines_changed
+        make_host(settings),
+        count=settings.engines_per_worker(cores),
+        roomy_count=cores_of_worker - 1,  # the front is busy, too
+        metrics=metrics,
+        on_change=readiness.engines_changed,
     )
     stack.push_async_callback(pool.close)
     catalog = Catalog(

@@ -4,6 +4,7 @@ Started by `service.serving.engines.hosts.ProcessHost`, never by hand. It ends w
 """
 
 import logging
+import os
 import select
 import signal
 import socket
@@ -46,10 +47,11 @@ class Channel:
 
 
 def main() -> None:
-    """Run an engine over the socket whose number is the first argument, with the limits of the second."""
+    """Run an engine over the socket of the first argument's number; limits and niceness are the second and third."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the front decides when the engine ends
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s engine %(name)s %(message)s")
+    os.nice(int(sys.argv[3]))
     limits = msgspec.json.decode(sys.argv[2], type=EngineLimits)
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         channel = Channel(connection)

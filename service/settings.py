@@ -32,6 +32,11 @@ MAX_REQUEST_CHARACTERS = 512_000
 """As many texts as a request may bring, of 2,000 characters each: 0.1 to 0.3 s of a core to split into tokens."""
 MAX_TOKENS_PER_RUN = 512
 """A prompt alone is then cut into slices of 16 (batches of 32) to 512 tokens (batches of 1)."""
+MOST_AUTO_ENGINES = 8
+"""Lists of texts to classify cost one front a tenth of a millisecond a text, and an engine two to three: beyond that
+many engines, only long texts and wide beams have use for more, which is for whoever runs the server to say."""
+ENGINE_NICENESS = 10
+"""A tenth of the weight of a front that is busy, too."""
 STREAM_INTERVAL_SECONDS = 0.02
 """Fifty messages a second read as a text that flows."""
 ENVIRONMENT_PREFIX = "SEQSERVE_"
@@ -169,7 +174,19 @@ class ServiceSettings(BaseSettings):
     engine_layout: Literal["process", "thread", "inline"] = Field(
         "process", description="Where models run: in processes of their own, in a thread, or on the event loop."
     )
-    engine_count: PositiveInt = Field(1, le=64, description="Number of engine processes.")
+    engine_count: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        "auto",
+        description="Engine processes of each worker; auto: one for each core that may be used, shared among the "
+        f"workers, but no more than {MOST_AUTO_ENGINES} each; one where a model runs on a GPU or workers is auto.",
+    )
+    engine_niceness: int = Field(
+        ENGINE_NICENESS,
+        ge=0,
+        le=19,
+        description="By how much engine processes give way to the fronts (man 2 nice), so that a busy machine runs few "
+        "large batches, not many small ones. 0: not at all, where others share its cores and no control group keeps "
+        "them apart.",
+    )
     workers: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
         1,
         description="Processes that answer calls on the one port, each with engines of its own; "
@@ -258,8 +275,17 @@ class ServiceSettings(BaseSettings):
         """How many workers to start where so many cores may be used: a front and its engines take one each."""
         if self.workers != "auto":
             return self.workers
-        engines = self.engine_count if self.engine_layout == "process" else 0
-        return max(1, cores // (1 + engines))
+        engines = 1 if self.engine_count == "auto" else self.engine_count
+        return max(1, cores // (1 + (engines if self.engine_layout == "process" else 0)))
+
+    def engines_per_worker(self, cores: int) -> int:
+        """How many engines each worker has where so many cores may be used."""
+        if self.engine_count != "auto":
+            return self.engine_count
+        one_suffices = self.workers == "auto" or self.engine_layout != "process"
+        if one_suffices or any(device != "cpu" for _, device in self.devices.choices()):
+            return 1
+        return min(MOST_AUTO_ENGINES, max(1, cores // self.worker_count(cores)))
 
     @property
     def grpc(self) -> GrpcSettings:

@@ -12,7 +12,7 @@ ROUNDS = 3
 PROFILE_SECONDS = 0.3
 """A run that would end later than so long after the first began is not made, and its size not chosen."""
 
-TOLERANCE = 0.1
+TOLERANCE = 0.05
 """Share of the best throughput that a smaller batch may lack: beyond it, more rows only make everyone wait longer."""
 
 _SHORTEST_SECONDS = 1e-9

@@ -26,8 +26,8 @@ from tests.trained import ROOT, trained_models
 
 MODEL = "sample-en-it"
 LAYOUTS = {
-    "one engine process": ("--engine-layout", "process"),
-    "two engine processes": ("--engine-layout", "process", "--engine-count", "2"),
+    "one engine process": ("--engine-count", "1"),
+    "two engine processes": ("--engine-count", "2"),
     "engine thread": ("--engine-layout", "thread"),
     "inline": ("--engine-layout", "inline"),
 }

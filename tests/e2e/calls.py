@@ -186,18 +186,21 @@ def eventually(fact: Callable[[], object], *, seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
-def engine_of(server: ServerProcess) -> psutil.Process:
-    """The engine's process."""
-    return psutil.Process(server.process.pid).children()[0]
+def engines_of(server: ServerProcess) -> list[psutil.Process]:
+    """The engines' processes."""
+    engines: list[psutil.Process] = psutil.Process(server.process.pid).children()
+    return engines
 
 
 @contextlib.contextmanager
-def frozen_engine(server: ServerProcess) -> Iterator[None]:
-    """Hold the engine still, so that whatever is sent stays in flight until the block ends."""
-    engine = engine_of(server)
-    engine.suspend()
+def frozen_engines(server: ServerProcess) -> Iterator[None]:
+    """Hold the engines still, so that whatever is sent stays in flight until the block ends."""
+    engines = engines_of(server)
+    for engine in engines:
+        engine.suspend()
     try:
         yield
     finally:
-        with contextlib.suppress(psutil.NoSuchProcess):  # it was frozen to be killed
-            engine.resume()
+        for engine in engines:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it was frozen to be killed
+                engine.resume()

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from demo.server import ServerProcess
-from tests.e2e.calls import engine_of
+from tests.e2e.calls import engines_of
 from tests.fuzz.exchange import exchange, good_answers, judge
 from tests.fuzz.inputs import odd_requests, tampered_requests
 
@@ -38,9 +38,9 @@ def channel(server: ServerProcess) -> Iterator[grpc.Channel]:
 
 
 def memory_of(server: ServerProcess) -> int:
-    """Bytes that server and engine hold."""
-    resident: int = psutil.Process(server.process.pid).memory_info().rss + engine_of(server).memory_info().rss
-    return resident
+    """Bytes that server and engines hold."""
+    processes = psutil.Process(server.process.pid), *engines_of(server)
+    return sum(process.memory_info().rss for process in processes)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from service.state.keys import new_key_line
 from tests.e2e.calls import (
     CLASSIFIER,
     GENERATOR,
-    engine_of,
+    engines_of,
     eventually,
-    frozen_engine,
+    frozen_engines,
     in_flight,
     publish_all,
     running_server,
@@ -76,9 +76,9 @@ def test_a_run_of_many_inputs_outlives_a_killed_replica(replicas: tuple[ServerPr
     assert indices == list(range(3000))
 
 
-def killed_with_its_engine(server: ServerProcess) -> None:
+def killed_with_its_engines(server: ServerProcess) -> None:
     """SIGKILL to all of it: no word of farewell, and nothing that was still to be said."""
-    for process in (psutil.Process(server.process.pid), engine_of(server)):
+    for process in (psutil.Process(server.process.pid), *engines_of(server)):
         process.kill()
 
 
@@ -100,9 +100,9 @@ def test_a_stream_outlives_its_killed_server_to_the_character(
             chunks = [next(stream)]
             while tokens and chunks[-1].state_token is None:
                 chunks.append(next(stream))
-            with frozen_engine(first), frozen_engine(second):
+            with frozen_engines(first), frozen_engines(second):
                 (writing,) = [server for server in replicas if in_flight(server, GENERATOR)]
-                killed_with_its_engine(writing)
+                killed_with_its_engines(writing)
             chunks += stream
             whole = client.generate_text(GENERATOR, PROMPT, **options)
         (survivor,) = [server for server in replicas if server is not writing]

@@ -17,7 +17,7 @@ from tests.e2e.calls import (
     TRANSLATOR,
     Client,
     eventually,
-    frozen_engine,
+    frozen_engines,
     in_flight,
     refused,
     text,
@@ -74,7 +74,7 @@ def test_time_without_an_engine_is_time_in_the_queue(
     server: ServerProcess, client: Client, model: str, call: Call
 ) -> None:
     with ThreadPoolExecutor() as pool:
-        with frozen_engine(server):
+        with frozen_engines(server):
             answer = pool.submit(call, client)
             eventually(lambda: in_flight(server, model) > 0)
             time.sleep(HELD_SECONDS)

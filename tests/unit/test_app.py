@@ -6,6 +6,7 @@ import pytest
 
 from service.app import Readiness, choose_devices, make_host, make_tokens, serve
 from service.errors import SettingsError
+from service.serving.engines.hosts import ThreadHost
 from service.settings import parse_settings, plan_devices
 from service.state.keys import new_key_line
 from service.transport.standard.health import HealthBoard
@@ -80,6 +81,7 @@ def test_several_engines_need_the_process_layout(tmp_path: object) -> None:
     settings = parse_settings(["--models", str(tmp_path), "--engine-layout", "thread", "--engine-count", "2"])
     with pytest.raises(SettingsError, match="engine_count is 2"):
         make_host(settings)
+    assert isinstance(make_host(parse_settings(["--models", str(tmp_path), "--engine-layout", "thread"]))(), ThreadHost)
 
 
 def nothing_missing(provider: str) -> str:

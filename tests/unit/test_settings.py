@@ -136,6 +136,27 @@ def test_workers_are_as_many_as_told_or_as_the_cores_have_room_for(
     assert parse(tmp_path, *flags).worker_count(cores) == expected
 
 
+@pytest.mark.parametrize(
+    ("flags", "cores", "expected"),
+    [
+        pytest.param([], 1, 1, id="one core"),
+        pytest.param([], 4, 4, id="one for each core"),
+        pytest.param([], 64, 8, id="as many as a front feeds"),
+        pytest.param(["--engine-count", "12"], 2, 12, id="as told"),
+        pytest.param(["--workers", "2"], 6, 3, id="workers share the cores"),
+        pytest.param(["--workers", "4"], 2, 1, id="at least one"),
+        pytest.param(["--workers", "auto"], 8, 1, id="workers that are as many as cores have room for have one each"),
+        pytest.param(["--device", "cuda"], 8, 1, id="one for a GPU"),
+        pytest.param(["--device", "a=cuda"], 8, 1, id="one where one model is on a GPU"),
+        pytest.param(["--engine-layout", "inline"], 8, 1, id="inside the front there is one"),
+    ],
+)
+def test_engines_are_as_many_as_told_or_as_the_cores(
+    tmp_path: Path, flags: list[str], cores: int, expected: int
+) -> None:
+    assert parse(tmp_path, *flags).engines_per_worker(cores) == expected
+
+
 def test_settings_travel_to_a_worker_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = parse(tmp_path, "--device", "auto,a=cpu", "--workers", "2", "--queue-capacity", "700")
     monkeypatch.setenv("SEQSERVE_QUEUE_CAPACITY", "600")

@@ -159,10 +159,16 @@ class ThreadHost:
 
 
 class ProcessHost:
-    """Runs the engine in a process of its own: it never competes with the front for the interpreter lock."""
+    """Runs the engine in a process of its own: it never competes with the front for the interpreter lock.
 
-    def __init__(self, limits: EngineLimits) -> None:
+    Args:
+        limits: how much it does at once.
+        niceness: by how much it gives way to the front, 0 to 19.
+    """
+
+    def __init__(self, limits: EngineLimits, niceness: int = 0) -> None:
         self._limits = limits
+        self._niceness = niceness
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: _Channel | None = None
 
@@ -171,7 +177,7 @@ class ProcessHost:
         ours, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as undo:
             undo.callback(ours.close)
-            self._process = _start_process(theirs.fileno(), self._limits)
+            self._process = _start_process(theirs.fileno(), self._limits, self._niceness)
             undo.pop_all()
         self._channel = channel = _Channel(deliver, lost)
         channel.transport, _ = await asyncio.get_running_loop().create_connection(lambda: channel, sock=ours)
@@ -245,7 +251,8 @@ class _Channel(asyncio.Protocol):
             self._lost(self._end)
 
 
-def _start_process(descriptor: int, limits: EngineLimits) -> "subprocess.Popen[bytes]":
+def _start_process(descriptor: int, limits: EngineLimits, niceness: int) -> "subprocess.Popen[bytes]":
     """Start an engine on an inherited socket. Not by the event loop: its fork would run gRPC's handlers."""
-    command = (sys.executable, "-m", "service.engine_process", str(descriptor), msgspec.json.encode(limits).decode())
+    arguments = str(descriptor), msgspec.json.encode(limits).decode(), str(niceness)
+    command = (sys.executable, "-m", "service.engine_process", *arguments)
     return subprocess.Popen(command, pass_fds=[descriptor])  # noqa: S603 - our own module

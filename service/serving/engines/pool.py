@@ -13,6 +13,7 @@ from service.metrics import Metrics
 from service.serving.engines.hosts import Host
 from service.serving.engines.messages import (
     Cancel,
+    DecodeWork,
     Event,
     Load,
     Loaded,
@@ -44,6 +45,12 @@ PING_SECONDS = 2.0
 HUNG_SECONDS = 30.0
 """An engine that gives no sign of life for so long is replaced."""
 
+FEW_ROWS = 3
+"""Works of so many rows or fewer are small: they cost the front about as much as an engine, or more."""
+
+SPILL_ROWS = 64
+"""An engine without a core beside the front gets small works once all others have so many rows more than it."""
+
 LOAD_SECONDS = 120.0
 """Longest time to open and prove a bundle."""
 
@@ -64,20 +71,44 @@ class _Engine:
     """A place for an engine, and what the one that is there now does. Dead engines are followed by new ones."""
 
     host: Host
+    roomy: bool
+    """Whether it has a core that the front does not use."""
     works: dict[int, Ticket] = field(default_factory=dict)
     loading: dict[int, asyncio.Future[Loaded]] = field(default_factory=dict)
     ready: bool = False
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     heard: float = 0.0
     """When it last gave a sign of life."""
+    row_count: int = 0
+    """How many rows it has been given that nobody has released."""
+
+    def take(self, ticket: Ticket) -> None:
+        """Note a work that it is given."""
+        self.works[ticket.work_id] = ticket
+        self.row_count += ticket.row_count
+
+    def release(self, ticket: Ticket) -> bool:
+        """Forget a work; whether it was here."""
+        here = self.works.pop(ticket.work_id, None) is not None
+        self.row_count -= ticket.row_count if here else 0
+        return here
+
+    def forget_works(self) -> list[Ticket]:
+        """Forget all works, and give them back."""
+        forgotten, self.works, self.row_count = list(self.works.values()), {}, 0
+        return forgotten
 
 
 class EnginePool:
-    """Engines that all hold the same models; each work goes to the least busy one.
+    """Engines that all hold the same models; each work goes to one of them.
+
+    That is the one with the fewest rows. But where many calls of one sequence keep the front busy, an engine more than
+    there are cores beside it only takes its time, and cuts batches in half: small works go there late.
 
     Args:
         make_host: makes an engine, not yet started.
         count: how many.
+        roomy_count: how many of them have a core that the front does not use; less than 1 means 1. None: all.
         metrics: receives what the engines report of their runs.
         on_change: called with whether any engine is up, whenever that may have changed.
         hung_seconds: an engine that gives no sign of life for so long is replaced.
@@ -85,13 +116,14 @@ class EnginePool:
 
     def __init__(
         self, make_host: Callable[[], Host], *, count: int, metrics: Metrics, on_change: Callable[[bool], None],
-        hung_seconds: float = HUNG_SECONDS,
+        hung_seconds: float = HUNG_SECONDS, roomy_count: int | None = None,
     ) -> None:  # fmt: skip
         self._make_host = make_host
         self._metrics = metrics
         self._on_change = on_change
         self._hung_seconds = hung_seconds
-        self._engines = [_Engine(make_host()) for _ in range(count)]
+        roomy = count if roomy_count is None else max(1, roomy_count)
+        self._engines = [_Engine(make_host(), number < roomy) for number in range(count)]
         self._models: dict[int, _Model] = {}
         self._ids = itertools.count(1)
         self._reload_listeners: list[Callable[[int, str], None]] = []
@@ -155,7 +187,7 @@ class EnginePool:
         return self._models[model_id].runs
 
     def submit(self, make_work: Callable[[int], Work], deadline: float) -> Ticket:
-        """Give work to the engine with the fewest sequences. Whoever submits must `release` the ticket in the end.
+        """Give work to an engine. Whoever submits must `release` the ticket in the end.
 
         Args:
             make_work: makes the message from the number that the work gets.
@@ -168,10 +200,11 @@ class EnginePool:
         reading = [engine for engine in self._ready_engines() if not engine.host.congested]
         if not reading:
             raise QueueFullError("the engine does not keep up with what it is sent")
-        engine = reading[0] if len(reading) == 1 else min(reading, key=_sequence_count)
         work = make_work(next(self._ids))
-        ticket = Ticket(work.work_id, deadline, len(work.rows))
-        engine.works[ticket.work_id] = ticket
+        rows = _rows_of(work)
+        engine = reading[0] if len(reading) == 1 else _choose(reading, rows)
+        ticket = Ticket(work.work_id, deadline, rows)
+        engine.take(ticket)
         engine.host.send(work)
         return ticket
 
@@ -184,7 +217,7 @@ class EnginePool:
     def release(self, ticket: Ticket) -> None:
         """End the interest in a work; if it has not ended, it is cancelled."""
         for engine in self._engines:
-            if engine.works.pop(ticket.work_id, None) is not None and not ticket.ended:
+            if engine.release(ticket) and not ticket.ended:
                 engine.host.send(Cancel(ticket.work_id))
 
     def _ready_engines(self) -> list[_Engine]:
@@ -325,14 +358,19 @@ class EnginePool:
             return
         engine.lost.set()
         self._set_ready(engine, False)
-        for ticket in engine.works.values():
+        for ticket in engine.forget_works():
             ticket.tell(EngineLostError(f"the engine was lost: {reason}"))
-        engine.works.clear()
         for future in engine.loading.values():
             if not future.done():
                 future.set_exception(EngineLostError(f"the engine was lost: {reason}"))
 
 
-def _sequence_count(engine: _Engine) -> int:
-    """How many sequences an engine has been given and not answered."""
-    return sum(ticket.sequence_count for ticket in engine.works.values())
+def _choose(engines: list[_Engine], rows: int) -> _Engine:
+    """The engine for a work of so many rows."""
+    spill = SPILL_ROWS if rows <= FEW_ROWS else 0
+    return min(engines, key=lambda engine: engine.row_count + (0 if engine.roomy else spill))
+
+
+def _rows_of(work: Work) -> int:
+    """How many rows a work takes: each hypothesis of a beam, and each sample, is one."""
+    return len(work.rows) * (work.options.row_count if isinstance(work, DecodeWork) else 1)

@@ -19,14 +19,14 @@ _ERROR_BY_REASON: dict[str, type[ServiceError]] = {
 
 
 class Ticket:
-    """One work of so many sequences under way: tokens as they come, and how it ended.
+    """One work of so many rows under way: tokens as they come, and how it ended.
 
     Waits last until `deadline` at most.
     """
 
-    def __init__(self, work_id: int, deadline: float, sequence_count: int = 1) -> None:
+    def __init__(self, work_id: int, deadline: float, row_count: int = 1) -> None:
         self.work_id = work_id
-        self.sequence_count = sequence_count
+        self.row_count = row_count
         self._deadline = deadline
         self._tokens: list[Tokens] = []
         self._end: Classified | Decoded | ServiceError | None = None

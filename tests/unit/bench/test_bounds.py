@@ -14,12 +14,13 @@ from tests.bench.serving.figures import Sample
 from tests.bench.serving.load.spec import Item
 from tests.bench.serving.parts import bounds
 from tests.bench.serving.parts.bench import Bench, Served, Shape
-from tests.bench.serving.parts.lineup import LIMIT, Lineup
+from tests.bench.serving.parts.lineup import LIMIT, ONE_ENGINE, Lineup
 from tests.bench.serving.rounds import Contender, Measured, Tries
 
 TEXTS = [Item(str(number), "", 1) for number in range(512)]
 SERVERS = {
-    "ours": Sample(100, 100, p50_ms=8.0, server_cpu=1.0, generator_cpu=0.5),
+    "ours": Sample(100, 100, p50_ms=8.0, server_cpu=2.0, generator_cpu=0.5),
+    "ours, --engine-count 1": Sample(50, 50, p50_ms=16.0, server_cpu=0.5, generator_cpu=0.5),
     "at hand after 0": Sample(1000, 100, p50_ms=2.0, server_cpu=0.5, generator_cpu=0.25),
     "at hand after 0.008": Sample(90, 100, p50_ms=9.0, server_cpu=0.09, generator_cpu=0.1),
 }
@@ -66,8 +67,8 @@ def page(monkeypatch: pytest.MonkeyPatch, loops: list[tuple[str, int, int | None
         yield Server(f"at hand after {seconds:g}", 0)
 
     @contextmanager
-    def seqserve_server(_: Path) -> Iterator[Server]:
-        yield Server("ours", 0)
+    def seqserve_server(_: Path, *flags: str) -> Iterator[Server]:
+        yield Server(f"ours, {' '.join(flags)}" if flags else "ours", 0)
 
     @contextmanager
     def triton_tuned(
@@ -109,7 +110,7 @@ def test_every_load_has_its_costs_and_what_of_the_limit_can_be_had(page: list[st
         "`classification@1`, 32 calls in flight, 16 texts each",
         "`classification@1`, one call in flight, one text each",
     ]
-    # limit 250, loop 323, calls 500 or 1,000, ours 10,000
+    # limit 250, loop 323, calls 500 or 1,000, ours with one engine 10,000
     usual = ["250", "323", "500", "1,000", "10,000", "0.30", "0.19", "0.03"]
     assert costs["`translation@1`, 32 calls in flight, one text each"] == usual
     assert costs["`classification@1`, 2 calls in flight, 16 texts each"] == usual
@@ -142,7 +143,7 @@ def test_of_a_peer_that_does_not_run_the_reason_stands_there() -> None:
 
 def test_shares_are_of_each_round() -> None:
     rates = {LIMIT: (100, 200), "loop": (50, 100), bounds.AT_ONCE: (100, 100), bounds.PACED: (50, 100),
-             bounds.OURS: (20, 40)}  # fmt: skip
+             ONE_ENGINE: (20, 40)}  # fmt: skip
     samples = {title: [Sample(rate, 1, server_cpu=1.0) for rate in both] for title, both in rates.items()}
     *_, paced, had = bounds.cost_cells(Measured(samples), "loop")
     assert paced == "0.25 (0.25 to 0.25)"

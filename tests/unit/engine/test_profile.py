@@ -31,7 +31,7 @@ class FakeRuns:
         pytest.param(lambda size: 0.001, 32, id="rows cost nothing"),
         pytest.param(lambda size: 0.001 * size, 1, id="rows gain nothing"),
         pytest.param(lambda size: 0.001 * max(4, size), 4, id="four rows cost as much as one"),
-        pytest.param(lambda size: 0.001 * (1 + size), 8, id="the last tenth of the gain is not waited for"),
+        pytest.param(lambda size: 0.001 * (1 + size), 16, id="the last twentieth of the gain is not waited for"),
         pytest.param(lambda size: 0.0, 32, id="too fast for the clock"),
     ],
 )

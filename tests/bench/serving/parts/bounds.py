@@ -11,7 +11,15 @@ from tests.bench.serving.contenders.servers import ready_server, seqserve_server
 from tests.bench.serving.figures import Sample, values_of, with_spread
 from tests.bench.serving.page import circumstances
 from tests.bench.serving.parts.bench import Bench, Served, Shape, bare, loaded
-from tests.bench.serving.parts.lineup import LIMIT, TRITON, Lineup, find_limit, triton_tuned
+from tests.bench.serving.parts.lineup import (
+    LIMIT,
+    ONE_ENGINE,
+    OUR_SETTINGS,
+    TRITON,
+    Lineup,
+    find_limit,
+    triton_tuned,
+)
 from tests.bench.serving.rounds import Contender, Measured, take_turns
 from tests.bench.serving.tables import markdown, table_of, tries_table
 
@@ -44,8 +52,9 @@ random, and then costs what waking for single calls costs.
 The first table has microseconds of CPU of the server's processes for one text. *Can be had* is the limit over the sum
 of two: its loop over what is in flight (the best of the runs above; of one call, one text at a time; of 32 lists, as
 many as there are texts, the limit itself), and calls whose answers are at hand, at once or at our pace. *Is had* is the
-limit over ours. The second table has what can be had by the clock: all cores over the loop, the calls at once and the
-client's share in these. Triton stands beside single texts, in its best setting under the same load."""
+limit over ours, with one engine, which like the loop has all that is in flight for itself. The second table has what
+can be had by the clock: all cores over the loop, the calls at once and the client's share in these; ours are with
+defaults there. Triton stands beside single texts, in its best setting under the same load."""
 
 COST_COLUMNS = (
     "model and load",
@@ -53,7 +62,7 @@ COST_COLUMNS = (
     "its loop, in flight",
     AT_ONCE,
     PACED,
-    OURS,
+    ONE_ENGINE,
     "can be had, at once",
     "can be had, at our pace",
     "is had",
@@ -149,7 +158,10 @@ def _add_calls(bench: Bench, title: str, bound: _Bound, shape: Shape, tables: _T
     job, loop = bound.job, bound.loop_of(bench, shape)
     load = ", ".join(filter(None, (title.partition(", ")[2], str(shape))))
     with ExitStack() as stack:
-        served = Served(OURS, stack.enter_context(seqserve_server(job.repository)), job.name)
+        served, lone = (
+            Served(title, stack.enter_context(seqserve_server(job.repository, *OUR_SETTINGS[title])), job.name)
+            for title in (OURS, ONE_ENGINE)
+        )
         pace = take_turns([loaded(bench.briefly, job, served, shape)], 1).median(OURS, "p50_ms") / 1000
         ready = [
             Served(name, stack.enter_context(ready_server(job.items, seconds)), job.name)
@@ -162,7 +174,8 @@ def _add_calls(bench: Bench, title: str, bound: _Bound, shape: Shape, tables: _T
             tuned = triton_tuned(bench, job, shape, tables.lineup, by=by, items=job.items, about=about)
             peers = stack.enter_context(tuned)
         bares = {bound.limit.title: bound.limit, loop.title: loop}
-        measured = take_turns([*bares.values(), *own, loaded(bench, job, served, shape), *peers], bench.rounds)
+        ours = [loaded(bench, job, one, shape) for one in (served, lone)]
+        measured = take_turns([*bares.values(), *own, *ours, *peers], bench.rounds)
     first = f"`{job.reference}`, {load}"
     tables.costs.append([first, *cost_cells(measured, loop.title)])
     tables.clock.append([first, *clock_cells(measured, loop.title, bench.cores if shape.calls > 1 else None)])
@@ -172,13 +185,13 @@ def cost_cells(measured: Measured, loop: str) -> list[str]:
     """What a text costs, and what of the limit can be had and is: medians with spread, as `COST_COLUMNS`.
 
     Args:
-        measured: of the limit, the loop, both servers with answers at hand, and ours.
+        measured: of the limit, the loop, both servers with answers at hand, and ours with one engine.
         loop: its title.
     """
     costs = {title: _microseconds(samples) for title, samples in measured.samples.items()}
-    wholes = (_sums(costs[loop], costs[AT_ONCE]), _sums(costs[loop], costs[PACED]), costs[OURS])
+    wholes = (_sums(costs[loop], costs[AT_ONCE]), _sums(costs[loop], costs[PACED]), costs[ONE_ENGINE])
     return [
-        *(with_spread(costs[title]) for title in (LIMIT, loop, AT_ONCE, PACED, OURS)),
+        *(with_spread(costs[title]) for title in (LIMIT, loop, AT_ONCE, PACED, ONE_ENGINE)),
         *(with_spread(_over(costs[LIMIT], whole), 2) for whole in wholes),
     ]
 
@@ -187,7 +200,8 @@ def clock_cells(measured: Measured, loop: str, cores: int | None) -> list[str]:
     """Texts per second that can be had and are, and latencies: medians with spread, as `CLOCK_COLUMNS`.
 
     Args:
-        measured: as `cost_cells`, and of Triton, where that was measured.
+        measured: of the loop, both servers with answers at hand, ours with defaults, and Triton, where that was
+            measured.
         loop: its title.
         cores: that server and client share; None where the load is too low to fill them.
     """

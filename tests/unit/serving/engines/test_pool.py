@@ -12,13 +12,25 @@ import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service.engine.requests import DecodeOptions
 from service.errors import BundleError, EngineLostError, QueueFullError
 from service.metrics import Metrics
 from service.serving.catalog import Catalog
 from service.serving.engines import pool as pool_module
 from service.serving.engines.engine_loop import EngineLimits
 from service.serving.engines.hosts import Deliver, Lost, ProcessHost
-from service.serving.engines.messages import ClassifyWork, Command, Event, Load, Loaded, LoadFailed, Ping, Pong, Unload
+from service.serving.engines.messages import (
+    ClassifyWork,
+    Command,
+    DecodeWork,
+    Event,
+    Load,
+    Loaded,
+    LoadFailed,
+    Ping,
+    Pong,
+    Unload,
+)
 from service.serving.engines.pool import EnginePool
 from tests.bundles import publish_tiny
 
@@ -62,7 +74,9 @@ class ScriptedHost:
 
 
 @asynccontextmanager
-async def pool_of(*hosts: ScriptedHost, hung_seconds: float = 30.0, count: int = 1) -> AsyncIterator[EnginePool]:
+async def pool_of(
+    *hosts: ScriptedHost, hung_seconds: float = 30.0, count: int = 1, roomy_count: int | None = None
+) -> AsyncIterator[EnginePool]:
     """A pool of the first `count` hosts; when one is lost, the next takes its place."""
     waiting = list(hosts)
     pool = EnginePool(
@@ -71,6 +85,7 @@ async def pool_of(*hosts: ScriptedHost, hung_seconds: float = 30.0, count: int =
         metrics=Metrics(CollectorRegistry()),
         on_change=lambda up: None,
         hung_seconds=hung_seconds,
+        roomy_count=roomy_count,
     )
     try:
         yield pool
@@ -102,18 +117,79 @@ async def test_an_engine_that_cannot_be_started_is_tried_again() -> None:
         assert pool.up
 
 
-async def test_work_goes_to_the_engine_that_has_the_fewest_sequences() -> None:
+@asynccontextmanager
+async def two_engines(
+    roomy_count: int | None = None,
+) -> AsyncIterator[tuple[EnginePool, Callable[[], list[list[int]]]]]:
+    """A pool of two, both ready, and what tells the rows of each work that either was given."""
     hosts = ScriptedHost(), ScriptedHost()
-    async with pool_of(*hosts, count=2) as pool:
+
+    def given() -> list[list[int]]:
+        return [[len(sent.rows) for sent in host.sent if isinstance(sent, ClassifyWork | DecodeWork)] for host in hosts]
+
+    async with pool_of(*hosts, count=2, roomy_count=roomy_count) as pool:
         await pool.start()
         await until(lambda: len(pool._ready_engines()) == 2)
-        tickets = [
-            pool.submit(partial(work, sequence_count=count), time.monotonic() + 5) for count in (64, 1, 1, 62, 1)
-        ]
-        given = [[len(sent.rows) for sent in host.sent if isinstance(sent, ClassifyWork)] for host in hosts]
-        assert sorted(given) == [[1, 1, 62], [64, 1]]
-        for ticket in tickets:
-            pool.release(ticket)
+        yield pool, given
+
+
+async def test_work_goes_to_the_engine_that_has_the_fewest_rows() -> None:
+    async with two_engines() as (pool, given):
+        for count in (64, 1, 1, 62, 1):
+            pool.submit(partial(work, sequence_count=count), time.monotonic() + 5)
+        assert sorted(given()) == [[1, 1, 62], [64, 1]]
+
+
+async def test_what_was_released_weighs_nothing_any_more() -> None:
+    async with two_engines() as (pool, given):
+        ticket = pool.submit(partial(work, sequence_count=9), time.monotonic() + 5)
+        pool.release(ticket)
+        pool.release(ticket)  # once more does nothing
+        for count in (4, 5, 6):
+            pool.submit(partial(work, sequence_count=count), time.monotonic() + 5)
+        assert sorted(given()) == [[5], [9, 4, 6]]
+
+
+async def test_hypotheses_weigh_as_the_rows_that_they_take() -> None:
+    def beam(work_id: int) -> DecodeWork:
+        now = time.monotonic()
+        return DecodeWork(work_id, 1, [[3], [3]], now, now + 5, DecodeOptions(9, beam_size=4))
+
+    async with two_engines() as (pool, given):
+        pool.submit(beam, time.monotonic() + 5)
+        for count in (7, 2, 1):
+            pool.submit(partial(work, sequence_count=count), time.monotonic() + 5)
+        assert sorted(given()) == [[2, 1], [7, 2]]
+
+
+async def test_small_works_go_late_to_an_engine_without_a_core_beside_the_front() -> None:
+    async with two_engines(roomy_count=1) as (pool, given):
+        for count in (1,) * 65 + (3, 4, 4):
+            pool.submit(partial(work, sequence_count=count), time.monotonic() + 5)
+        assert given() == [[1] * 65, [3, 4, 4]]
+
+
+async def test_an_engine_without_a_core_beside_the_front_works_where_no_other_is_up() -> None:
+    async with two_engines(roomy_count=0) as (pool, given):  # one has room at least
+        pool.submit(work, time.monotonic() + 5)
+        pool._engines[0].ready = False
+        pool.submit(work, time.monotonic() + 5)
+        assert given() == [[1], [1]]
+
+
+async def test_an_engine_that_follows_a_lost_one_begins_without_rows() -> None:
+    first, second, third = ScriptedHost(), ScriptedHost(), ScriptedHost()
+    async with pool_of(first, second, third, count=2) as pool:
+        await pool.start()
+        await until(lambda: len(pool._ready_engines()) == 2)
+        lost = pool.submit(partial(work, sequence_count=9), time.monotonic() + 5)
+        first._lost("killed")
+        await until(lambda: len(pool._ready_engines()) == 2)
+        pool.release(lost)
+        for count in (5, 6, 4):
+            pool.submit(partial(work, sequence_count=count), time.monotonic() + 5)
+        given = [[len(sent.rows) for sent in host.sent if isinstance(sent, ClassifyWork)] for host in (third, second)]
+        assert given == [[5, 4], [6]]
 
 
 async def test_an_engine_that_dies_while_it_is_filled_is_never_called_ready() -> None:
@@ -269,3 +345,16 @@ async def test_an_engine_process_takes_a_descriptor_beyond_1024() -> None:
         for number in opened:
             os.close(number)
     assert not psutil.Process().children()
+
+
+async def test_an_engine_process_gives_way_by_as_much_as_it_is_told() -> None:
+    told: list[Event] = []
+    host = ProcessHost(LIMITS, niceness=3)
+    try:
+        await host.start(told.extend, lambda reason: None)
+        host.send(Ping())
+        await until(lambda: told == [Pong()])
+        (child,) = psutil.Process().children()
+        assert child.nice() == min(19, psutil.Process().nice() + 3)
+    finally:
+        await host.close()
