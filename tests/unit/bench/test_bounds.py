@@ -104,6 +104,7 @@ def test_every_load_has_its_costs_and_what_of_the_limit_can_be_had(page: list[st
         "`translation@1`, 32 calls in flight, one text each",
         "`translation@1`, 2 calls in flight, 16 texts each",
         "`translation@1`, 32 calls in flight, 16 texts each",
+        "`translation@1`, sampled, 2 calls in flight, 16 texts each",
         "`translation@1`, sources of 6 to 60 tokens, 32 calls in flight, one text each",
         "`classification@1`, 32 calls in flight, one text each",
         "`classification@1`, 2 calls in flight, 16 texts each",

@@ -30,11 +30,13 @@ MOST_ROUNDS = 3
 """For the many that are compared."""
 
 SINGLE = Shape(32)
-SHAPES = (SINGLE, Shape(2, 16), Shape(32, 16))
+LISTS = Shape(2, 16)
+SHAPES = (SINGLE, LISTS, Shape(32, 16))
 AT_ONCE, PACED, OURS = "answers at hand, at once", "answers at hand, at our pace", "seqserve, defaults"
-MIXED = "Translation, sources of 6 to 60 tokens"
+SAMPLED, MIXED = "Translation, sampled", "Translation, sources of 6 to 60 tokens"
 LOADS: Mapping[str, Sequence[Shape]] = {
     "Translation": SHAPES,
+    SAMPLED: (LISTS,),
     MIXED: (SINGLE,),
     "Classification": (*SHAPES, Shape(1)),
 }
@@ -125,7 +127,7 @@ def bounds(bench: Bench) -> str:
     translation = bench.job("translation")
     jobs = {
         "Translation": translation,
-        "Translation, sampled": translation.in_mode("sampled"),
+        SAMPLED: translation.in_mode("sampled"),
         MIXED: replace(translation, items=mixed_items(translation)),
         "Classification": bench.job("classification"),
     }
