@@ -35,8 +35,6 @@ MAX_TOKENS_PER_RUN = 512
 MOST_AUTO_ENGINES = 8
 """Lists of texts to classify cost one front a tenth of a millisecond a text, and an engine two to three: beyond that
 many engines, only long texts and wide beams have use for more, which is for whoever runs the server to say."""
-ENGINE_NICENESS = 10
-"""A tenth of the weight of a front that is busy, too."""
 STREAM_INTERVAL_SECONDS = 0.02
 """Fifty messages a second read as a text that flows."""
 ENVIRONMENT_PREFIX = "SEQSERVE_"
@@ -180,12 +178,11 @@ class ServiceSettings(BaseSettings):
         f"workers, but no more than {MOST_AUTO_ENGINES} each; one where a model runs on a GPU or workers is auto.",
     )
     engine_niceness: int = Field(
-        ENGINE_NICENESS,
+        0,
         ge=0,
         le=19,
-        description="By how much engine processes give way to the fronts (man 2 nice), so that a busy machine runs few "
-        "large batches, not many small ones. 0: not at all, where others share its cores and no control group keeps "
-        "them apart.",
+        description="By how much engine processes give way to the fronts (man 2 nice): 10 lets a busy machine run few "
+        "large batches of single texts in place of many small ones.",
     )
     workers: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
         1,

@@ -25,6 +25,7 @@ OUR_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "seqserve, inline": ("--engine-layout", "inline"),
     "seqserve, 2 workers, engine thread": ("--workers", "2", "--engine-layout", "thread"),
     "seqserve, 2 workers, inline": ("--workers", "2", "--engine-layout", "inline"),
+    "seqserve, engine niceness 10": ("--engine-niceness", "10"),
 }
 BATCHES, LIMIT_TRIES = (8, 16, 32, 64, 128), 2
 TRITON = "Triton"
