@@ -4,31 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from service.engine.requests import DEFAULT_LENGTH_PENALTY
+from service.engine.sampling import Sampling
 from service.serving.truncation import Truncation
 from service.state.requests import Resumption
 
-
-@dataclass(frozen=True)
-class SamplingOptions:
-    """How the next token is chosen.
-
-    Args:
-        temperature: divides the logits, 0 to 100; 0 takes the most probable token.
-        top_k: sample among this many most probable tokens; 0 means all.
-        top_p: sample among the fewest tokens that reach this mass, in (0, 1]; 1 means all.
-        min_p: sample among tokens at least this share as probable as the most probable one, 0 to 1; 0 means all.
-        seed: starts the random numbers, 0 to 2**63 - 1.
-    """
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    seed: int = 0
-
+UNCHANGED = Sampling(temperature=1.0)
+"""Sample by the probabilities that the model gives."""
 
 NEED_TEMPERATURE = ("top_k", "top_p", "min_p", "seed")
-"""Fields of `SamplingOptions` that mean nothing, and are refused, where the temperature is 0."""
+"""Fields of `Sampling` that mean nothing, and are refused, where the temperature is 0."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +42,7 @@ class TranslateOptions:
     length_penalty: float = DEFAULT_LENGTH_PENALTY
     coverage_penalty: float = 0.0
     max_length_factor: float | None = None
-    sampling: SamplingOptions | None = None
+    sampling: Sampling | None = None
     target_prefixes: tuple[str, ...] = ()
     replace_unknowns: bool = False
     include_token_scores: bool = False
@@ -90,7 +74,7 @@ class GenerateOptions:
     """
 
     max_output_token_count: int | None = None
-    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    sampling: Sampling = UNCHANGED
     min_output_token_count: int = 0
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0

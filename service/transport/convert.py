@@ -11,9 +11,10 @@ from google.protobuf import duration_pb2
 
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
+from service.engine.sampling import Sampling
 from service.errors import InvalidArgumentError
 from service.serving.api import Classification, ClassifyResult, FinishReason, LabelScore, ModelInfo, Timings, TokenScore
-from service.serving.options import NEED_TEMPERATURE, SamplingOptions
+from service.serving.options import NEED_TEMPERATURE
 from service.serving.truncation import Truncation
 from service.settings import MOST_TEXTS_PER_REQUEST
 
@@ -210,10 +211,10 @@ def checked_truncation(
 
 def checked_sampling(
     request: inference.GenerateTextRequest | inference.TranslateTextRequest, *, temperature: float
-) -> SamplingOptions:
+) -> Sampling:
     """How tokens are sampled; `temperature` where the request does not say. Without a seed, one is drawn."""
     given = request.HasField
-    return SamplingOptions(
+    return Sampling(
         temperature=checked_number("temperature", request.temperature, 0, MOST_TEMPERATURE)
         if given("temperature")
         else temperature,

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from seqserve.v1 import inference_service_pb2 as inference
+from service.engine.sampling import Sampling
 from service.errors import InvalidArgumentError
 from service.serving.api import GeneratedChunk
-from service.serving.options import GenerateOptions, SamplingOptions
+from service.serving.options import GenerateOptions
 from service.state.requests import Resumption
 from service.transport.convert import (
     FINISH_REASON,
@@ -96,7 +97,7 @@ def to_generate_response(chunk: GeneratedChunk) -> inference.GenerateTextRespons
     return response
 
 
-def _sampling(request: inference.GenerateTextRequest) -> SamplingOptions:
+def _sampling(request: inference.GenerateTextRequest) -> Sampling:
     sampling = checked_sampling(request, temperature=1.0)
     if sampling.temperature == 0:
         refuse_sampling(request)

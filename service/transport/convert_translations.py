@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 
 from seqserve.v1 import inference_service_pb2 as inference
+from service.engine.sampling import Sampling
 from service.errors import InvalidArgumentError
 from service.serving.api import Attention, Hypothesis, ScoreResult, TranslateResult, Translation, TranslationScore
-from service.serving.options import SamplingOptions, TranslateOptions
+from service.serving.options import TranslateOptions
 from service.serving.sequences import TextPair
 from service.transport.convert import (
     FINISH_REASON,
@@ -127,7 +128,7 @@ def _options(request: inference.TranslateTextRequest) -> TranslateOptions:
     return replace(options, length_penalty=checked_number("length_penalty", alpha, 0, MOST_PENALTY))
 
 
-def _sampling(request: inference.TranslateTextRequest) -> SamplingOptions | None:
+def _sampling(request: inference.TranslateTextRequest) -> Sampling | None:
     """How tokens are sampled; None where they are not."""
     sampling = checked_sampling(request, temperature=0.0)
     if sampling.temperature > 0:

@@ -7,7 +7,6 @@ from service.engine.constraints import Constraints
 from service.engine.requests import DecodeOptions
 from service.errors import InvalidArgumentError
 from service.serving.options import NEED_TEMPERATURE, GenerateOptions
-from service.serving.tasks.translating import engine_sampling
 from service.state.contents import CarriedOptions, TextState
 from service.text.tokenizer import Tokenizer
 
@@ -66,7 +65,7 @@ def generate_decoding(
     _refuse_banned(options, [token_id for token_id, _ in biases], {token_id for token_id, _ in bans})
     return DecodeOptions(
         limit,
-        engine_sampling(options.sampling),
+        options.sampling,
         sample_count=options.sample_count,
         constraints=Constraints(
             options.min_output_token_count,

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from service.bundle.manifest import Translation as TranslationSpec
 from service.engine.requests import DecodeOptions, Ending
-from service.engine.sampling import GREEDY, Sampling
+from service.engine.sampling import GREEDY
 from service.errors import AttentionNotAvailableError, InvalidArgumentError
 from service.serving.api import Attention, FinishReason, Hypothesis, TokenScore, Translation, TranslationScore
 from service.serving.engines.messages import DecodedHypothesis
-from service.serving.options import SamplingOptions, TranslateOptions
+from service.serving.options import TranslateOptions
 from service.text.tokenizer import Tokenizer
 
 MOST_BEAM_TOKENS = 100_000
@@ -42,7 +42,7 @@ def decode_options(options: TranslateOptions, spec: TranslationSpec, *, limit: i
     count = options.hypothesis_count
     return DecodeOptions(
         max_output_token_count=limit,
-        sampling=engine_sampling(options.sampling),
+        sampling=options.sampling or GREEDY,
         sample_count=1 if options.sampling is None else count,
         beam_size=options.beam_size,
         hypothesis_count=count,
@@ -53,13 +53,6 @@ def decode_options(options: TranslateOptions, spec: TranslationSpec, *, limit: i
         keep_attention=options.include_attention,
         keep_alignment=options.replace_unknowns,
     )
-
-
-def engine_sampling(options: SamplingOptions | None) -> Sampling:
-    """The engine's settings; without options, the most probable token always."""
-    if options is None:
-        return GREEDY
-    return Sampling(options.temperature, options.top_k, options.top_p, options.min_p, options.seed)
 
 
 def _check_attention(options: TranslateOptions, spec: TranslationSpec) -> None:

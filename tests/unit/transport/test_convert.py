@@ -8,9 +8,10 @@ import pytest
 
 from seqserve.v1 import inference_service_pb2 as inference
 from seqserve.v1 import model_service_pb2 as models
+from service.engine.sampling import Sampling
 from service.errors import InvalidArgumentError
 from service.serving.api import FeatureInfo, FinishReason, GeneratedChunk, ModelInfo, Timings
-from service.serving.options import GenerateOptions, SamplingOptions
+from service.serving.options import GenerateOptions
 from service.serving.truncation import Truncation
 from service.transport import convert
 from service.transport.convert_generation import to_generate_call, to_generate_response
@@ -95,7 +96,7 @@ def test_an_option_at_the_edge_of_its_range_is_taken(field: str, value: float) -
 
 def test_unset_options_mean_what_the_proto_says() -> None:
     call = to_generate_call(generate(seed=5))
-    assert call.options == GenerateOptions(None, SamplingOptions(temperature=1.0, top_k=0, top_p=1.0, seed=5))
+    assert call.options == GenerateOptions(None, Sampling(temperature=1.0, top_k=0, top_p=1.0, seed=5))
     assert call.prompt == ""
 
 

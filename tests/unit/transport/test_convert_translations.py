@@ -5,6 +5,7 @@ import math
 import pytest
 
 from seqserve.v1 import inference_service_pb2 as inference
+from service.engine.sampling import Sampling
 from service.errors import InvalidArgumentError
 from service.serving.api import (
     FinishReason,
@@ -16,7 +17,7 @@ from service.serving.api import (
     Translation,
     TranslationScore,
 )
-from service.serving.options import SamplingOptions, TranslateOptions
+from service.serving.options import TranslateOptions
 from service.serving.sequences import TextPair
 from service.transport.convert_translations import (
     to_score_call,
@@ -102,7 +103,7 @@ def test_every_option_is_taken() -> None:
         max_length_factor=1.5, target_prefixes=("x", ""), replace_unknowns=True, include_token_scores=True,
     )  # fmt: skip
     sampled = options(temperature=2.0, top_k=3, top_p=0.5, min_p=0.25, seed=9, hypothesis_count=32)
-    assert sampled.sampling == SamplingOptions(2.0, 3, 0.5, 0.25, 9)
+    assert sampled.sampling == Sampling(2.0, 3, 0.5, 0.25, 9)
 
 
 def test_a_seed_is_drawn_only_where_tokens_are_sampled() -> None:

@@ -138,9 +138,9 @@ async def test_reflection_says_that_it_does_not_know_a_name(served: Served, vers
 @pytest.mark.parametrize("version", REFLECTION_VERSIONS)
 async def test_reflection_can_be_turned_off(front: FakeFront, version: str) -> None:
     async with serving(front, settings(reflection=False)) as served:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await reflected(served, version, list_services="")
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        # nothing is sent: a message on its way while the refusal comes may fail in ways of its own
+        ask: Any = served.channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")
+        assert await ask().code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def watch(served: Served, name: str) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service.engine.profile import SIZES
+from service.engine.sampling import Sampling
 from service.errors import (
     DeadlineExceededError,
     EngineLostError,
@@ -29,7 +30,7 @@ from service.serving.engines.engine_loop import EngineLimits
 from service.serving.engines.hosts import Host, InlineHost, ProcessHost, ThreadHost
 from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
-from service.serving.options import GenerateOptions, SamplingOptions, TranslateOptions
+from service.serving.options import GenerateOptions, TranslateOptions
 from service.serving.sequences import FeatureRows, InputSequence, TextPair, Words
 from tests.bundles import publish_tiny
 
@@ -82,7 +83,7 @@ async def answers(front: Front) -> list[object]:
     sequences: list[InputSequence] = ["Mary lives in Rome", Words(("It", "rains"))]
     tagged = await front.label("tiny-labelling", sequences, top_label_count=None, deadline=deadline)
     forecast = await front.label("tiny-labelling-features", [DAYS], top_label_count=None, deadline=deadline)
-    sampling = SamplingOptions(temperature=1.0, seed=3)
+    sampling = Sampling(temperature=1.0, seed=3)
     stream = front.generate("tiny-generation", "A", GenerateOptions(20, sampling), deadline=deadline)
     text = "".join([chunk.text async for chunk in stream])
     translated = await front.translate("tiny-translation", ["the dog"], TranslateOptions(5, True), deadline=deadline)
@@ -169,7 +170,7 @@ async def test_a_model_without_a_prefill_writes_what_the_same_model_with_one_doe
     repository: Path, prompt: str
 ) -> None:
     async with running(repository, "inline") as parts:
-        options = GenerateOptions(20, SamplingOptions(seed=3), sample_count=2, echo=True)
+        options = GenerateOptions(20, Sampling(1.0, seed=3), sample_count=2, echo=True)
 
         async def text(model: str) -> list[str]:
             chunks = parts.front.generate(model, prompt, options, deadline=time.monotonic() + 20)

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.engine.requests import Ending
+from service.engine.sampling import Sampling
 from service.serving.api import FinishReason, GeneratedChunk, ModelInfo
 from service.serving.engines.messages import Tokens
-from service.serving.options import GenerateOptions, SamplingOptions
+from service.serving.options import GenerateOptions
 from service.serving.tasks.chunks import Generation, GenerationWriter, StreamPace
 from service.state.contents import CarriedRow, TextState, decoded_text, encoded
 from service.text.tokenizer import Tokenizer
@@ -45,7 +46,7 @@ class Written:
     ) -> None:
         self.states: list[TextState] = []
         self.chunks: list[GeneratedChunk] = []
-        chosen = GenerateOptions(sampling=SamplingOptions(seed=5), **options)  # type: ignore[arg-type]
+        chosen = GenerateOptions(sampling=Sampling(1.0, seed=5), **options)  # type: ignore[arg-type]
         issue = self._issue if issues else None
         self._writer = GenerationWriter(Generation(INFO, TOKENIZER, EOS, chosen, 30, "", prompt_ids, resumed, issue))
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service.engine.sampling import GREEDY, Sampling
 from service.errors import DeadlineExceededError, InvalidArgumentError
 from service.metrics import Metrics
 from service.serving.api import FinishReason, GeneratedChunk
@@ -20,7 +21,7 @@ from service.serving.engines.hosts import InlineHost
 from service.serving.engines.messages import Command, Event, StopSample
 from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
-from service.serving.options import GenerateOptions, SamplingOptions, TranslateOptions
+from service.serving.options import GenerateOptions, TranslateOptions
 from tests.bundles import publish_tiny
 
 MODEL = "tiny-generation"
@@ -79,7 +80,7 @@ async def front(tmp_path: Path, sent: list[Command]) -> AsyncIterator[Front]:
 async def chunks(front: Front, prompt: str = PROMPT, *, seconds: float = 20.0, **fields: Any) -> list[GeneratedChunk]:
     """Generate so many tokens, for the model would end early: it is made of random numbers."""
     count = fields.get("max_output_token_count", 24)
-    defaults = {"max_output_token_count": count, "min_output_token_count": count, "sampling": SamplingOptions(seed=3)}
+    defaults = {"max_output_token_count": count, "min_output_token_count": count, "sampling": Sampling(1.0, seed=3)}
     fields = defaults | fields
     stream = front.generate(MODEL, prompt, GenerateOptions(**fields), deadline=time.monotonic() + seconds)
     return [chunk async for chunk in stream]
@@ -160,7 +161,7 @@ async def test_a_sample_that_stops_does_not_stop_the_others(front: Front) -> Non
 
 
 async def test_token_scores_and_alternatives_stand_beside_every_token(front: Front) -> None:
-    found = await chunks(front, sampling=SamplingOptions(0.0), include_token_scores=True, alternative_count=3)
+    found = await chunks(front, sampling=GREEDY, include_token_scores=True, alternative_count=3)
     scores = [score for chunk in found for score in chunk.token_scores]
     assert "".join(score.token for score in scores) == text_of(found)
     for score in scores:
@@ -170,7 +171,7 @@ async def test_token_scores_and_alternatives_stand_beside_every_token(front: Fro
         assert ranked == sorted(ranked, reverse=True)
         shares = sum(math.exp(value) for value in ranked)
         assert 0 < shares < 1
-    assert text_of(found) == text_of(await chunks(front, sampling=SamplingOptions(0.0)))
+    assert text_of(found) == text_of(await chunks(front, sampling=GREEDY))
 
 
 async def test_the_score_of_the_end_comes_last_and_not_where_a_stop_sequence_ended_the_text(front: Front) -> None:
@@ -203,7 +204,7 @@ async def test_a_token_that_the_model_does_not_have_is_refused_by_its_place(fron
 
 
 async def test_no_ngram_comes_twice(front: Front) -> None:
-    greedy: dict[str, Any] = {"sampling": SamplingOptions(0.0), "max_output_token_count": 60}
+    greedy: dict[str, Any] = {"sampling": GREEDY, "max_output_token_count": 60}
     free = PROMPT + text_of(await chunks(front, **greedy))
     assert len({free[i : i + 2] for i in range(len(free) - 1)}) < len(free) - 1
     found = PROMPT + text_of(await chunks(front, no_repeat_ngram_size=2, **greedy))
@@ -212,7 +213,7 @@ async def test_no_ngram_comes_twice(front: Front) -> None:
 
 
 async def test_a_repetition_penalty_brings_more_kinds_of_tokens(front: Front) -> None:
-    greedy: dict[str, Any] = {"sampling": SamplingOptions(0.0), "max_output_token_count": 60}
+    greedy: dict[str, Any] = {"sampling": GREEDY, "max_output_token_count": 60}
     free = text_of(await chunks(front, **greedy))
     assert len(set(text_of(await chunks(front, repetition_penalty=5.0, **greedy)))) > len(set(free))
 
@@ -243,7 +244,7 @@ async def test_more_than_the_server_takes_is_refused_by_field_with_the_limit(
 
 async def test_several_samples_without_sampling_are_refused(front: Front) -> None:
     with pytest.raises(InvalidArgumentError, match="with temperature 0 all samples are the same") as refused:
-        await chunks(front, sample_count=2, sampling=SamplingOptions(0.0))
+        await chunks(front, sample_count=2, sampling=GREEDY)
     assert refused.value.field == "sample_count"
 
 
@@ -256,7 +257,7 @@ async def test_a_token_is_banned_or_biased_and_not_both(front: Front) -> None:
 async def test_every_mode_answers_alike_alone_and_in_a_crowd(front: Front) -> None:
     modes: Sequence[dict[str, Any]] = (
         {},
-        {"sampling": SamplingOptions(0.8, top_k=5, top_p=0.9, min_p=0.01, seed=9), "sample_count": 3},
+        {"sampling": Sampling(0.8, top_k=5, top_p=0.9, min_p=0.01, seed=9), "sample_count": 3},
         {"repetition_penalty": 1.5, "no_repeat_ngram_size": 3, "banned_tokens": ("|",), "token_biases": {"2": 1.0}},
         {"stop_sequences": ("A", "2"), "min_output_token_count": 9},
         {"min_output_token_count": 0, "sample_count": 2},

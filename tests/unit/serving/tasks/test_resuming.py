@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service.engine.sampling import GREEDY, Sampling
 from service.errors import (
     InvalidArgumentError,
     ServiceError,
@@ -28,7 +29,7 @@ from service.serving.engines.hosts import InlineHost
 from service.serving.engines.messages import Event
 from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
-from service.serving.options import GenerateOptions, SamplingOptions
+from service.serving.options import GenerateOptions
 from service.serving.sequences import FeatureRows
 from service.serving.tasks.carrying import ModelStates
 from service.state.keys import Key
@@ -44,18 +45,18 @@ TOKENS = StateTokens([Key("a", b"1" * 32)], lifetime_seconds=60)
 DAYS = [{"temperature": 4.0 + 3 * day, "humidity": 60.0 + day, "wind": 1.0 * day} for day in range(9)]
 
 MODES: Mapping[str, dict[str, Any]] = {
-    "greedy": {"sampling": SamplingOptions(0.0)},
-    "sampled": {"sampling": SamplingOptions(seed=3)},
-    "with cuts": {"sampling": SamplingOptions(0.9, top_k=6, top_p=0.9, min_p=0.01, seed=4)},
+    "greedy": {"sampling": GREEDY},
+    "sampled": {"sampling": Sampling(1.0, seed=3)},
+    "with cuts": {"sampling": Sampling(0.9, top_k=6, top_p=0.9, min_p=0.01, seed=4)},
     "penalties": {
-        "sampling": SamplingOptions(seed=5),
+        "sampling": Sampling(1.0, seed=5),
         "repetition_penalty": 1.5,
         "no_repeat_ngram_size": 3,
         "banned_tokens": ("|",),
         "token_biases": {"2": 1.5},
     },
-    "a minimum": {"sampling": SamplingOptions(seed=6), "min_output_token_count": 15, "token_biases": {"<eos>": 4.0}},
-    "stops": {"sampling": SamplingOptions(seed=7), "stop_sequences": ("Gd\N{SNOWMAN}", "no such text")},
+    "a minimum": {"sampling": Sampling(1.0, seed=6), "min_output_token_count": 15, "token_biases": {"<eos>": 4.0}},
+    "stops": {"sampling": Sampling(1.0, seed=7), "stop_sequences": ("Gd\N{SNOWMAN}", "no such text")},
 }
 
 
@@ -122,7 +123,9 @@ async def go_on(
     """What a request brings that sets `fields`, and nothing else, beside the token."""
     sampling = fields.pop("sampling", {})
     resumption = Resumption(token, frozenset([*fields, *sampling]), allow_inexact)
-    options = GenerateOptions(sampling=SamplingOptions(**{"seed": 999, **sampling}), resumption=resumption, **fields)
+    options = GenerateOptions(
+        sampling=Sampling(**{"temperature": 1.0, "seed": 999, **sampling}), resumption=resumption, **fields
+    )
     stream = front.generate(model, prompt, options, deadline=time.monotonic() + 20)
     return [chunk async for chunk in stream]
 
@@ -153,9 +156,9 @@ async def test_a_text_goes_on_from_every_token_as_if_it_had_not_been_interrupted
 
 
 async def test_a_stop_sequence_is_found_across_the_place_where_a_text_went_on(front: Front) -> None:
-    free = text_of(await begin(front, sampling=SamplingOptions(seed=3)))
+    free = text_of(await begin(front, sampling=Sampling(1.0, seed=3)))
     stop = free[9:15]
-    whole = await begin(front, sampling=SamplingOptions(seed=3), stop_sequences=(stop,))
+    whole = await begin(front, sampling=Sampling(1.0, seed=3), stop_sequences=(stop,))
     assert whole[-1].finish_reason is FinishReason.STOP
     assert not whole[-1].state_token
     token, before = token_after(whole, 12)  # three of its characters are written
@@ -184,7 +187,7 @@ async def test_a_text_goes_on_as_if_not_interrupted_when_it_is_longer_than_what_
     ngrams: dict[str, Any] = {
         "no_repeat_ngram_size": 2,
         "banned_tokens": ("<eos>",),
-        "sampling": SamplingOptions(seed=3),
+        "sampling": Sampling(1.0, seed=3),
     }
     long: dict[str, Any] = {"max_output_token_count": 256, "min_output_token_count": 0}
     first = await begin(front, state_token_interval=0, **long, **ngrams)
@@ -204,14 +207,14 @@ async def test_of_no_tokens_left_the_models_own_limit_goes_on(front: Front) -> N
 
 
 async def test_each_of_several_samples_goes_on_by_itself(front: Front) -> None:
-    whole = await begin(front, sampling=SamplingOptions(seed=3), sample_count=3)
+    whole = await begin(front, sampling=Sampling(1.0, seed=3), sample_count=3)
     for sample in range(3):
         token, before = token_after(whole, 10, sample)
         assert before + text_of(await go_on(front, token)) == text_of(whole, sample)
 
 
 async def test_one_token_goes_on_alike_twice_and_differently_under_another_seed(front: Front) -> None:
-    token, _ = token_after(await begin(front, sampling=SamplingOptions(seed=3)), 6)
+    token, _ = token_after(await begin(front, sampling=Sampling(1.0, seed=3)), 6)
     first, again = await go_on(front, token), await go_on(front, token)
     other = await go_on(front, token, sampling={"seed": 4})
     assert text_of(first) == text_of(again) != text_of(other)
@@ -233,7 +236,7 @@ async def test_an_option_that_is_set_replaces_the_tokens_own(front: Front) -> No
 async def test_a_greedy_text_does_not_go_on_with_what_samples_unless_it_gets_a_temperature(
     front: Front, field: str
 ) -> None:
-    token, _ = token_after(await begin(front, sampling=SamplingOptions(0.0)), 6)
+    token, _ = token_after(await begin(front, sampling=GREEDY), 6)
     value = {"top_k": 3, "seed": 5}.get(field, 0.5)
     with pytest.raises(InvalidArgumentError, match=f"^{field} samples, which needs a temperature above 0") as refused:
         await go_on(front, token, sampling={field: value})
@@ -250,11 +253,11 @@ async def test_a_token_that_the_text_biases_may_be_banned_from_here_on(front: Fr
 
 
 async def test_a_prompt_is_read_after_the_text_and_nothing_of_it_is_told_twice(front: Front) -> None:
-    first = await begin(front, sampling=SamplingOptions(0.0), max_output_token_count=8, min_output_token_count=8)
+    first = await begin(front, sampling=GREEDY, max_output_token_count=8, min_output_token_count=8)
     more = "GAB|"
     after = await go_on(front, first[-1].state_token, more, max_output_token_count=9, echo=True)
     fresh = await begin(
-        front, PROMPT + text_of(first) + more, sampling=SamplingOptions(0.0), max_output_token_count=9,
+        front, PROMPT + text_of(first) + more, sampling=GREEDY, max_output_token_count=9,
         min_output_token_count=0,
     )  # fmt: skip
     assert text_of(after) == more + text_of(fresh)
@@ -347,7 +350,7 @@ async def test_a_server_without_keys_refuses_and_says_which_setting(folder: Path
 
 
 async def test_a_text_that_the_deadline_cut_goes_on(front: Front, folder: Path) -> None:
-    mode: dict[str, Any] = {"sampling": SamplingOptions(seed=3)}
+    mode: dict[str, Any] = {"sampling": Sampling(1.0, seed=3)}
     mode |= {"max_output_token_count": 256, "min_output_token_count": 256}
     whole = text_of(await begin(front, **mode))
     async with serving(folder, engine=SlowEngine) as slow:  # 256 tokens take three times as long as is allowed

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service.engine.requests import Ending
+from service.engine.sampling import Sampling
 from service.errors import AttentionNotAvailableError, InvalidArgumentError, ServiceError, TextTooLongError
 from service.metrics import Metrics
 from service.serving.api import FinishReason, Hypothesis, Translation
@@ -19,7 +20,7 @@ from service.serving.engines.hosts import InlineHost
 from service.serving.engines.messages import DecodedHypothesis
 from service.serving.engines.pool import EnginePool
 from service.serving.front import Front
-from service.serving.options import SamplingOptions, TranslateOptions
+from service.serving.options import TranslateOptions
 from service.serving.sequences import TextPair
 from service.serving.tasks.translating import MOST_BEAM_TOKENS, TranslationWriter, check_forced, decode_options
 from service.serving.truncation import Truncation
@@ -147,7 +148,7 @@ async def test_special_tokens_in_what_must_be_written_are_refused(
 
 
 async def test_a_sample_does_not_depend_on_the_other_texts_or_on_how_many_are_drawn(front: Front) -> None:
-    fields: dict[str, Any] = {"sampling": SamplingOptions(5.0, seed=4), "include_token_scores": True}
+    fields: dict[str, Any] = {"sampling": Sampling(5.0, seed=4), "include_token_scores": True}
     (alone,) = await translated(front, "the dog", hypothesis_count=1, **fields)
     first, second = await translated(front, "a red apple", "the dog", hypothesis_count=3, **fields)
     assert second.hypotheses[0] == alone.hypotheses[0]
@@ -159,8 +160,8 @@ async def test_every_mode_answers_alike_alone_and_in_a_crowd(front: Front) -> No
         {},
         {"beam_size": 2, "hypothesis_count": 2, "include_attention": True},
         {"beam_size": 5, "hypothesis_count": 3, "length_penalty": 1.0, "coverage_penalty": 0.5},
-        {"sampling": SamplingOptions(1.5, top_p=0.9, seed=1), "hypothesis_count": 3, "include_token_scores": True},
-        {"sampling": SamplingOptions(0.7, top_k=5, min_p=0.01, seed=2), "target_prefixes": ("Il",)},
+        {"sampling": Sampling(1.5, top_p=0.9, seed=1), "hypothesis_count": 3, "include_token_scores": True},
+        {"sampling": Sampling(0.7, top_k=5, min_p=0.01, seed=2), "target_prefixes": ("Il",)},
     )
     asked = [(text, mode) for text in ENGLISH for mode in modes]
     alone = [await translated(front, text, **mode) for text, mode in asked]
@@ -191,7 +192,7 @@ async def test_what_needs_attention_is_refused_by_a_model_without(front: Front, 
     [
         pytest.param({"beam_size": SLOTS + 1}, "beam_size", SLOTS, id="wider than the engine"),
         pytest.param(
-            {"hypothesis_count": SLOTS + 1, "sampling": SamplingOptions()}, "hypothesis_count", SLOTS, id="samples"
+            {"hypothesis_count": SLOTS + 1, "sampling": Sampling(1.0)}, "hypothesis_count", SLOTS, id="samples"
         ),
         pytest.param({"max_output_token_count": 49}, "max_output_token_count", 48, id="longer than the model"),
     ],
