@@ -80,10 +80,14 @@ def make_host(settings: ServiceSettings) -> Callable[[], Host]:
     """What makes an engine of the layout that the settings ask for.
 
     Raises:
-        SettingsError: several engines in a layout that has one.
+        SettingsError: several engines, or a process' niceness, in a layout that has one engine and no process of it.
     """
-    if settings.engine_layout != "process" and settings.engine_count not in {1, "auto"}:
-        raise SettingsError(f"engine_count is {settings.engine_count}, engine_layout {settings.engine_layout} takes 1")
+    for setting, value, takes in (
+        ("engine_count", settings.engine_count, (1, "auto")),
+        ("engine_niceness", settings.engine_niceness, (0,)),
+    ):
+        if settings.engine_layout != "process" and value not in takes:
+            raise SettingsError(f"{setting} is {value}, engine_layout {settings.engine_layout} takes {takes[0]}")
     limits = EngineLimits(
         settings.max_batch_size, settings.decode_slots, settings.padding_budget, settings.max_tokens_per_run
     )
@@ -267,11 +271,11 @@ class _Parts:
 def _build(settings: ServiceSettings, metrics: Metrics, health: HealthBoard, stack: AsyncExitStack) -> _Parts:
     """Build the parts; nothing is started. The engines end with the stack."""
     readiness, cores = Readiness(health), find_cores().usable
-    cores_of_worker = cores // settings.worker_count(cores)
     pool = EnginePool(
         make_host(settings),
         count=settings.engines_per_worker(cores),
-        roomy_count=cores_of_worker - 1,  # the front is busy, too
+        own_core_count=settings.engines_with_own_core(cores),
+        rows_before_shared_core=settings.decode_slots,
         metrics=metrics,
         on_change=readiness.engines_changed,
     )

@@ -33,8 +33,8 @@ MAX_REQUEST_CHARACTERS = 512_000
 MAX_TOKENS_PER_RUN = 512
 """A prompt alone is then cut into slices of 16 (batches of 32) to 512 tokens (batches of 1)."""
 MOST_AUTO_ENGINES = 8
-"""Lists of texts to classify cost one front a tenth of a millisecond a text, and an engine two to three: beyond that
-many engines, only long texts and wide beams have use for more, which is for whoever runs the server to say."""
+"""A front spends a tenth of a millisecond on a text of a list of translations, an engine six to eight, so it feeds no
+more than that many. Estimated from what two cores do; for longer texts there is `engine_count`."""
 STREAM_INTERVAL_SECONDS = 0.02
 """Fifty messages a second read as a text that flows."""
 ENVIRONMENT_PREFIX = "SEQSERVE_"
@@ -174,15 +174,16 @@ class ServiceSettings(BaseSettings):
     )
     engine_count: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
         "auto",
-        description="Engine processes of each worker; auto: one for each core that may be used, shared among the "
-        f"workers, but no more than {MOST_AUTO_ENGINES} each; one where a model runs on a GPU or workers is auto.",
+        description="Engine processes of each worker, each with all models; auto: one for each core that may be used, "
+        f"shared among the workers, but no more than {MOST_AUTO_ENGINES} each; one where a model runs on a GPU, or "
+        "where auto workers are several.",
     )
     engine_niceness: int = Field(
         0,
         ge=0,
         le=19,
-        description="By how much engine processes give way to the fronts (man 2 nice): 10 lets a busy machine run few "
-        "large batches of single texts in place of many small ones.",
+        description="By how much engine processes give way to the fronts (man 2 nice): 10 lets a busy machine classify "
+        "few large batches of single texts in place of many small ones; streams lose by it.",
     )
     workers: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
         1,
@@ -206,7 +207,9 @@ class ServiceSettings(BaseSettings):
         "or label, and that all runs before a decode step read together: no step of their model waits for more. "
         "Longer ones are cut; what cannot be cut runs alone.",
     )
-    decode_slots: PositiveInt = Field(64, le=1024, description="Sequences that one model decodes side by side.")
+    decode_slots: PositiveInt = Field(
+        64, le=1024, description="Sequences that one model decodes side by side in one engine."
+    )
     queue_capacity: PositiveInt = Field(
         512, ge=MOST_TEXTS_PER_REQUEST, description="Texts that may wait per model; more are refused at once."
     )
@@ -279,10 +282,15 @@ class ServiceSettings(BaseSettings):
         """How many engines each worker has where so many cores may be used."""
         if self.engine_count != "auto":
             return self.engine_count
-        one_suffices = self.workers == "auto" or self.engine_layout != "process"
+        workers = self.worker_count(cores)
+        one_suffices = self.engine_layout != "process" or (self.workers == "auto" and workers > 1)
         if one_suffices or any(device != "cpu" for _, device in self.devices.choices()):
             return 1
-        return min(MOST_AUTO_ENGINES, max(1, cores // self.worker_count(cores)))
+        return min(MOST_AUTO_ENGINES, max(1, cores // workers))
+
+    def engines_with_own_core(self, cores: int) -> int:
+        """How many engines of each worker have a core beside their front's; one is taken to have one."""
+        return max(1, cores // self.worker_count(cores) - 1)
 
     @property
     def grpc(self) -> GrpcSettings:

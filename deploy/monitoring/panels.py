@@ -192,7 +192,8 @@ ENGINE = Row(
         ),
         Panel(
             "Cores busy in graphs",
-            "Seconds spent in graphs per second. At the number of engines there is no room left.",
+            "Seconds spent in graphs per second. Near the usable cores less what the front takes there is no room "
+            "left; with single texts, near the number of engines that have a core beside the front.",
             "short",
             (Target(rate("seqserve_inference_seconds_sum", "model, graph"), GRAPH),),
         ),

@@ -26,8 +26,7 @@ from tests.trained import ROOT, trained_models
 
 MODEL = "sample-en-it"
 LAYOUTS = {
-    "one engine process": ("--engine-count", "1"),
-    "two engine processes": ("--engine-count", "2"),
+    "engine process": ("--engine-count", "1"),
     "engine thread": ("--engine-layout", "thread"),
     "inline": ("--engine-layout", "inline"),
 }

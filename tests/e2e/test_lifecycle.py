@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2
 
 from demo.server import ROOT, ServerProcess
 from seqserve.v1 import inference_service_pb2 as inference
+from service.cores import find_cores
 from tests.e2e.calls import (
     CLASSIFIER,
     GENERATOR,
@@ -257,6 +258,10 @@ def test_the_queue_holds_exactly_what_it_says(server: ServerProcess, client: Cli
     assert len(answered) == 256
     assert len({answer.classifications[0].SerializeToString() for answer in answered}) == 1
     eventually(lambda: in_flight(server, CLASSIFIER) == 0)
+
+
+def test_a_server_has_an_engine_for_each_core_up_to_eight(server: ServerProcess) -> None:
+    assert len(engines_of(server)) == min(8, find_cores().usable)
 
 
 def test_lost_engines_fail_their_requests_and_are_replaced(own_server: ServerProcess) -> None:

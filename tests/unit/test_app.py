@@ -81,6 +81,9 @@ def test_several_engines_need_the_process_layout(tmp_path: object) -> None:
     settings = parse_settings(["--models", str(tmp_path), "--engine-layout", "thread", "--engine-count", "2"])
     with pytest.raises(SettingsError, match="engine_count is 2"):
         make_host(settings)
+    settings = parse_settings(["--models", str(tmp_path), "--engine-layout", "inline", "--engine-niceness", "3"])
+    with pytest.raises(SettingsError, match="engine_niceness is 3"):
+        make_host(settings)
     assert isinstance(make_host(parse_settings(["--models", str(tmp_path), "--engine-layout", "thread"]))(), ThreadHost)
 
 

@@ -146,6 +146,7 @@ def test_workers_are_as_many_as_told_or_as_the_cores_have_room_for(
         pytest.param(["--workers", "2"], 6, 3, id="workers share the cores"),
         pytest.param(["--workers", "4"], 2, 1, id="at least one"),
         pytest.param(["--workers", "auto"], 8, 1, id="workers that are as many as cores have room for have one each"),
+        pytest.param(["--workers", "auto"], 3, 3, id="one worker, be it by auto, has as many as cores"),
         pytest.param(["--device", "cuda"], 8, 1, id="one for a GPU"),
         pytest.param(["--device", "a=cuda"], 8, 1, id="one where one model is on a GPU"),
         pytest.param(["--engine-layout", "inline"], 8, 1, id="inside the front there is one"),
@@ -155,6 +156,19 @@ def test_engines_are_as_many_as_told_or_as_the_cores(
     tmp_path: Path, flags: list[str], cores: int, expected: int
 ) -> None:
     assert parse(tmp_path, *flags).engines_per_worker(cores) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "cores", "expected"),
+    [
+        pytest.param([], 8, 7, id="the front has one"),
+        pytest.param([], 1, 1, id="one at least"),
+        pytest.param(["--workers", "2"], 6, 2, id="each worker has its share"),
+        pytest.param(["--workers", "4"], 2, 1, id="one at least of each worker"),
+    ],
+)
+def test_all_cores_but_the_fronts_are_engines_own(tmp_path: Path, flags: list[str], cores: int, expected: int) -> None:
+    assert parse(tmp_path, *flags).engines_with_own_core(cores) == expected
 
 
 def test_settings_travel_to_a_worker_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,10 +46,10 @@ HUNG_SECONDS = 30.0
 """An engine that gives no sign of life for so long is replaced."""
 
 FEW_ROWS = 3
-"""Works of so many rows or fewer are small: they cost the front about as much as an engine, or more."""
+"""Works of so many rows or fewer are small: where many of them run, the front is as busy with calls as an engine."""
 
-SPILL_ROWS = 64
-"""An engine without a core beside the front gets small works once all others have so many rows more than it."""
+ROWS_BEFORE_SHARED_CORE = 64
+"""So many rows of small works share the engines with a core of their own before another one gets some."""
 
 LOAD_SECONDS = 120.0
 """Longest time to open and prove a bundle."""
@@ -71,7 +71,7 @@ class _Engine:
     """A place for an engine, and what the one that is there now does. Dead engines are followed by new ones."""
 
     host: Host
-    roomy: bool
+    has_own_core: bool
     """Whether it has a core that the front does not use."""
     works: dict[int, Ticket] = field(default_factory=dict)
     loading: dict[int, asyncio.Future[Loaded]] = field(default_factory=dict)
@@ -81,34 +81,45 @@ class _Engine:
     """When it last gave a sign of life."""
     row_count: int = 0
     """How many rows it has been given that nobody has released."""
+    small_row_count: int = 0
+    """How many of them are of small works."""
 
     def take(self, ticket: Ticket) -> None:
         """Note a work that it is given."""
         self.works[ticket.work_id] = ticket
-        self.row_count += ticket.row_count
+        self._count(ticket, 1)
 
     def release(self, ticket: Ticket) -> bool:
         """Forget a work; whether it was here."""
-        here = self.works.pop(ticket.work_id, None) is not None
-        self.row_count -= ticket.row_count if here else 0
-        return here
+        if self.works.pop(ticket.work_id, None) is None:
+            return False
+        self._count(ticket, -1)
+        return True
 
     def forget_works(self) -> list[Ticket]:
         """Forget all works, and give them back."""
-        forgotten, self.works, self.row_count = list(self.works.values()), {}, 0
+        forgotten = list(self.works.values())
+        for ticket in forgotten:
+            self.release(ticket)
         return forgotten
+
+    def _count(self, ticket: Ticket, sign: int) -> None:
+        self.row_count += sign * ticket.row_count
+        if ticket.row_count <= FEW_ROWS:
+            self.small_row_count += sign * ticket.row_count
 
 
 class EnginePool:
     """Engines that all hold the same models; each work goes to one of them.
 
-    That is the one with the fewest rows. But where many calls of one sequence keep the front busy, an engine more than
-    there are cores beside it only takes its time, and cuts batches in half: small works go there late.
+    That is the one with the fewest rows. But where many small works keep the front busy, an engine that shares its core
+    only takes its time, and cuts batches in half. So to a small work such an engine looks as if it had all the others.
 
     Args:
         make_host: makes an engine, not yet started.
         count: how many.
-        roomy_count: how many of them have a core that the front does not use; less than 1 means 1. None: all.
+        own_core_count: how many of them have a core that the front does not use. None: all.
+        rows_before_shared_core: how many rows of small works keep away from an engine that has none.
         metrics: receives what the engines report of their runs.
         on_change: called with whether any engine is up, whenever that may have changed.
         hung_seconds: an engine that gives no sign of life for so long is replaced.
@@ -116,14 +127,16 @@ class EnginePool:
 
     def __init__(
         self, make_host: Callable[[], Host], *, count: int, metrics: Metrics, on_change: Callable[[bool], None],
-        hung_seconds: float = HUNG_SECONDS, roomy_count: int | None = None,
+        hung_seconds: float = HUNG_SECONDS, own_core_count: int | None = None,
+        rows_before_shared_core: int = ROWS_BEFORE_SHARED_CORE,
     ) -> None:  # fmt: skip
         self._make_host = make_host
         self._metrics = metrics
         self._on_change = on_change
         self._hung_seconds = hung_seconds
-        roomy = count if roomy_count is None else max(1, roomy_count)
-        self._engines = [_Engine(make_host(), number < roomy) for number in range(count)]
+        own = count if own_core_count is None else own_core_count
+        self._engines = [_Engine(make_host(), has_own_core=number < own) for number in range(count)]
+        self._rows_before_shared_core = rows_before_shared_core
         self._models: dict[int, _Model] = {}
         self._ids = itertools.count(1)
         self._reload_listeners: list[Callable[[int, str], None]] = []
@@ -201,9 +214,8 @@ class EnginePool:
         if not reading:
             raise QueueFullError("the engine does not keep up with what it is sent")
         work = make_work(next(self._ids))
-        rows = _rows_of(work)
-        engine = reading[0] if len(reading) == 1 else _choose(reading, rows)
-        ticket = Ticket(work.work_id, deadline, rows)
+        ticket = Ticket(work.work_id, deadline, _rows_of(work))
+        engine = reading[0] if len(reading) == 1 else self._choose(reading, ticket.row_count)
         engine.take(ticket)
         engine.host.send(work)
         return ticket
@@ -219,6 +231,14 @@ class EnginePool:
         for engine in self._engines:
             if engine.release(ticket) and not ticket.ended:
                 engine.host.send(Cancel(ticket.work_id))
+
+    def _choose(self, engines: list[_Engine], rows: int) -> _Engine:
+        """The engine for a work of so many rows."""
+        crowd = 0
+        if rows <= FEW_ROWS:
+            small = sum(engine.small_row_count for engine in engines if engine.has_own_core)
+            crowd = min(small, self._rows_before_shared_core - 1)
+        return min(engines, key=lambda engine: engine.row_count + (0 if engine.has_own_core else crowd))
 
     def _ready_engines(self) -> list[_Engine]:
         ready = [engine for engine in self._engines if engine.ready]
@@ -363,12 +383,6 @@ class EnginePool:
         for future in engine.loading.values():
             if not future.done():
                 future.set_exception(EngineLostError(f"the engine was lost: {reason}"))
-
-
-def _choose(engines: list[_Engine], rows: int) -> _Engine:
-    """The engine for a work of so many rows."""
-    spill = SPILL_ROWS if rows <= FEW_ROWS else 0
-    return min(engines, key=lambda engine: engine.row_count + (0 if engine.roomy else spill))
 
 
 def _rows_of(work: Work) -> int:

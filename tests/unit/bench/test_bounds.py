@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seqserve.v1 import inference_service_pb2 as messages
 from tests.bench.serving.contenders import ready_server
+from tests.bench.serving.contenders.bare_front import BareServicer
+from tests.bench.serving.contenders.engine_model import answers_alone
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.servers import Server
 from tests.bench.serving.figures import Sample
@@ -16,11 +19,13 @@ from tests.bench.serving.parts import bounds
 from tests.bench.serving.parts.bench import Bench, Served, Shape
 from tests.bench.serving.parts.lineup import LIMIT, ONE_ENGINE, Lineup
 from tests.bench.serving.rounds import Contender, Measured, Tries
+from tests.bundles import publish_tiny
 
 TEXTS = [Item(str(number), "", 1) for number in range(512)]
 SERVERS = {
     "ours": Sample(100, 100, p50_ms=8.0, server_cpu=2.0, generator_cpu=0.5),
     "ours, --engine-count 1": Sample(50, 50, p50_ms=16.0, server_cpu=0.5, generator_cpu=0.5),
+    "bare": Sample(120, 120, p50_ms=7.0, server_cpu=0.6, generator_cpu=0.5),
     "at hand after 0": Sample(1000, 100, p50_ms=2.0, server_cpu=0.5, generator_cpu=0.25),
     "at hand after 0.008": Sample(90, 100, p50_ms=9.0, server_cpu=0.09, generator_cpu=0.1),
 }
@@ -36,7 +41,7 @@ class FakeBench(Bench):
 
 class FakeJob(Job):
     def in_mode(self, mode: str) -> "FakeJob":
-        return self
+        return replace(self, mode=mode)
 
 
 @pytest.fixture
@@ -67,6 +72,11 @@ def page(monkeypatch: pytest.MonkeyPatch, loops: list[tuple[str, int, int | None
         yield Server(f"at hand after {seconds:g}", 0)
 
     @contextmanager
+    def bare_front(folder: Path) -> Iterator[Server]:
+        assert folder.name == "1"
+        yield Server("bare", 0)
+
+    @contextmanager
     def seqserve_server(_: Path, *flags: str) -> Iterator[Server]:
         yield Server(f"ours, {' '.join(flags)}" if flags else "ours", 0)
 
@@ -83,6 +93,7 @@ def page(monkeypatch: pytest.MonkeyPatch, loops: list[tuple[str, int, int | None
 
     monkeypatch.setattr(bounds, "ready_server", answering)
     monkeypatch.setattr(bounds, "seqserve_server", seqserve_server)
+    monkeypatch.setattr(bounds, "bare_front", bare_front)
     monkeypatch.setattr(bounds, "loaded", loaded)
     monkeypatch.setattr(bounds, "triton_tuned", triton_tuned)
     monkeypatch.setattr(bounds, "mixed_items", lambda job: job.items)
@@ -111,26 +122,29 @@ def test_every_load_has_its_costs_and_what_of_the_limit_can_be_had(page: list[st
         "`classification@1`, 32 calls in flight, 16 texts each",
         "`classification@1`, one call in flight, one text each",
     ]
-    # limit 250, loop 323, calls 500 or 1,000, ours with one engine 10,000
-    usual = ["250", "323", "500", "1,000", "10,000", "0.30", "0.19", "0.03"]
+    # limit 250, loop 323, calls 500 or 1,000, one engine behind a bare front 5,000, behind ours 10,000
+    usual = ["250", "323", "500", "1,000", "5,000", "10,000", "0.30", "0.19", "0.05", "0.03"]
     assert costs["`translation@1`, 32 calls in flight, one text each"] == usual
     assert costs["`classification@1`, 2 calls in flight, 16 texts each"] == usual
     # all texts are in flight
-    whole = ["250", "250", "500", "1,000", "10,000", "0.33", "0.20", "0.03"]
+    whole = ["250", "250", "500", "1,000", "5,000", "10,000", "0.33", "0.20", "0.05", "0.03"]
     assert costs["`translation@1`, 32 calls in flight, 16 texts each"] == whole
     # one is
-    alone = ["250", "10,010", "500", "1,000", "10,000", "0.02", "0.02", "0.03"]
+    alone = ["250", "10,010", "500", "1,000", "5,000", "10,000", "0.02", "0.02", "0.05", "0.03"]
     assert costs["`classification@1`, one call in flight, one text each"] == alone
+    # a bare front does not sample
+    sampled = ["250", "323", "500", "1,000", "", "10,000", "0.30", "0.19", "", "0.03"]
+    assert costs["`translation@1`, sampled, 2 calls in flight, 16 texts each"] == sampled
 
 
 def test_the_clock_has_all_cores_for_loop_calls_and_client_and_triton_beside_single_texts(page: list[str]) -> None:
     clock = table(page, "texts/s that can be had")
     # 2 cores over 323 + 500 + 250 microseconds
-    single = ["1,864", "250", "90", "100", "150", "2.00", "8.00", "4.00"]
+    single = ["1,864", "250", "90", "120", "100", "150", "2.00", "7.00", "8.00", "4.00"]
     assert clock["`translation@1`, sources of 6 to 60 tokens, 32 calls in flight, one text each"] == single
-    lists = ["1,864", "250", "90", "100", "", "2.00", "8.00", ""]
+    lists = ["1,864", "250", "90", "120", "100", "", "2.00", "7.00", "8.00", ""]
     assert clock["`translation@1`, 2 calls in flight, 16 texts each"] == lists
-    alone = ["", "250", "90", "100", "150", "2.00", "8.00", "4.00"]
+    alone = ["", "250", "90", "120", "100", "150", "2.00", "7.00", "8.00", "4.00"]
     assert clock["`classification@1`, one call in flight, one text each"] == alone
     assert sum(line.startswith("| Triton, `") for line in page) == 4  # its settings
 
@@ -138,16 +152,17 @@ def test_the_clock_has_all_cores_for_loop_calls_and_client_and_triton_beside_sin
 def test_of_a_peer_that_does_not_run_the_reason_stands_there() -> None:
     samples = {title: [SERVERS["ours"]] for title in (LIMIT, "loop", bounds.AT_ONCE, bounds.PACED, bounds.OURS)}
     cells = bounds.clock_cells(Measured(samples, {"Triton": "no such wheel"}), "loop", cores=2)
-    assert cells[4] == "no such wheel"
+    assert cells[5] == "no such wheel"
     assert cells[-1] == ""
 
 
 def test_shares_are_of_each_round() -> None:
     rates = {LIMIT: (100, 200), "loop": (50, 100), bounds.AT_ONCE: (100, 100), bounds.PACED: (50, 100),
-             ONE_ENGINE: (20, 40)}  # fmt: skip
+             bounds.BARE_FRONT: (40, 80), ONE_ENGINE: (20, 40)}  # fmt: skip
     samples = {title: [Sample(rate, 1, server_cpu=1.0) for rate in both] for title, both in rates.items()}
-    *_, paced, had = bounds.cost_cells(Measured(samples), "loop")
+    *_, paced, bare, had = bounds.cost_cells(Measured(samples), "loop")
     assert paced == "0.25 (0.25 to 0.25)"
+    assert bare == "0.40 (0.40 to 0.40)"
     assert had == "0.20 (0.20 to 0.20)"
 
 
@@ -174,6 +189,27 @@ async def test_answers_at_hand_come_after_half_to_one_and_a_half_times_the_wait(
         await servicer.ClassifyText(messages.ClassifyTextRequest(texts=["a"]), None)
     assert 0.01 <= min(waits) < 0.012
     assert 0.028 < max(waits) <= 0.03
+
+
+async def test_a_bare_front_gives_what_our_engine_gives(tmp_path: Path) -> None:
+    texts = ["the dog sees the cat", "a cat", "the old man", "x"]
+    for task in ("translation", "classification"):
+        servicer = BareServicer(publish_tiny(tmp_path, task))
+        await servicer.start()
+        try:
+            if task == "translation":
+                found = await servicer.TranslateText(messages.TranslateTextRequest(texts=texts, model="m"), None)
+                alone = answers_alone(tmp_path / "tiny-translation" / "1", texts, "greedy")
+                assert [(one.text, one.token_count) for one in found.translations] == [tuple(one) for one in alone]
+            else:
+                found = await servicer.ClassifyText(messages.ClassifyTextRequest(texts=texts, model="m"), None)
+                for one in found.classifications:
+                    shares = [label.probability for label in one.labels]
+                    assert shares == sorted(shares, reverse=True)
+                    assert sum(shares) == pytest.approx(1.0)
+                assert len({one.labels[0].probability for one in found.classifications}) == len(texts)
+        finally:
+            await servicer.close()
 
 
 def table(page: list[str], column: str) -> dict[str, list[str]]:

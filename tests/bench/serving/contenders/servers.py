@@ -71,6 +71,15 @@ def ready_server(items: Sequence[Item], seconds: float) -> Iterator[Server]:
 
 
 @contextmanager
+def bare_front(folder: Path) -> Iterator[Server]:
+    """One engine of ours behind a front without anything of its own, for the bundle in a folder."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.bench.serving.contenders.bare_front", str(port), str(folder)]
+    with running(command, lambda: is_listening(port)) as process:
+        yield Server(f"127.0.0.1:{port}", process.pid)
+
+
+@contextmanager
 def running(
     command: Sequence[str],
     is_ready: Callable[[], bool],

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from tests.bench.serving.contenders.jobs import Job
 from tests.bench.serving.contenders.mixed import mixed_items
-from tests.bench.serving.contenders.servers import ready_server, seqserve_server
+from tests.bench.serving.contenders.servers import bare_front, ready_server, seqserve_server
 from tests.bench.serving.figures import Sample, values_of, with_spread
 from tests.bench.serving.page import circumstances
 from tests.bench.serving.parts.bench import Bench, Served, Shape, bare, loaded
@@ -33,6 +33,7 @@ SINGLE = Shape(32)
 LISTS = Shape(2, 16)
 SHAPES = (SINGLE, LISTS, Shape(32, 16))
 AT_ONCE, PACED, OURS = "answers at hand, at once", "answers at hand, at our pace", "seqserve, defaults"
+BARE_FRONT = "our engine behind a bare front"
 SAMPLED, MIXED = "Translation, sampled", "Translation, sources of 6 to 60 tokens"
 LOADS: Mapping[str, Sequence[Shape]] = {
     "Translation": SHAPES,
@@ -51,12 +52,16 @@ answers: what calls cost in Python's gRPC when answers cost nothing. It gives th
 client makes it, which is when a call costs least; or *at our pace*, after half to one and a half times our p50, at
 random, and then costs what waking for single calls costs.
 
+*Our engine behind a bare front* is what a front could be at the least: a grpc.aio server that splits texts into
+tokens, sends them to one engine process of ours, and writes what comes back, without checks, limits, deadlines,
+metrics, versions and errors. It writes greedy translations, and so is not there for samples.
+
 The first table has microseconds of CPU of the server's processes for one text. *Can be had* is the limit over the sum
 of two: its loop over what is in flight (the best of the runs above; of one call, one text at a time; of 32 lists, as
 many as there are texts, the limit itself), and calls whose answers are at hand, at once or at our pace. *Is had* is the
-limit over ours, with one engine, which like the loop has all that is in flight for itself. The second table has what
-can be had by the clock: all cores over the loop, the calls at once and the client's share in these; ours are with
-defaults there. Triton stands beside single texts, in its best setting under the same load."""
+limit over ours, and over the bare front's, with one engine, which like the loop has all that is in flight for itself.
+The second table has what can be had by the clock: all cores over the loop, the calls at once and the client's share in
+these; ours are with defaults there. Triton stands beside single texts, in its best setting under the same load."""
 
 COST_COLUMNS = (
     "model and load",
@@ -64,9 +69,11 @@ COST_COLUMNS = (
     "its loop, in flight",
     AT_ONCE,
     PACED,
+    BARE_FRONT,
     ONE_ENGINE,
     "can be had, at once",
     "can be had, at our pace",
+    "is had, behind a bare front",
     "is had",
 )
 CLOCK_COLUMNS = (
@@ -74,9 +81,11 @@ CLOCK_COLUMNS = (
     "texts/s that can be had",
     "of these calls, client's microseconds",
     "texts/s, answers at hand, at our pace",
+    "texts/s of our engine behind a bare front",
     "texts/s of ours",
     "texts/s of Triton",
     "p50 ms, answers at hand, at once",
+    "p50 ms behind a bare front",
     "p50 ms of ours",
     "p50 ms of Triton",
 )
@@ -176,8 +185,11 @@ def _add_calls(bench: Bench, title: str, bound: _Bound, shape: Shape, tables: _T
             tuned = triton_tuned(bench, job, shape, tables.lineup, by=by, items=job.items, about=about)
             peers = stack.enter_context(tuned)
         bares = {bound.limit.title: bound.limit, loop.title: loop}
-        ours = [loaded(bench, job, one, shape) for one in (served, lone)]
-        measured = take_turns([*bares.values(), *own, *ours, *peers], bench.rounds)
+        ours = [served, lone]
+        if job.mode == "greedy":
+            ours.append(Served(BARE_FRONT, stack.enter_context(bare_front(job.folder)), job.name))
+        loads = [loaded(bench, job, one, shape) for one in ours]
+        measured = take_turns([*bares.values(), *own, *loads, *peers], bench.rounds)
     first = f"`{job.reference}`, {load}"
     tables.costs.append([first, *cost_cells(measured, loop.title)])
     tables.clock.append([first, *clock_cells(measured, loop.title, bench.cores if shape.calls > 1 else None)])
@@ -187,14 +199,16 @@ def cost_cells(measured: Measured, loop: str) -> list[str]:
     """What a text costs, and what of the limit can be had and is: medians with spread, as `COST_COLUMNS`.
 
     Args:
-        measured: of the limit, the loop, both servers with answers at hand, and ours with one engine.
+        measured: of the limit, the loop, both servers with answers at hand, our engine behind a bare front, where that
+            was measured, and ours with one engine.
         loop: its title.
     """
     costs = {title: _microseconds(samples) for title, samples in measured.samples.items()}
-    wholes = (_sums(costs[loop], costs[AT_ONCE]), _sums(costs[loop], costs[PACED]), costs[ONE_ENGINE])
+    bare = costs.get(BARE_FRONT, [])
+    wholes = (_sums(costs[loop], costs[AT_ONCE]), _sums(costs[loop], costs[PACED]), bare, costs[ONE_ENGINE])
     return [
-        *(with_spread(costs[title]) for title in (LIMIT, loop, AT_ONCE, PACED, ONE_ENGINE)),
-        *(with_spread(_over(costs[LIMIT], whole), 2) for whole in wholes),
+        *(with_spread(costs.get(title, [])) for title in (LIMIT, loop, AT_ONCE, PACED, BARE_FRONT, ONE_ENGINE)),
+        *(with_spread(_over(costs[LIMIT][: len(whole)], whole), 2) for whole in wholes),
     ]
 
 
@@ -202,8 +216,8 @@ def clock_cells(measured: Measured, loop: str, cores: int | None) -> list[str]:
     """Texts per second that can be had and are, and latencies: medians with spread, as `CLOCK_COLUMNS`.
 
     Args:
-        measured: of the loop, both servers with answers at hand, ours with defaults, and Triton, where that was
-            measured.
+        measured: of the loop, both servers with answers at hand, ours with defaults, and of our engine behind a bare
+            front and Triton, where these were measured.
         loop: its title.
         cores: that server and client share; None where the load is too low to fill them.
     """
@@ -212,9 +226,11 @@ def clock_cells(measured: Measured, loop: str, cores: int | None) -> list[str]:
     asking = [1e6 * one.generator_cpu / one.items_per_second for one in samples[AT_ONCE]]
     needed = _sums(_sums(_microseconds(samples[loop]), _microseconds(samples[AT_ONCE])), asking)
     had = [math.nan if cores is None else 1e6 * cores / microseconds for microseconds in needed]
-    rates = [with_spread(values_of(found, "items_per_second")) for found in (samples[PACED], samples[OURS], triton)]
-    latencies = [with_spread(values_of(found, "p50_ms"), 2) for found in (samples[AT_ONCE], samples[OURS], triton)]
-    return [with_spread(had), with_spread(asking), *rates[:2], rates[2] or absent, *latencies]
+    bare = samples.get(BARE_FRONT, [])
+    served = (bare, samples[OURS], triton)
+    rates = [with_spread(values_of(found, "items_per_second")) for found in (samples[PACED], *served)]
+    latencies = [with_spread(values_of(found, "p50_ms"), 2) for found in (samples[AT_ONCE], *served)]
+    return [with_spread(had), with_spread(asking), *rates[:-1], rates[-1] or absent, *latencies]
 
 
 def _microseconds(samples: Sequence[Sample]) -> list[float]:

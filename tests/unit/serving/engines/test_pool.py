@@ -75,7 +75,11 @@ class ScriptedHost:
 
 @asynccontextmanager
 async def pool_of(
-    *hosts: ScriptedHost, hung_seconds: float = 30.0, count: int = 1, roomy_count: int | None = None
+    *hosts: ScriptedHost,
+    hung_seconds: float = 30.0,
+    count: int = 1,
+    own_core_count: int | None = None,
+    rows_before: int = 64,
 ) -> AsyncIterator[EnginePool]:
     """A pool of the first `count` hosts; when one is lost, the next takes its place."""
     waiting = list(hosts)
@@ -85,7 +89,8 @@ async def pool_of(
         metrics=Metrics(CollectorRegistry()),
         on_change=lambda up: None,
         hung_seconds=hung_seconds,
-        roomy_count=roomy_count,
+        own_core_count=own_core_count,
+        rows_before_shared_core=rows_before,
     )
     try:
         yield pool
@@ -119,7 +124,7 @@ async def test_an_engine_that_cannot_be_started_is_tried_again() -> None:
 
 @asynccontextmanager
 async def two_engines(
-    roomy_count: int | None = None,
+    own_core_count: int | None = None, *, rows_before: int = 64
 ) -> AsyncIterator[tuple[EnginePool, Callable[[], list[list[int]]]]]:
     """A pool of two, both ready, and what tells the rows of each work that either was given."""
     hosts = ScriptedHost(), ScriptedHost()
@@ -127,7 +132,7 @@ async def two_engines(
     def given() -> list[list[int]]:
         return [[len(sent.rows) for sent in host.sent if isinstance(sent, ClassifyWork | DecodeWork)] for host in hosts]
 
-    async with pool_of(*hosts, count=2, roomy_count=roomy_count) as pool:
+    async with pool_of(*hosts, count=2, own_core_count=own_core_count, rows_before=rows_before) as pool:
         await pool.start()
         await until(lambda: len(pool._ready_engines()) == 2)
         yield pool, given
@@ -150,31 +155,53 @@ async def test_what_was_released_weighs_nothing_any_more() -> None:
         assert sorted(given()) == [[5], [9, 4, 6]]
 
 
-async def test_hypotheses_weigh_as_the_rows_that_they_take() -> None:
-    def beam(work_id: int) -> DecodeWork:
+@pytest.mark.parametrize(
+    "options", [DecodeOptions(9, beam_size=4), DecodeOptions(9, sample_count=4)], ids=["beam", "samples"]
+)
+async def test_hypotheses_and_samples_weigh_as_the_rows_that_they_take(options: DecodeOptions) -> None:
+    def wide(work_id: int) -> DecodeWork:
         now = time.monotonic()
-        return DecodeWork(work_id, 1, [[3], [3]], now, now + 5, DecodeOptions(9, beam_size=4))
+        return DecodeWork(work_id, 1, [[3], [3]], now, now + 5, options)
 
     async with two_engines() as (pool, given):
-        pool.submit(beam, time.monotonic() + 5)
+        pool.submit(wide, time.monotonic() + 5)
         for count in (7, 2, 1):
             pool.submit(partial(work, sequence_count=count), time.monotonic() + 5)
         assert sorted(given()) == [[2, 1], [7, 2]]
 
 
-async def test_small_works_go_late_to_an_engine_without_a_core_beside_the_front() -> None:
-    async with two_engines(roomy_count=1) as (pool, given):
-        for count in (1,) * 65 + (3, 4, 4):
+async def test_small_works_share_the_engine_with_a_core_of_its_own_until_it_is_full() -> None:
+    async with two_engines(own_core_count=1) as (pool, given):
+        for count in (1,) * 64 + (3, 1):
             pool.submit(partial(work, sequence_count=count), time.monotonic() + 5)
-        assert given() == [[1] * 65, [3, 4, 4]]
+        assert given() == [[1] * 65, [3]]
+    async with two_engines(own_core_count=1, rows_before=2) as (pool, given):
+        for _ in range(4):
+            pool.submit(work, time.monotonic() + 5)
+        assert given() == [[1, 1, 1], [1]]
 
 
-async def test_an_engine_without_a_core_beside_the_front_works_where_no_other_is_up() -> None:
-    async with two_engines(roomy_count=0) as (pool, given):  # one has room at least
-        pool.submit(work, time.monotonic() + 5)
+async def test_of_works_that_are_not_small_the_engines_get_as_many_rows() -> None:
+    async with two_engines(own_core_count=1) as (pool, given):
+        for count in (1, 3, 4, 4):
+            pool.submit(partial(work, sequence_count=count), time.monotonic() + 5)
+        assert given() == [[1, 3, 4], [4]]
+
+
+async def test_a_small_work_does_not_wait_for_a_long_list_while_another_engine_is_idle() -> None:
+    async with two_engines(own_core_count=1) as (pool, given):
+        for count in (60, 1, 1):
+            pool.submit(partial(work, sequence_count=count), time.monotonic() + 5)
+        assert given() == [[60], [1, 1]]
+
+
+async def test_an_engine_without_a_core_of_its_own_works_where_no_other_is_up() -> None:
+    async with two_engines(own_core_count=1) as (pool, given):
+        for _ in range(2):
+            pool.submit(work, time.monotonic() + 5)
         pool._engines[0].ready = False
         pool.submit(work, time.monotonic() + 5)
-        assert given() == [[1], [1]]
+        assert given() == [[1, 1], [1]]
 
 
 async def test_an_engine_that_follows_a_lost_one_begins_without_rows() -> None:
