@@ -19,7 +19,7 @@ MELODY_PROMPT = "M:4/4\nL:1/8\nK:G\nG"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
-    server = start_server(trained_models(), "--decode-slots", str(DECODE_SLOTS))
+    server = start_server(trained_models(), "--decode-slots", str(DECODE_SLOTS), "--engine-count", "1")
     yield server
     assert server.stop() == 0
 
@@ -42,7 +42,7 @@ def mean_rows(server: ServerProcess) -> float:
 
 
 def test_a_file_that_is_piped_through_keeps_the_servers_batch_full(server: ServerProcess) -> None:
-    """With one request of 64 lines in flight it would have about 24 rows."""
+    """With one request of 64 lines in flight it would have about 24 rows. Two engines would have half of them each."""
     lines = [LINES[number % 3] for number in range(1000)]
     output = run(server, "translate", "sample-en-it", given="".join(f"{line}\n" for line in lines)).splitlines()
     assert output == [output[number % 3] for number in range(1000)]
