@@ -11,8 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import grpc
-import grpc.aio
 import uvloop
 from google.protobuf import duration_pb2
 
@@ -35,6 +33,7 @@ from service.serving.engines.messages import (
 )
 from service.settings import ServiceSettings
 from service.text.tokenizer import Tokenizer
+from tests.bench.serving.contenders.ready_server import serve, version_of
 
 MODEL_ID, SECONDS = 0, 60.0
 
@@ -87,7 +86,7 @@ class BareServicer(stubs.InferenceServiceServicer):
             for row, (hypothesis,) in zip(rows, decoded.rows, strict=True)
         ]
         return messages.TranslateTextResponse(
-            translations=translations, model_version=_version(request), timings=_timings(decoded)
+            translations=translations, model_version=version_of(request), timings=_timings(decoded)
         )
 
     async def ClassifyText(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -107,7 +106,7 @@ class BareServicer(stubs.InferenceServiceServicer):
             for row, (shares,) in zip(rows, classified.probabilities, strict=True)
         ]
         return messages.ClassifyTextResponse(
-            classifications=classifications, model_version=_version(request), timings=_timings(classified)
+            classifications=classifications, model_version=version_of(request), timings=_timings(classified)
         )
 
     async def _answer(self, work: Work) -> Any:
@@ -123,10 +122,6 @@ class BareServicer(stubs.InferenceServiceServicer):
                     answer.set_result(event)
 
 
-def _version(request: Any) -> messages.ModelVersion:
-    return messages.ModelVersion(name=request.model, version=1)
-
-
 def _timings(answer: Classified | Decoded) -> messages.ServerTimings:
     queue, compute = (
         duration_pb2.Duration(nanos=round(1e9 * seconds)) for seconds in (answer.queue_seconds, answer.compute_seconds)
@@ -136,11 +131,7 @@ def _timings(answer: Classified | Decoded) -> messages.ServerTimings:
 
 async def _serve(port: int, servicer: BareServicer) -> None:
     await servicer.start()
-    server = grpc.aio.server()
-    stubs.add_InferenceServiceServicer_to_server(servicer, server)
-    server.add_insecure_port(f"127.0.0.1:{port}")
-    await server.start()
-    await server.wait_for_termination()
+    await serve(port, servicer)
 
 
 def main() -> None:

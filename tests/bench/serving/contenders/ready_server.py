@@ -48,7 +48,7 @@ class ReadyServicer(stubs.InferenceServiceServicer):
             for item in (self._items[text] for text in request.texts)
         ]
         return messages.TranslateTextResponse(
-            translations=translations, model_version=_version(request), timings=_timings()
+            translations=translations, model_version=version_of(request), timings=_timings()
         )
 
     async def ClassifyText(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -57,7 +57,7 @@ class ReadyServicer(stubs.InferenceServiceServicer):
         labels = [messages.LabelScore(label=self._items[text].expected, probability=1.0) for text in request.texts]
         classifications = [messages.Classification(labels=[label], token_count=1) for label in labels]
         return messages.ClassifyTextResponse(
-            classifications=classifications, model_version=_version(request), timings=_timings()
+            classifications=classifications, model_version=version_of(request), timings=_timings()
         )
 
     async def _wait(self) -> None:
@@ -65,7 +65,8 @@ class ReadyServicer(stubs.InferenceServiceServicer):
             await asyncio.sleep(self._seconds * self._random.uniform(0.5, 1.5))
 
 
-def _version(request: Any) -> messages.ModelVersion:
+def version_of(request: Any) -> messages.ModelVersion:
+    """Of the model that was asked for."""
     return messages.ModelVersion(name=request.model, version=1)
 
 
@@ -74,7 +75,8 @@ def _timings() -> messages.ServerTimings:
     return messages.ServerTimings(queue_duration=moment, compute_duration=moment, total_duration=moment)
 
 
-async def _serve(port: int, servicer: ReadyServicer) -> None:
+async def serve(port: int, servicer: stubs.InferenceServiceServicer) -> None:
+    """Serve until the process is ended."""
     server = grpc.aio.server()
     stubs.add_InferenceServiceServicer_to_server(servicer, server)
     server.add_insecure_port(f"127.0.0.1:{port}")
@@ -86,7 +88,7 @@ def main() -> None:
     """PORT SECONDS FILE."""
     port, seconds, file = sys.argv[1:]
     items = [Item(**one) for one in json.loads(Path(file).read_text(encoding="utf-8"))]
-    uvloop.run(_serve(int(port), ReadyServicer(items, float(seconds))))
+    uvloop.run(serve(int(port), ReadyServicer(items, float(seconds))))
 
 
 if __name__ == "__main__":
