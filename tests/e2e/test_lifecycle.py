@@ -264,6 +264,18 @@ def test_a_server_has_an_engine_for_each_core_up_to_eight(server: ServerProcess)
     assert len(engines_of(server)) == min(8, find_cores().usable)
 
 
+@pytest.mark.skipif(find_cores().usable == 1, reason="the one engine of one core gets all calls")
+def test_a_few_single_calls_stay_away_from_the_engine_that_has_no_core_beside_the_front(models: Path) -> None:
+    with running_server(models, "--engine-count", str(find_cores().usable)) as server, client_of(server) as client:
+        with frozen_engines(server):
+            calls = [client.inference.ClassifyText.future(CLASSIFY) for _ in range(4)]
+            eventually(lambda: in_flight(server, CLASSIFIER) == 4)
+            engines_of(server)[-1].kill()
+            eventually(lambda: sample(server, "seqserve_engine_restarts_total") == 1)
+        answers = [call.result(20) for call in calls]
+    assert len({answer.classifications[0].SerializeToString() for answer in answers}) == 1
+
+
 def test_lost_engines_fail_their_requests_and_are_replaced(own_server: ServerProcess) -> None:
     with client_of(own_server) as client:
         before = client.classify("a good film").classifications

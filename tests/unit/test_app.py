@@ -1,12 +1,20 @@
 """Readiness: what the parts report, and what health says of it."""
 
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from service import app
 from service.app import Readiness, choose_devices, make_host, make_tokens, serve
+from service.cores import Cores
 from service.errors import SettingsError
-from service.serving.engines.hosts import ThreadHost
+from service.metrics import Metrics
+from service.serving.engines.hosts import Host, ThreadHost
+from service.serving.engines.pool import EnginePool
 from service.settings import parse_settings, plan_devices
 from service.state.keys import new_key_line
 from service.transport.standard.health import HealthBoard
@@ -85,6 +93,22 @@ def test_several_engines_need_the_process_layout(tmp_path: object) -> None:
     with pytest.raises(SettingsError, match="engine_niceness is 3"):
         make_host(settings)
     assert isinstance(make_host(parse_settings(["--models", str(tmp_path), "--engine-layout", "thread"]))(), ThreadHost)
+
+
+def test_the_pool_is_told_of_cores_and_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pool(EnginePool):
+        given: ClassVar[dict[str, Any]] = {}
+
+        def __init__(self, make_host: Callable[[], Host], **given: Any) -> None:
+            super().__init__(make_host, **given)
+            self.given.update(given)
+
+    monkeypatch.setattr(app, "EnginePool", Pool)
+    monkeypatch.setattr(app, "find_cores", lambda: Cores(6, None))
+    settings = parse_settings(["--models", str(tmp_path), "--decode-slots", "9"])
+    app._build(settings, Metrics(CollectorRegistry()), HealthBoard(), AsyncExitStack())
+    found = {name: Pool.given[name] for name in ("count", "own_core_count", "rows_before_shared_core")}
+    assert found == {"count": 6, "own_core_count": 5, "rows_before_shared_core": 9}
 
 
 def nothing_missing(provider: str) -> str:
