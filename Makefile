@@ -52,7 +52,7 @@ check: $(INSTALLED) ## Format, lint, types, import rules, proto lint, generated 
 	$(BIN)/buf breaking proto --against $(FROZEN_API)
 	$(BIN)/python proto/generate.py --check
 
-bench: models ## Measure the service beside its limit and its peers (80 to 95 minutes; BENCH_ARGS); writes docs/benchmarks.md
+bench: models ## Measure the service beside its limit and its peers (71 minutes with BENCH_ARGS="--rounds 3", more with its 5); writes docs/benchmarks.md
 	$(BIN)/python -m tests.bench.serving $(BENCH_ARGS)
 
 bench-layouts: models ## Measure the engine layouts side by side; writes docs/engine-layouts.md
