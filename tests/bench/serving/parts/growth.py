@@ -114,6 +114,7 @@ def _streams(bench: Bench) -> tuple[list[Point], int]:
     job, slots = bench.job("generation"), 32
     most = str(MOST_IN_QUEUE)
     flags = ["--queue-capacity", most, "--max-concurrent-rpcs", most, "--decode-slots", str(slots)]
+    flags += ["--engine-count", "1"]  # each engine has as many slots
     flags += ["--max-request-seconds", str(STREAM_SECONDS)]
     points = []
     for count in STREAMS:
